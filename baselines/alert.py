@@ -1,0 +1,163 @@
+"""Alarms by ISA-18.2: one per asset and item, moved by what is observed and by what people do."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, replace
+from datetime import datetime
+from enum import StrEnum
+from typing import Any
+
+from baselines.drift import Kind, Verdict
+from baselines.rules import Direction, Finding
+from baselines.snapshot import Category, Severity
+
+
+class AlertState(StrEnum):
+    """ANSI/ISA-18.2-2016, 5.4."""
+
+    NORMAL = "NORMAL"
+    UNACK = "UNACK"
+    ACKED = "ACKED"
+    RTN_UNACK = "RTN_UNACK"
+    SHELVED = "SHELVED"
+    SUPPRESSED = "SUPPRESSED"
+
+
+class Event(StrEnum):
+    """What moves an alarm. MOVES_ON: the item deviates still, but otherwise than what was acknowledged."""
+
+    DEVIATES = "deviates"
+    MOVES_ON = "moves-on"
+    CONFORMS = "conforms"
+    ACKNOWLEDGE = "acknowledge"
+    SHELVE = "shelve"
+    UNSHELVE = "unshelve"
+
+
+NORMAL, UNACK, ACKED, RTN_UNACK, SHELVED, SUPPRESSED = AlertState
+DEVIATES, MOVES_ON, CONFORMS, ACKNOWLEDGE, SHELVE, UNSHELVE = Event
+
+NEXT: dict[tuple[AlertState, Event], AlertState] = {  # what is not here changes nothing
+    (NORMAL, DEVIATES): UNACK,
+    (UNACK, ACKNOWLEDGE): ACKED,
+    (UNACK, CONFORMS): RTN_UNACK,
+    (ACKED, CONFORMS): NORMAL,
+    (ACKED, MOVES_ON): UNACK,
+    (RTN_UNACK, ACKNOWLEDGE): NORMAL,
+    (RTN_UNACK, DEVIATES): UNACK,
+    (UNACK, SHELVE): SHELVED,
+    (ACKED, SHELVE): SHELVED,
+    (RTN_UNACK, SHELVE): SHELVED,
+    (SHELVED, UNSHELVE): UNACK,
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Alert:
+    """One alarm; `approved` and `observed` are as JSON shows them. `id` is 0 until it is stored."""
+
+    asset: str
+    item: str
+    kind: Kind
+    approved: Any
+    observed: Any
+    severity: Severity
+    category: Category
+    techniques: tuple[str, ...]
+    direction: Direction | None
+    raised_at: datetime
+    changed_at: datetime
+    state: AlertState = NORMAL
+    acknowledged_by: str | None = None
+    shelved_until: datetime | None = None
+    reason: str = ""
+    id: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class Move:
+    """An alarm that moved: what happened to it, from which state, and how it is now."""
+
+    event: Event
+    before: AlertState
+    alert: Alert
+
+
+def advance(
+    alerts: Iterable[Alert], findings: Iterable[Finding], verdicts: Mapping[str, Verdict], asset: str, now: datetime
+) -> list[Move]:
+    """The moves that an observation makes the open `alerts` of one asset take, and those that it raises.
+
+    An alarm returns to normal only for an item that was seen to match, or that is gone as it should be: what was not
+    observed moves nothing.
+    """
+    opened = {alert.item: alert for alert in alerts if alert.state is not NORMAL}
+    moves: list[Move] = []
+    for finding in findings:
+        told = _told(finding, asset, now)
+        known = opened.pop(finding.deviation.key, None)
+        if known is None:
+            moves.append(Move(DEVIATES, NORMAL, replace(told, state=UNACK)))
+        elif moved := _still_deviates(known, told, now):
+            moves.append(moved)
+    for alert in opened.values():
+        if verdicts.get(alert.item, Verdict.MATCH) is Verdict.MATCH:
+            moves += _step(alert, CONFORMS, now)
+    return moves
+
+
+def _told(finding: Finding, asset: str, now: datetime) -> Alert:
+    deviation = finding.deviation
+    return Alert(
+        asset,
+        deviation.key,
+        deviation.kind,
+        deviation.approved and deviation.approved.shown,
+        deviation.observed and deviation.observed.shown,
+        finding.severity,
+        deviation.item.category,
+        finding.techniques,
+        finding.direction,
+        raised_at=now,
+        changed_at=now,
+    )
+
+
+def _still_deviates(known: Alert, told: Alert, now: datetime) -> Move | None:
+    same_deviation = (known.kind, known.approved, known.observed) == (told.kind, told.approved, told.observed)
+    event = DEVIATES if same_deviation or known.state is RTN_UNACK else MOVES_ON
+    state = NEXT.get((known.state, event), known.state)
+    if same_deviation and state is known.state:
+        return None
+    kept = replace(told, id=known.id, raised_at=known.raised_at, shelved_until=known.shelved_until, reason=known.reason)
+    acknowledged_by = known.acknowledged_by if state is ACKED else None
+    return Move(event, known.state, replace(kept, state=state, acknowledged_by=acknowledged_by))
+
+
+def _step(alert: Alert, event: Event, now: datetime) -> list[Move]:
+    state = NEXT.get((alert.state, event))
+    return [] if state is None else [Move(event, alert.state, replace(alert, state=state, changed_at=now))]
+
+
+def acknowledge(alert: Alert, by: str, reason: str, now: datetime) -> Move | None:
+    """Somebody has seen it; None if there is nothing to acknowledge."""
+    for move in _step(alert, ACKNOWLEDGE, now):
+        return replace(move, alert=replace(move.alert, acknowledged_by=by, reason=reason))
+    return None
+
+
+def shelve(alert: Alert, until: datetime, reason: str, now: datetime) -> Move | None:
+    """Put it away until a time; None if it is not open."""
+    for move in _step(alert, SHELVE, now):
+        return replace(move, alert=replace(move.alert, shelved_until=until, reason=reason))
+    return None
+
+
+def unshelve(alert: Alert, now: datetime) -> Move | None:
+    """Bring it back when its time is over; None if it is not."""
+    if alert.shelved_until is None or alert.shelved_until > now:
+        return None
+    for move in _step(alert, UNSHELVE, now):
+        return replace(move, alert=replace(move.alert, shelved_until=None))
+    return None

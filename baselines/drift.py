@@ -1,0 +1,110 @@
+"""Comparing what was observed with what was approved: deviations, and a verdict per item and asset."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from enum import StrEnum
+
+from baselines.snapshot import Item, Snapshot, same
+
+PROFILE_KEYS = "item."  # these keys come from the profile: a device can neither add nor remove one
+
+
+class Kind(StrEnum):
+    """How an item deviates."""
+
+    ADDED = "added"
+    REMOVED = "removed"
+    CHANGED = "changed"
+
+
+class Verdict(StrEnum):
+    """What is known of an item or an asset, the worst first. What was not seen is never a match.
+
+    drift: seen, and it differs. no-longer-observable: looked for, seen before, not seen now. never-seen: looked for,
+    not seen so far. stale: nobody has looked lately. no-baseline: seen, and nobody has approved it.
+    """
+
+    DRIFT = "drift"
+    NO_LONGER_OBSERVABLE = "no-longer-observable"
+    NEVER_SEEN = "never-seen"
+    STALE = "stale"
+    NO_BASELINE = "no-baseline"
+    MATCH = "match"
+
+
+WORST_FIRST = tuple(Verdict)
+
+
+def worst(verdicts: Iterable[Verdict]) -> Verdict:
+    """The worst of the verdicts; of none, no-baseline."""
+    return min(verdicts, key=WORST_FIRST.index, default=Verdict.NO_BASELINE)
+
+
+@dataclass(frozen=True, slots=True)
+class Deviation:
+    """One item that is not as approved; `approved` is None where it was added, `observed` where it was removed."""
+
+    key: str
+    kind: Kind
+    approved: Item | None
+    observed: Item | None
+
+    @property
+    def item(self) -> Item:
+        """The item as approved, or else as observed: its category and severity are those of the deviation."""
+        found = self.approved or self.observed
+        assert found is not None
+        return found
+
+
+def compare(approved: Snapshot, observed: Snapshot) -> tuple[Deviation, ...]:
+    """The deviations of `observed` from `approved`, by key. What was not read never deviates.
+
+    Tolerance, category and severity are the approved ones: a profile that was edited since cannot hide a change.
+    """
+    if approved.digest == observed.digest:
+        return ()
+    return tuple(sorted([*_gone_or_changed(approved, observed), *_added(approved, observed)], key=lambda d: d.key))
+
+
+def _gone_or_changed(approved: Snapshot, observed: Snapshot) -> Iterable[Deviation]:
+    for item in approved.items:
+        found = observed.by_key.get(item.key)
+        if found is not None:
+            if not same(item.value, found.value, item.tolerance):
+                yield Deviation(item.key, Kind.CHANGED, item, found)
+        elif not (observed.misses(item.key) or item.key.startswith(PROFILE_KEYS)):
+            yield Deviation(item.key, Kind.REMOVED, item, None)
+
+
+def _added(approved: Snapshot, observed: Snapshot) -> Iterable[Deviation]:
+    for item in observed.items:
+        if item.key not in approved.by_key and not _unapproved(approved, item.key):
+            yield Deviation(item.key, Kind.ADDED, None, item)
+
+
+def _unapproved(approved: Snapshot, key: str) -> bool:
+    """Whether a key that is not in the baseline is there because we look further now, not because the device changed:
+    the profile gained it, or it could not be read when the baseline was captured."""
+    return key.startswith(PROFILE_KEYS) or approved.misses(key)
+
+
+def verdicts(approved: Snapshot | None, observed: Snapshot) -> Mapping[str, Verdict]:
+    """The verdict on every key that was approved, observed or asked for."""
+    found: dict[str, Verdict] = {item.key: Verdict.NO_BASELINE for item in observed.items}
+    if approved is None:
+        return found | {gap.key: Verdict.NEVER_SEEN for gap in observed.unread}
+    for item in approved.items:
+        found[item.key] = Verdict.MATCH if item.key in observed.by_key else Verdict.NO_LONGER_OBSERVABLE
+    found |= {deviation.key: Verdict.DRIFT for deviation in compare(approved, observed)}
+    for gap in (*approved.unread, *observed.unread):
+        if not any(gap.covers(key) for key in found):
+            found[gap.key] = Verdict.NEVER_SEEN
+    return found
+
+
+def verdict(approved: Snapshot | None, observed: Snapshot) -> Verdict:
+    """The verdict on an asset that was just observed: the worst of its items."""
+    return worst(verdicts(approved, observed).values())

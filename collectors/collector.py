@@ -1,0 +1,156 @@
+"""What a collector is: it reads one target and gives a snapshot, or an error named by whose fault it is."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass, field
+from datetime import datetime
+from pathlib import Path
+from typing import ClassVar, Protocol
+
+from baselines.snapshot import Snapshot
+from collectors.address import Address
+from collectors.contract import Contract, Sent
+from collectors.profile import Profiles
+
+Clock = Callable[[], datetime]
+
+LONGEST_POLL = 120.0  # seconds; each request has its own deadline (limits.timeout), this is the last resort
+
+
+class CollectError(Exception):
+    """A poll that gave nothing. It is data (an outage), and never stops a neighbour."""
+
+    kind: ClassVar[str]
+
+    def __init__(self, asset: str, text: str) -> None:
+        super().__init__(f"{asset}: {text}")
+        self.asset = asset
+        self.text = text
+
+
+class Unreachable(CollectError):
+    """The way to the device, or the device's silence."""
+
+    kind = "unreachable"
+
+
+class Refused(CollectError):
+    """The device understood, and says no."""
+
+    kind = "refused"
+
+
+class Malformed(CollectError):
+    """The device broke its own protocol; nothing that it said is believed."""
+
+    kind = "malformed"
+
+
+@dataclass(frozen=True, slots=True)
+class Secret:
+    """Where a secret is kept, never the secret itself: an environment variable or a file.
+
+    A file that others may read is refused, and so is an empty secret (ValueError, when it is asked for).
+    """
+
+    env: str = ""
+    file: str = ""
+
+    def read(self) -> str:
+        """The secret; of a file, without the line break at its end."""
+        if not (self.env or self.file):
+            raise ValueError("no password is named: set password_env or password_file")
+        secret = os.environ.get(self.env, "") if self.env else self._from_file()
+        if not secret:
+            where = f"the environment variable {self.env}" if self.env else self.file
+            raise ValueError(f"{where} holds no password")
+        return secret
+
+    def _from_file(self) -> str:
+        path = Path(self.file)
+        try:
+            if os.name == "posix" and path.stat().st_mode & 0o077:
+                raise ValueError(f"{path} may be read by others: chmod 600 {path}")
+            return path.read_text(encoding="utf-8").rstrip("\r\n")
+        except OSError as error:
+            raise ValueError(f"{path} cannot be read: {(error.strerror or str(error)).lower()}") from None
+        except UnicodeDecodeError:
+            raise ValueError(f"{path} is not UTF-8 text") from None
+
+
+@dataclass(frozen=True, slots=True)
+class Access:
+    """How to log in at an OPC UA server. `policy` is None, or Basic256Sha256 with `mode` Sign or SignAndEncrypt.
+
+    `certificate` and `private_key` are our own, `server_certificate` the one that the server must show (all paths,
+    PEM or DER).
+    """
+
+    policy: str = "None"
+    mode: str = "None"
+    certificate: str = ""
+    private_key: str = ""
+    server_certificate: str = ""
+    user: str = ""
+    password: Secret = field(default_factory=Secret)
+
+
+@dataclass(frozen=True, slots=True)
+class Target:
+    """What to poll. `profile` is a name in the collector's profiles, or "auto": by the identity it reports."""
+
+    asset: str
+    address: Address
+    profile: str = "auto"
+    access: Access = field(default_factory=Access)
+
+
+class Collector(Protocol):
+    """One protocol. It keeps one connection per device between polls, and reports through the device's contract."""
+
+    def __init__(self, profiles: Profiles, clock: Clock) -> None: ...
+
+    def contract(self, target: Target) -> Contract:
+        """The contract of the target's device: the same object for all units behind one host and port."""
+        ...
+
+    async def collect(self, target: Target) -> Snapshot:
+        """What the target is now; raises CollectError."""
+        ...
+
+    async def close(self, target: Target | None = None) -> None:
+        """Let go of the target's connection, or of all."""
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class Poll:
+    """One poll: what came of it, what was sent for it, and how long it took (seconds)."""
+
+    target: Target
+    outcome: Snapshot | CollectError
+    sent: Sent
+    seconds: float
+
+
+async def poll(collector: Collector, target: Target, limit: float = LONGEST_POLL) -> Poll:
+    """Poll once, alone on the device: the units behind one host and port take turns."""
+    contract = collector.contract(target)
+    async with contract.alone:
+        before, started = contract.sent, asyncio.get_running_loop().time()
+        outcome = await _outcome(collector.collect(target), target, limit)
+        elapsed = asyncio.get_running_loop().time() - started
+        return Poll(target, outcome, contract.sent - before, elapsed)
+
+
+async def _outcome(collecting: Awaitable[Snapshot], target: Target, limit: float) -> Snapshot | CollectError:
+    try:
+        async with asyncio.timeout(limit):
+            return await collecting
+    except CollectError as failure:
+        return failure
+    except TimeoutError:
+        return Unreachable(target.asset, f"no answer within {limit:g} s")

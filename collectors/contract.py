@@ -1,0 +1,87 @@
+"""The poll contract: what may be sent to a device, how fast, and what really was sent."""
+
+from __future__ import annotations
+
+import asyncio
+from dataclasses import dataclass
+from datetime import timedelta
+
+LONGEST_PAUSE = timedelta(minutes=5)
+
+
+@dataclass(frozen=True, slots=True)
+class Limits:
+    """What a device is asked to bear. The defaults are the safe ones; `timeout` is in seconds, per request."""
+
+    connections: int = 1
+    requests_per_second: float = 5.0
+    registers_per_request: int = 125
+    bits_per_request: int = 2000
+    nodes_per_read: int = 100
+    read_gaps: bool = False
+    report_server_id: bool = False
+    read_identity: bool = True
+    timeout: float = 2.0
+    close_after_poll: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Sent:
+    """Connections opened and requests sent."""
+
+    connections: int = 0
+    requests: int = 0
+
+    def __sub__(self, earlier: Sent) -> Sent:
+        return Sent(self.connections - earlier.connections, self.requests - earlier.requests)
+
+    def __add__(self, other: Sent) -> Sent:
+        return Sent(self.connections + other.connections, self.requests + other.requests)
+
+
+class Contract:
+    """The manners towards one device. Every request passes `turn`, whatever it is for and whoever wants it.
+
+    Requests are spaced evenly, so that no second of any length holds more than `requests_per_second` of them; and a
+    device that answers slowly is given at least as long to rest as it took to answer.
+    """
+
+    def __init__(self, limits: Limits) -> None:
+        self.limits = limits
+        self.sent = Sent()
+        self.alone = asyncio.Lock()
+        self._next_turn = 0.0
+        self._asked_at = 0.0
+
+    def tighten(self, limits: Limits) -> None:
+        """Another unit behind the same host and port: the slower of the two rates holds for both."""
+        if limits.requests_per_second < self.limits.requests_per_second:
+            self.limits = limits
+
+    async def turn(self) -> None:
+        """Wait until the next request may leave, and count it."""
+        loop = asyncio.get_running_loop()
+        while (wait := self._next_turn - loop.time()) > 0:
+            await asyncio.sleep(wait)
+        self._asked_at = loop.time()
+        self._next_turn = self._asked_at + 1 / self.limits.requests_per_second
+        self.sent = Sent(self.sent.connections, self.sent.requests + 1)
+
+    def answered(self) -> None:
+        """The answer is here: a slow device is asked more slowly."""
+        now = asyncio.get_running_loop().time()
+        self._next_turn = max(self._next_turn, now + (now - self._asked_at))
+
+    def connected(self) -> None:
+        """A connection is being opened; it counts whether or not it succeeds."""
+        self.sent = Sent(self.sent.connections + 1, self.sent.requests)
+
+
+def back_off(failures: int, every: timedelta, jitter: float) -> timedelta:
+    """How long to leave an asset alone after so many failed polls in a row.
+
+    Doubles from `every` to five minutes (or to `every`, if that is longer). `jitter`, 0 to 1, spreads the return of
+    many devices over a quarter of the pause, so that the end of an outage is no burst.
+    """
+    doubled: timedelta = every * 2 ** min(max(failures - 1, 0), 16)
+    return min(doubled, max(LONGEST_PAUSE, every)) * (1 + jitter / 4)

@@ -1,0 +1,247 @@
+"""The Modbus TCP collector: one poll is an identification and the profile's register blocks."""
+
+from __future__ import annotations
+
+import asyncio
+import errno
+import socket
+from collections.abc import Generator
+from dataclasses import dataclass, field
+
+from baselines.asset import identity_item, identity_values
+from baselines.snapshot import Item, Snapshot, Unread, key_of
+from collectors.collector import Clock, CollectError, Malformed, Refused, Target, Unreachable
+from collectors.contract import Contract
+from collectors.modbus.exceptions import GATEWAY, ILLEGAL_FUNCTION, exception_of, exception_text
+from collectors.modbus.identification import (
+    REPORT_SERVER_ID,
+    IdentityRefused,
+    decode_server_id,
+    device_objects,
+    identity_items,
+)
+from collectors.modbus.link import Link
+from collectors.modbus.registers import Block, decode, plan
+from collectors.profile import GENERIC, Profile, Profiles
+
+CONNECT_FAILURES = {
+    errno.ECONNREFUSED: "nothing listens there (connection refused)",
+    errno.EHOSTUNREACH: "there is no route to it (host unreachable)",
+    errno.ENETUNREACH: "there is no route to it (network unreachable)",
+    errno.ECONNRESET: "it reset the connection at once",
+}
+
+
+@dataclass(slots=True)
+class Device:
+    """What is behind one host and port: its contract and its one connection."""
+
+    contract: Contract
+    link: Link | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Seen:
+    """The last poll of an asset: while the device answers the same bytes, it is the same snapshot."""
+
+    profile: Profile
+    transcript: tuple[bytes, ...]
+    snapshot: Snapshot
+
+
+class ModbusCollector:
+    """Reads Modbus TCP devices. See `collectors.collector.Collector`."""
+
+    def __init__(self, profiles: Profiles, clock: Clock) -> None:
+        self._profiles = profiles
+        self._clock = clock
+        self._devices: dict[tuple[str, int], Device] = {}
+        self._plans: dict[str, tuple[Profile, tuple[Block, ...]]] = {}
+        self._seen: dict[str, Seen] = {}
+
+    def contract(self, target: Target) -> Contract:
+        return self._device(target).contract
+
+    def _device(self, target: Target) -> Device:
+        limits = self._profile(target).limits
+        device = self._devices.get(target.address.device)
+        if device is None:
+            device = self._devices[target.address.device] = Device(Contract(limits))
+        device.contract.tighten(limits)
+        return device
+
+    def _profile(self, target: Target) -> Profile:
+        return self._profiles[GENERIC["modbus"] if target.profile == "auto" else target.profile]
+
+    def plan(self, profile: Profile) -> tuple[Block, ...]:
+        """The reads of a profile, worked out once."""
+        planned = self._plans.get(profile.name)
+        if planned is None or planned[0] is not profile:
+            planned = self._plans[profile.name] = profile, plan(profile)
+        return planned[1]
+
+    async def collect(self, target: Target) -> Snapshot:
+        session = _Session(target, self._device(target), self._profile(target))
+        try:
+            identity = await session.identify() if session.profile.limits.read_identity else []
+            if target.profile == "auto":
+                session.profile = self._profiles.choose(identity_values(identity), "modbus")
+                session.device.contract.tighten(session.profile.limits)
+            answers = await session.read(self.plan(session.profile))
+            return self._snapshot(session, identity, answers)
+        except ValueError as lie:
+            session.hang_up()
+            raise Malformed(target.asset, str(lie)) from lie
+        except Malformed:
+            session.hang_up()
+            raise
+        finally:
+            if session.profile.limits.close_after_poll:
+                session.hang_up()
+
+    def _snapshot(self, session: _Session, identity: list[Item], answers: list[tuple[Block, bytes]]) -> Snapshot:
+        asset, transcript = session.target.asset, tuple(session.transcript)
+        seen = self._seen.get(asset)
+        if seen and seen.profile is session.profile and seen.transcript == transcript and not session.unread:
+            return seen.snapshot.again(self._clock())
+        items = identity + [item for block, answer in answers for item in decode(block, answer)]
+        if not items:
+            raise session.failure or Refused(asset, "it says nothing of itself, and the profile reads nothing else")
+        snapshot = Snapshot.of(asset, self._clock(), items, session.unread, session.profile.digest)
+        if not session.unread:
+            self._seen[asset] = Seen(session.profile, transcript, snapshot)
+        return snapshot
+
+    async def close(self, target: Target | None = None) -> None:
+        devices = [self._device(target)] if target else list(self._devices.values())
+        for device in devices:
+            if device.link is not None:
+                device.link.close()
+                device.link = None
+
+
+@dataclass(slots=True)
+class _Session:
+    """One poll of one target: what it asked, what it heard, and what stays unread."""
+
+    target: Target
+    device: Device
+    profile: Profile
+    transcript: list[bytes] = field(default_factory=list)
+    unread: list[Unread] = field(default_factory=list)
+    failure: CollectError | None = None
+
+    async def identify(self) -> list[Item]:
+        """The identity items; what the device does not offer is no gap, what it keeps silent about is.
+
+        Some devices never answer a function that they do not know: so silence here does not end the poll.
+        """
+        items: list[Item] = []
+        try:
+            items += identity_items(await self._objects(device_objects()), self.profile.identity)
+            if self.profile.limits.report_server_id:
+                items += await self._server_id()
+        except IdentityRefused as refusal:
+            self._miss(Refused(self.target.asset, exception_text(refusal.code)), "identity")
+        except Unreachable as silence:
+            if self.device.link is None or self.device.link.broken:
+                raise
+            self._miss(silence, "identity")
+        return _once(items)
+
+    async def _objects(self, asking: Generator[bytes, bytes, dict[int, bytes]]) -> dict[int, bytes]:
+        try:
+            request = next(asking)
+            while True:
+                answer = await self._ask(request)
+                if exception_of(answer) and self.failure is None:
+                    text = f"identification (FC 43/14): {exception_text(exception_of(answer))}"
+                    self.failure = Refused(self.target.asset, text)
+                request = asking.send(answer)
+        except StopIteration as done:
+            objects: dict[int, bytes] = done.value
+            return objects
+
+    async def _server_id(self) -> list[Item]:
+        answer = await self._ask(REPORT_SERVER_ID)
+        if code := exception_of(answer):
+            if code != ILLEGAL_FUNCTION:
+                self.unread.append(Unread("identity.server_id", exception_text(code)))
+            return []
+        return [identity_item("server_id", decode_server_id(answer))]
+
+    async def read(self, blocks: tuple[Block, ...]) -> list[tuple[Block, bytes]]:
+        """The blocks that the device answered. One that it refuses stays unread; its silence ends the reading."""
+        answers: list[tuple[Block, bytes]] = []
+        for number, block in enumerate(blocks):
+            try:
+                answer = await self._ask(block.request)
+            except Unreachable as silence:
+                for missed in blocks[number:]:
+                    self._miss(silence, *(spec.key for spec, _ in missed.items))
+                break
+            if code := exception_of(answer):
+                refusal = Refused(self.target.asset, f"{block}: {exception_text(code)}")
+                self._miss(refusal, *(spec.key for spec, _ in block.items))
+            else:
+                answers.append((block, answer))
+        return answers
+
+    def _miss(self, failure: CollectError, *keys: str) -> None:
+        self.unread += [Unread(key, failure.text) for key in keys]
+        if self.failure is None or isinstance(failure, Unreachable):
+            self.failure = failure
+
+    async def _ask(self, pdu: bytes) -> bytes:
+        link, contract = self.device.link, self.device.contract
+        reused = link is not None and link.broken is None and not self.transcript
+        if link is None or link.broken is not None:
+            link = await self._connect()
+        try:
+            answer = await self._ask_over(link, pdu)
+        except Unreachable:
+            # That a device dropped a kept connection says nothing of the device: ask once more, on a new one.
+            if not (reused and link.dropped):
+                raise
+            answer = await self._ask_over(await self._connect(), pdu)
+        contract.answered()
+        self.transcript.append(answer)
+        if exception_of(answer) in GATEWAY:
+            raise Unreachable(self.target.asset, exception_text(exception_of(answer)))
+        return answer
+
+    async def _ask_over(self, link: Link, pdu: bytes) -> bytes:
+        await self.device.contract.turn()
+        return await link.ask(self.target.asset, self.target.address.unit, pdu, self.profile.limits.timeout)
+
+    async def _connect(self) -> Link:
+        self.hang_up()
+        address, limit = self.target.address, self.profile.limits.timeout
+        self.device.contract.connected()
+        loop = asyncio.get_running_loop()
+        try:
+            async with asyncio.timeout(limit):
+                _, link = await loop.create_connection(Link, address.host, address.port)
+        except TimeoutError:
+            raise Unreachable(self.target.asset, f"no connection to {_where(self.target)} within {limit:g} s") from None
+        except socket.gaierror:
+            raise Unreachable(self.target.asset, f"the name {key_of(address.host)} is not known") from None
+        except OSError as error:
+            why = CONNECT_FAILURES.get(error.errno or 0, error.strerror or str(error))
+            raise Unreachable(self.target.asset, f"no connection to {_where(self.target)}: {why}") from None
+        self.device.link = link
+        return link
+
+    def hang_up(self) -> None:
+        if self.device.link is not None:
+            self.device.link.close()
+            self.device.link = None
+
+
+def _where(target: Target) -> str:
+    return "{}:{}".format(*target.address.device)
+
+
+def _once(items: list[Item]) -> list[Item]:
+    """Each key once: a profile may have named a private object like one that the device also fills; the named wins."""
+    return list({item.key: item for item in items}.values())

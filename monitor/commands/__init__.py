@@ -1,0 +1,1 @@
+"""The commands, by what people come for. Each module registers its own."""

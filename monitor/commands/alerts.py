@@ -1,0 +1,118 @@
+"""alerts …: what deviates, who has seen it, and what is put away until when."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime, timedelta
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from monitor.console import PLANT_FILE, Assets, By, Group, Json, PlantFile, actor, chosen, opened
+from monitor.errors import CallError
+from monitor.terminal import print_json, print_table
+
+if TYPE_CHECKING:
+    from baselines.alert import Move
+
+Reason = Annotated[str, typer.Option("--reason", metavar="TEXT", help="Why.")]
+
+
+def register(app: typer.Typer) -> None:
+    group = typer.Typer(cls=Group, no_args_is_help=True, help="Alarms, by ISA-18.2.")
+    for command in (list_, ack, shelve):
+        group.command(command.__name__.rstrip("_"))(command)
+    app.add_typer(group, name="alerts")
+
+
+def list_(
+    names: Assets = None,
+    everything: Annotated[bool, typer.Option("--all", help="Also those that are over.")] = False,
+    plant_file: PlantFile = PLANT_FILE,
+    json: Json = False,
+) -> None:
+    """The open alarms, the oldest first."""
+    from monitor import store
+    from monitor.show import alert_document
+
+    with opened(plant_file) as (plant, database), database.read() as tx:
+        found = store.alerts(tx, chosen(plant, names) if names else [], closed=everything)
+    documents = [alert_document(alert) for alert in found]
+    if json:
+        return print_json({"alerts": documents})
+    if not documents:
+        return typer.echo("no open alarm")
+    columns = ("id", "state", "severity", "since", "technique", "what")
+    return print_table(
+        columns,
+        [
+            [
+                str(document["id"]),
+                document["state"],
+                document["severity"],
+                document["raised_at"],
+                " ".join(document["techniques"]),
+                document["text"],
+            ]
+            for document in documents
+        ],
+    )
+
+
+def ack(
+    ids: Annotated[list[int], typer.Argument(metavar="ID...")],
+    by: By = "",
+    reason: Reason = "",
+    plant_file: PlantFile = PLANT_FILE,
+    json: Json = False,
+) -> None:
+    """Acknowledge alarms: somebody has seen them. All of them, or none."""
+    from monitor import actions
+    from monitor.polling import utc_now
+
+    with opened(plant_file) as (_, database), database.write() as tx:
+        moves = actions.acknowledge_alerts(tx, ids, actor(by), reason, utc_now())
+    _show_moved(moves, json)
+
+
+def shelve(
+    number: Annotated[int, typer.Argument(metavar="ID")],
+    until: Annotated[str, typer.Option(metavar="T", help="ISO 8601, or +2h from now.")],
+    reason: Reason,
+    by: By = "",
+    plant_file: PlantFile = PLANT_FILE,
+    json: Json = False,
+) -> None:
+    """Put an alarm away until a time; then it comes back."""
+    from monitor import actions
+    from monitor.polling import utc_now
+
+    with opened(plant_file) as (_, database), database.write() as tx:
+        now = utc_now()
+        move = actions.shelve_alert(tx, number, moment(until, now), actor(by), reason, now)
+    _show_moved([move], json)
+
+
+def moment(text: str, now: datetime) -> datetime:
+    """A time as people write it: ISO 8601 (without a zone: UTC), "now", or "+2h" from now."""
+    from collectors.written import seconds
+
+    try:
+        if text == "now":
+            return now
+        if text.startswith("+"):
+            return now + timedelta(seconds=seconds(text[1:]))
+        at = datetime.fromisoformat(text)
+    except (ValueError, OverflowError):
+        raise CallError(f'{text!r} is no time: write 2026-11-23T18:00Z, "now", or +2h for two hours from now') from None
+    return at if at.tzinfo else at.replace(tzinfo=UTC)
+
+
+def _show_moved(moves: list[Move], json: bool) -> None:
+    from monitor.show import alert_document
+
+    documents = [alert_document(move.alert) for move in moves]
+    if json:
+        return print_json({"alerts": documents})
+    for document in documents:
+        typer.echo(f"{document['id']}: {document['state']}: {document['text']}")
+    return None

@@ -1,0 +1,230 @@
+"""identify, assets, poll, check, verify: looking, and saying what was seen."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from monitor.console import (
+    DONE,
+    DRIFT,
+    PLANT_FILE,
+    UNSEEN,
+    UNVERIFIED,
+    Assets,
+    Json,
+    PlantFile,
+    chosen,
+    me,
+    opened,
+)
+from monitor.errors import CallError
+from monitor.terminal import print_json, print_table, progress, styled
+
+if TYPE_CHECKING:
+    from collectors.collector import Target
+
+Document = dict[str, Any]
+
+
+def register(app: typer.Typer) -> None:
+    app.command()(identify)
+    app.command()(assets)
+    app.command()(poll)
+    app.command()(check)
+    app.command()(verify)
+
+
+def identify(
+    addresses: Annotated[list[str], typer.Argument(metavar="ADDRESS...", help="modbus://… or opc.tcp://…")],
+    security: Annotated[str, typer.Option(help="OPC UA: None, Basic256Sha256:Sign or :SignAndEncrypt.")] = "None",
+    certificate: Annotated[str, typer.Option(help="OPC UA: our certificate, PEM or DER.")] = "",
+    private_key: Annotated[str, typer.Option(help="OPC UA: its private key.")] = "",
+    user: Annotated[str, typer.Option(help="OPC UA: user name.")] = "",
+    password_env: Annotated[str, typer.Option(help="OPC UA: the variable that holds the password.")] = "",
+    json: Json = False,
+) -> None:
+    """What a device says it is; needs no plant.toml."""
+    import asyncio
+
+    from collectors.address import parse_address
+    from collectors.collector import Access, Secret, Target
+
+    policy, _, mode = security.partition(":")
+    access = Access(policy, mode or "None", certificate, private_key, user=user, password=Secret(env=password_env))
+    try:
+        targets = [Target(text, parse_address(text), "auto", access) for text in addresses]
+    except ValueError as error:
+        raise CallError(str(error)) from None
+    documents = asyncio.run(_identify(targets))
+    if json:
+        print_json(_dated(documents))
+    else:
+        for document in documents:
+            _print_identity(document)
+    raise typer.Exit(UNSEEN if any(document["error"] for document in documents) else DONE)
+
+
+async def _identify(targets: list[Target]) -> list[Document]:
+    import asyncio
+
+    from baselines.snapshot import Snapshot
+    from collectors.profile import Profiles
+    from monitor.pipeline import judge, unseen
+    from monitor.polling import Poller, utc_now
+    from monitor.show import checked_document
+
+    poller = Poller(Profiles(), utc_now)
+
+    async def one(target: Target) -> Document:
+        found = await poller.poll_target(target)
+        if isinstance(found.outcome, Snapshot):
+            return checked_document(judge(found.outcome, None, found.sent))
+        return checked_document(unseen(target.asset, utc_now(), None, False, found.outcome, found.sent))
+
+    try:
+        return list(await asyncio.gather(*map(one, targets)))
+    finally:
+        await poller.close()
+
+
+def _print_identity(document: Document) -> None:
+    from monitor.show import value_text
+
+    typer.echo(document["asset"])
+    if document["error"]:
+        typer.echo(f"  {document['error']['kind']}: {document['error']['text']}")
+        return
+    said = {field: value for field, value in document["identity"].items() if value is not None}
+    others = {key: value for key, value in document["items"].items() if not key.startswith("identity.")}
+    rows = {**said, **others}
+    width = max(map(len, rows), default=0)
+    for field, value in rows.items():
+        typer.echo(f"  {field:<{width}}  {value_text(value)}")
+    for key, why in document["why_unread"].items():
+        typer.echo(f"  not read: {key}: {why}")
+
+
+def assets(plant_file: PlantFile = PLANT_FILE, json: Json = False) -> None:
+    """The inventory: every asset, what it said it is, and how it stands."""
+    from monitor.inventory import inventory
+    from monitor.polling import utc_now
+
+    with opened(plant_file) as (plant, database), database.read() as tx:
+        documents = inventory(tx, plant, utc_now())
+    if json:
+        return print_json({"assets": documents})
+    columns = ("asset", "verdict", "manufacturer", "model", "firmware", "serial number", "zone", "last seen")
+    return print_table(columns, [_asset_row(document) for document in documents])
+
+
+def _asset_row(document: Document) -> list[str]:
+    from monitor.show import value_text
+
+    identity = document["identity"]
+    model = identity["model"] or identity["product_code"]
+    said = (identity["manufacturer"], model, identity["software_revision"], identity["serial_number"])
+    shown = [value_text(value) if value is not None else "–" for value in said]
+    return [document["asset"], document["verdict"], *shown, document["zone"], document["last_seen"] or "never"]
+
+
+def poll(names: Assets = None, plant_file: PlantFile = PLANT_FILE, json: Json = False) -> None:
+    """Read once and show everything that was read."""
+    documents = _poll(names, plant_file)
+    if json:
+        print_json(_dated(documents))
+    else:
+        for document in documents:
+            _print_items(document)
+    code = _exit_code(documents)
+    unread = any(document["error"] or document["unread"] for document in documents)
+    # Showing what is there needs no baseline: only what could not be read is amiss.
+    raise typer.Exit(code if code != UNSEEN else UNSEEN if unread else DONE)
+
+
+def check(names: Assets = None, plant_file: PlantFile = PLANT_FILE, json: Json = False) -> None:
+    """Poll once, compare with the approved baseline, give the verdict."""
+    documents = _poll(names, plant_file)
+    if json:
+        print_json(_dated(documents))
+    else:
+        for document in documents:
+            _print_verdict(document)
+        _print_summary(documents)
+    raise typer.Exit(_exit_code(documents))
+
+
+def _poll(names: list[str] | None, plant_file: Any) -> list[Document]:
+    from monitor import logs
+    from monitor.polling import poll_assets
+
+    logs.set_up()
+    with opened(plant_file) as (plant, database):
+        wanted = chosen(plant, names)
+        return poll_assets(plant, database, wanted, me(), progress(len(wanted), "polled"))
+
+
+def _dated(documents: list[Document]) -> Document:
+    from baselines.snapshot import utc_text
+    from monitor.polling import utc_now
+
+    return {"checked_at": utc_text(utc_now()), "assets": documents}
+
+
+def _exit_code(documents: list[Document]) -> int:
+    verdicts = {document["verdict"] for document in documents}
+    if "drift" in verdicts:
+        return DRIFT
+    return DONE if verdicts <= {"match"} else UNSEEN
+
+
+def _print_items(document: Document) -> None:
+    from monitor.show import value_text
+
+    _print_verdict(document)
+    width = max(map(len, document["items"]), default=0)
+    for key, value in document["items"].items():
+        typer.echo(f"    {key:<{width}}  {value_text(value)}")
+
+
+def _print_verdict(document: Document) -> None:
+    from monitor.show import change_text
+
+    line = f"{document['asset']}: {styled(document['verdict'])}"
+    if document["error"]:
+        line += f" ({document['error']['kind']}: {document['error']['text']})"
+    typer.echo(line)
+    for found in document["deviations"]:
+        change = change_text(found["item"], found["kind"], found["approved"], found["observed"], found["direction"])
+        typer.echo(f"  {change}  [{', '.join([found['severity'], found['category'], *found['techniques']])}]")
+    for key, why in document["why_unread"].items():
+        typer.echo(f"  not read: {key}: {why}")
+    for key in document["uncertain"]:
+        typer.echo(f"  uncertain, says the device: {key}")
+
+
+def _print_summary(documents: list[Document]) -> None:
+    counts: dict[str, int] = {}
+    for document in documents:
+        counts[document["verdict"]] = counts.get(document["verdict"], 0) + 1
+    words = ", ".join(f"{count} {verdict}" for verdict, count in counts.items())
+    typer.echo(f"{len(documents)} asset{'s' * (len(documents) != 1)}: {words}")
+
+
+def verify(plant_file: PlantFile = PLANT_FILE, json: Json = False) -> None:
+    """Verify the audit chain from its first entry to its last."""
+    from baselines.audit import verify as verify_chain
+    from monitor import store
+
+    with opened(plant_file) as (_, database), database.read() as tx:
+        entries = list(store.audit_entries(tx))
+    flaw = verify_chain(entries)
+    bad = {"entry": flaw.entry, "why": flaw.why} if flaw else None
+    if json:
+        print_json({"entries": len(entries), "checkpoints": 0, "ok": flaw is None, "first_bad": bad})
+    elif flaw:
+        typer.echo(f"entry {flaw.entry} does not verify: {flaw.why}")
+    else:
+        typer.echo(f"{len(entries)} audit entries, the chain is whole")
+    raise typer.Exit(UNVERIFIED if flaw else DONE)

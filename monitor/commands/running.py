@@ -1,0 +1,75 @@
+"""init, run, simulate, demo: getting a plant on its feet."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from monitor.console import PLANT_FILE, PlantFile, opened
+from monitor.errors import CallError, NotNow
+
+LEAD_WAIT = 5.0  # seconds: a command that polls just now is given the time to finish
+
+
+def register(app: typer.Typer) -> None:
+    app.command()(init)
+    app.command()(run)
+    app.command(add_help_option=False, context_settings={"allow_extra_args": True, "ignore_unknown_options": True})(
+        simulate
+    )
+    app.command()(demo)
+
+
+def init(plant_file: PlantFile = PLANT_FILE) -> None:
+    """Write a commented plant.toml to begin with."""
+    from importlib.resources import files
+
+    text = (files("monitor") / "plant.example.toml").read_text(encoding="utf-8")
+    try:
+        with plant_file.open("x", encoding="utf-8") as file:
+            file.write(text)
+    except FileExistsError:
+        raise CallError(f"{plant_file} exists already; it is left as it is") from None
+    except OSError as error:
+        raise CallError(f"{plant_file} cannot be written: {error.strerror}") from None
+    typer.echo(f"wrote {plant_file}: put your PLCs in, then try asbuilt poll")
+
+
+def run(plant_file: PlantFile = PLANT_FILE) -> None:
+    """The daemon: polls every asset at its interval, and raises an alarm on any deviation."""
+    import asyncio
+
+    import structlog
+
+    from monitor import logs
+    from monitor.daemon import build, run_until_stopped
+
+    logs.set_up()
+    log = structlog.get_logger()
+    with opened(plant_file) as (plant, database):
+        if not database.lead(LEAD_WAIT):
+            raise NotNow(f"another asbuilt polls this plant already (it holds the store {database.name})")
+        log.info("run.started", plant=plant.name, assets=len(plant.assets), store=database.name)
+        for name in plant.segments:
+            log.warning("segment.unwatched", segment=name, why="this version does not listen to segments yet")
+        asyncio.run(run_until_stopped(build(plant, database)))
+        log.info("run.stopped", plant=plant.name)
+
+
+def simulate(ctx: typer.Context) -> None:
+    """A floor of simulated PLCs on loopback; asbuilt simulate --help says more."""
+    from simulators.cli import main
+
+    raise typer.Exit(main(ctx.args))
+
+
+def demo(
+    once: Annotated[bool, typer.Option("--once", help="Run through without stopping, and end.")] = False,
+    folder: Annotated[Path | None, typer.Option(help="Keep the demo's files here.")] = None,
+) -> None:
+    """A bundled plant on loopback: commissioned, changed behind its back, alarmed."""
+    from monitor.demo import run_demo
+
+    raise typer.Exit(run_demo(once, folder))

@@ -1,0 +1,284 @@
+"""plant.toml: what the plant's people wrote down, checked in one go."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from datetime import timedelta
+from pathlib import Path
+from typing import Any, Literal
+from zoneinfo import ZoneInfo
+
+from baselines.asset import Asset, Criticality
+from baselines.snapshot import Severity, key_of
+from collectors.address import Address, parse_address
+from collectors.collector import Access, Secret, Target
+from collectors.profile import Profile, Profiles, load_profile
+from collectors.written import FileError, dotted, read_table, read_toml, table, unknown_keys
+
+SECTIONS = ("plant", "store", "asset", "segment", "web", "notify")
+STORES = ("sqlite", "postgresql")
+Security = Literal["None", "Basic256Sha256:Sign", "Basic256Sha256:SignAndEncrypt"]
+
+
+@dataclass(frozen=True, slots=True)
+class PlantTable:
+    """[plant]"""
+
+    name: str
+    timezone: str = "UTC"
+
+
+@dataclass(frozen=True, slots=True)
+class StoreTable:
+    """[store]"""
+
+    url: str
+
+
+@dataclass(frozen=True, slots=True)
+class AssetTable:
+    """[asset."…"]: where a device stands, how it is read, and (OPC UA) how to log in."""
+
+    address: str
+    profile: str
+    every: timedelta = timedelta(seconds=30)
+    zone: str = ""
+    role: str = ""
+    purdue_level: float | None = None
+    criticality: Criticality = Criticality.MEDIUM
+    location: str = ""
+    machine_type: str = ""
+    allow_safety: bool = False
+    security: Security = "None"
+    certificate: str = ""
+    private_key: str = ""
+    server_certificate: str = ""
+    user: str = ""
+    password_env: str = ""
+    password_file: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class SegmentTable:
+    """[segment.…]: a network segment that a SPAN or TAP port shows."""
+
+    interface: str
+
+
+@dataclass(frozen=True, slots=True)
+class WebTable:
+    """[web]"""
+
+    listen: str = "127.0.0.1:8470"
+
+
+@dataclass(frozen=True, slots=True)
+class Route:
+    """[notify.…]: where alarms of at least `min_severity` are sent."""
+
+    kind: Literal["webhook"]
+    url: str
+    min_severity: Severity = Severity.LOW
+    name: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Polled:
+    """An asset with how it is polled."""
+
+    asset: Asset
+    target: Target
+    every: timedelta
+    allowed: bool = True  # False: a safety controller whose owner has not said allow_safety
+
+
+@dataclass(frozen=True, slots=True)
+class Plant:
+    """A plant.toml that was found right. Relative paths in it are already those beside the file."""
+
+    path: Path
+    name: str
+    timezone: str
+    store_url: str
+    assets: Mapping[str, Polled]
+    profiles: Profiles
+    segments: Mapping[str, SegmentTable] = field(default_factory=dict)
+    routes: tuple[Route, ...] = ()
+
+
+def load_plant(path: Path) -> Plant:
+    """The plant that a file describes; FileError holds every fault, each with its key path."""
+    return _Reader(path).plant(read_toml(path))
+
+
+class _Reader:
+    """One reading of one file: gathers the faults."""
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        self.folder = path.resolve().parent
+        self.faults: list[str] = []
+        self.added: dict[str, Profile] = {}  # by the path that plant.toml gives
+        self.bundled = Profiles()
+
+    def plant(self, written: dict[str, Any]) -> Plant:
+        self.faults += unknown_keys(written, SECTIONS, "")
+        plant = read_table(PlantTable, self.section(written, "plant"), "plant", self.faults)
+        store = read_table(StoreTable, self.section(written, "store"), "store", self.faults)
+        read_table(WebTable, self.section(written, "web"), "web", self.faults)
+        assets = {name: self.asset(name, found) for name, found in self.section(written, "asset").items()}
+        segments = {name: self.segment(name, found, assets) for name, found in self.section(written, "segment").items()}
+        routes = [self.route(name, found) for name, found in self.section(written, "notify").items()]
+        url = self.store_url(store.url) if store else ""
+        if plant:
+            self.check_timezone(plant.timezone)
+        self.check_addresses({name: polled for name, polled in assets.items() if polled})
+        if self.faults or plant is None:
+            raise FileError(self.path, self.faults)
+        return Plant(
+            self.path,
+            plant.name,
+            plant.timezone,
+            url,
+            {name: polled for name, polled in assets.items() if polled},
+            Profiles(self.added.values()),
+            {name: segment for name, segment in segments.items() if segment},
+            tuple(route for route in routes if route),
+        )
+
+    def section(self, written: dict[str, Any], name: str) -> dict[str, Any]:
+        return table(written.get(name, {}), name, self.faults)
+
+    def asset(self, name: str, found: Any) -> Polled | None:
+        path = dotted("asset", key_of(name))
+        if "password" in table(found, path, []):
+            self.faults.append(f"{path}.password: no secret belongs in this file; use password_env or password_file")
+            found = {key: value for key, value in found.items() if key != "password"}
+        said = read_table(AssetTable, table(found, path, self.faults), path, self.faults)
+        if said is None:
+            return None
+        address = self.address(said.address, path)
+        profile = self.profile(said.profile, path)
+        self.check_access(said, address, path)
+        if address is None or profile is None:
+            return None
+        asset = Asset(
+            name,
+            str(address),
+            said.profile,
+            said.zone,
+            said.role,
+            said.purdue_level,
+            said.criticality,
+            said.location,
+            said.machine_type,
+        )
+        allowed = said.criticality is not Criticality.SAFETY or said.allow_safety
+        return Polled(asset, Target(name, address, profile, self.access(said)), said.every, allowed)
+
+    def address(self, text: str, path: str) -> Address | None:
+        try:
+            return parse_address(text)
+        except ValueError as error:
+            self.faults.append(f"{path}.address: {error}")
+            return None
+
+    def profile(self, named: str, path: str) -> str | None:
+        """The name of the profile that an asset names: a bundled one, a file beside plant.toml, or "auto"."""
+        if named == "auto" or named in self.bundled:
+            return named
+        if not named.endswith(".toml"):
+            bundled = ", ".join(self.bundled.names)
+            self.faults.append(f'{path}.profile: no profile {named!r}; bundled are {bundled}; or a path, or "auto"')
+            return None
+        if named not in self.added:
+            try:
+                profile = load_profile(self.folder / named)
+            except FileError as error:
+                self.faults += [f"{path}.profile: {named}: {fault}" for fault in error.faults]
+                return None
+            if profile.name in [*self.bundled.names, *(other.name for other in self.added.values())]:
+                self.faults.append(f"{path}.profile: {named}: the name {profile.name!r} is taken; give it another")
+            self.added[named] = profile
+        return self.added[named].name
+
+    def check_access(self, said: AssetTable, address: Address | None, path: str) -> None:
+        needed = {
+            "certificate": said.security != "None" and not said.certificate,
+            "private_key": said.security != "None" and not said.private_key,
+            "password_env": bool(said.user) and bool(said.password_env) == bool(said.password_file),
+        }
+        hints = {
+            "certificate": f'is required with security = "{said.security}"',
+            "private_key": f'is required with security = "{said.security}"',
+            "password_env": "a user needs either password_env or password_file",
+        }
+        self.faults += [f"{path}.{key}: {hints[key]}" for key, missing in needed.items() if missing]
+        if address and address.protocol == "modbus":
+            for key in ("security", "certificate", "private_key", "server_certificate", "user"):
+                if getattr(said, key) not in ("", "None"):
+                    self.faults.append(f"{path}.{key}: Modbus has no log-in; this is for opc.tcp addresses")
+
+    def access(self, said: AssetTable) -> Access:
+        policy, _, mode = said.security.partition(":")
+        return Access(
+            policy,
+            mode or "None",
+            self.beside(said.certificate),
+            self.beside(said.private_key),
+            self.beside(said.server_certificate),
+            said.user,
+            Secret(said.password_env, self.beside(said.password_file)),
+        )
+
+    def beside(self, named: str) -> str:
+        return str(self.folder / named) if named else ""
+
+    def segment(self, name: str, found: Any, assets: Mapping[str, Any]) -> SegmentTable | None:
+        path = dotted("segment", key_of(name))
+        if name in assets:
+            self.faults.append(f"{path}: an asset has this name; a segment is an asset too, so give it another")
+        return read_table(SegmentTable, table(found, path, self.faults), path, self.faults)
+
+    def route(self, name: str, found: Any) -> Route | None:
+        path = dotted("notify", key_of(name))
+        route = read_table(Route, table(found, path, self.faults), path, self.faults, name=name)
+        if route and not route.url.startswith(("http://", "https://")):
+            self.faults.append(f"{path}.url: begins with http:// or https://, not {route.url!r}")
+        return route
+
+    def store_url(self, url: str) -> str:
+        """The URL with a relative SQLite path made one beside plant.toml."""
+        from sqlalchemy.engine import make_url
+        from sqlalchemy.exc import ArgumentError
+
+        try:
+            parsed = make_url(url)
+        except ArgumentError:
+            self.faults.append(f"store.url: {url!r} is no database URL; write sqlite:///asbuilt.db")
+            return ""
+        if parsed.get_backend_name() not in STORES:
+            self.faults.append(f"store.url: is sqlite:///FILE or postgresql://…, not {url!r}")
+            return ""
+        if parsed.get_backend_name() == "postgresql":
+            return parsed.set(drivername="postgresql+psycopg").render_as_string(hide_password=False)
+        if not parsed.database or parsed.database == ":memory:":
+            self.faults.append("store.url: needs a file: a store in memory forgets what was approved")
+            return ""
+        return parsed.set(database=str(self.folder / parsed.database)).render_as_string()
+
+    def check_timezone(self, name: str) -> None:
+        try:
+            ZoneInfo(name)
+        except (KeyError, ValueError, OSError):
+            self.faults.append(f"plant.timezone: {name!r} is not known; write one such as Europe/Berlin")
+
+    def check_addresses(self, assets: Mapping[str, Polled]) -> None:
+        taken: dict[str, str] = {}
+        for name, polled in assets.items():
+            address = polled.asset.address
+            if address in taken:
+                first = key_of(taken[address])
+                self.faults.append(f"{dotted('asset', key_of(name))}.address: asset.{first} has {address} already")
+            taken.setdefault(address, name)

@@ -1,0 +1,111 @@
+"""What all commands share: the app, its options, its exit codes, and errors as sentences."""
+
+from __future__ import annotations
+
+import getpass
+import os
+import socket
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from fnmatch import fnmatchcase
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any, NoReturn
+
+import typer
+from typer.core import TyperGroup
+
+from collectors.written import FileError
+from monitor.errors import CallError, UserError
+
+if TYPE_CHECKING:
+    from monitor.config import Plant
+    from monitor.database import Database
+    from monitor.store import Actor
+
+DONE, DRIFT, WRONG, UNSEEN, UNVERIFIED = range(5)  # exit codes
+INTERRUPTED, BUG = 130, 70
+
+
+class Group(TyperGroup):
+    """Turns what may go wrong into a sentence and exit code 2."""
+
+    def invoke(self, ctx: typer.Context) -> Any:  # type: ignore[override]
+        try:
+            return super().invoke(ctx)
+        except (FileError, UserError) as error:
+            fail(str(error))
+        except KeyboardInterrupt:
+            raise typer.Exit(INTERRUPTED) from None
+
+
+def fail(text: str) -> NoReturn:
+    """End with exit code 2 and a sentence on standard error."""
+    for line in text.splitlines():
+        typer.echo(f"asbuilt: {line}", err=True)
+    raise typer.Exit(WRONG)
+
+
+app = typer.Typer(
+    cls=Group,
+    name="asbuilt",
+    help="Keeps a plant as it was built: reads what every PLC is, compares it with what people approved, never writes.",
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+    rich_markup_mode=None,
+)
+
+PlantFile = Annotated[
+    Path, typer.Option("--plant", envvar="ASBUILT_PLANT", metavar="FILE", help="The plant's description.")
+]
+Json = Annotated[bool, typer.Option("--json", help="One JSON document on standard output, and nothing else.")]
+Assets = Annotated[list[str] | None, typer.Argument(metavar="[ASSET]...", help="Names, or patterns such as line3/*.")]
+By = Annotated[str, typer.Option("--by", metavar="NAME", help="Who does it.", show_default="you")]
+
+PLANT_FILE = Path("plant.toml")
+
+
+def me() -> str:
+    try:
+        return getpass.getuser()
+    except (KeyError, OSError):  # a container's user without a name
+        return f"uid {os.getuid()}" if hasattr(os, "getuid") else "unknown"
+
+
+def actor(by: str) -> Actor:
+    """Who acts, with the operating system's word for them beside the name that they give."""
+    from monitor.store import Actor
+
+    name = by.encode("utf-8", "replace").decode().strip()
+    return Actor(name or me(), f"{me()}@{socket.gethostname()}")
+
+
+@contextmanager
+def opened(path: Path) -> Iterator[tuple[Plant, Database]]:
+    """The plant, and its store brought up to date."""
+    from monitor.config import load_plant
+    from monitor.database import Database
+
+    try:
+        plant = load_plant(path)
+    except FileError as error:
+        if not path.exists():
+            raise CallError(f"there is no {path}: write one with asbuilt init, or name it with --plant") from error
+        raise
+    database = Database(plant.store_url)
+    try:
+        database.migrate()
+        yield plant, database
+    finally:
+        database.close()
+
+
+def chosen(plant: Plant, wanted: Sequence[str] | None) -> list[str]:
+    """The assets that the call names, in the order of plant.toml; all, if it names none."""
+    if not plant.assets:
+        raise CallError(f"{plant.path} names no asset yet; add an [asset.…] table")
+    for pattern in wanted or ():
+        if not any(fnmatchcase(name, pattern) for name in plant.assets):
+            raise CallError(f"{plant.path} names no asset {pattern}; it has {', '.join(plant.assets)}")
+    patterns = wanted or ["*"]
+    return [name for name in plant.assets if any(fnmatchcase(name, pattern) for pattern in patterns)]

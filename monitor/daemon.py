@@ -1,0 +1,279 @@
+"""The daemon: polls every asset at its interval, moves alarms, answers the polls that commands ask for."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import random
+import signal
+from collections import defaultdict
+from collections.abc import Callable
+from dataclasses import replace
+from datetime import datetime, timedelta
+
+import structlog
+from sqlalchemy import Connection
+
+from baselines.alert import Move
+from baselines.audit import AuditEntry
+from baselines.snapshot import Snapshot
+from collectors.collector import LONGEST_POLL, CollectError, Poll
+from monitor import store
+from monitor.config import Plant
+from monitor.database import Database
+from monitor.errors import StoreError
+from monitor.notify import Notifier
+from monitor.pipeline import Checked, Standing, take, unshelve_due
+from monitor.polling import AT_ONCE, Poller, utc_now
+from monitor.schedule import DueQueue
+from monitor.show import alert_text, checked_document
+from monitor.store import PollRequest, Run
+from monitor.writer import Writer
+
+FLUSH_EVERY = 60.0  # seconds that the end of a run may lag on disk
+LISTEN_EVERY = 0.25  # seconds between two looks for what commands did
+SWEEP_EVERY = 5.0  # seconds between two looks for shelved alarms whose time is over
+OLDEST_REQUEST = timedelta(seconds=LONGEST_POLL + 30)
+
+log = structlog.get_logger()
+
+
+def build(plant: Plant, database: Database) -> Daemon:
+    """The daemon with its real parts."""
+    return Daemon(
+        plant,
+        database,
+        Poller(plant.profiles, utc_now),
+        Notifier(plant.name, plant.routes),
+        clock=utc_now,
+        jitter=random.random,
+    )
+
+
+class Daemon:
+    """One run of the loop over a plant. `clock` tells the time, `jitter` a number from 0 to 1."""
+
+    def __init__(
+        self,
+        plant: Plant,
+        database: Database,
+        poller: Poller,
+        notifier: Notifier,
+        clock: Callable[[], datetime],
+        jitter: Callable[[], float],
+    ) -> None:
+        self._plant = plant
+        self._database = database
+        self._poller = poller
+        self._notifier = notifier
+        self._clock = clock
+        self._jitter = jitter
+        self._queue = DueQueue()
+        self._places = asyncio.Semaphore(AT_ONCE)
+        self._wake = asyncio.Event()
+        self._polling: dict[str, asyncio.Task[None]] = {}
+        self._asked: defaultdict[str, list[int]] = defaultdict(list)  # poll requests, by asset
+        self._standing: dict[str, Standing] = {}
+        self._lagging: dict[str, Run] = {}  # runs whose end on disk is behind
+        self._due: set[str] = set()  # assets whose scheduled poll is under way
+        self._last_request = 0
+        self._last_entry = 0  # of the audit chain
+
+    async def run(self, stop: asyncio.Event) -> None:
+        """Poll until `stop` is set; then let go of every device and bring the store up to date."""
+        self._writer = Writer(self._database)
+        self._last_entry = await self._writer.write(store.last_audit_id)
+        chores = [
+            asyncio.create_task(chore)
+            for chore in (self._listen(), self._flush_at_times(), self._sweep(), self._notifier.run(), self._loop())
+        ]
+        stopping = asyncio.create_task(stop.wait())
+        try:
+            await asyncio.wait([*chores, stopping], return_when=asyncio.FIRST_COMPLETED)
+            for chore in chores:
+                if chore.done():
+                    chore.result()  # a chore ends only by a bug: say it, and let the service manager restart us
+        finally:
+            await self._end([*chores, stopping])
+
+    async def _end(self, chores: list[asyncio.Task[None] | asyncio.Task[bool]]) -> None:
+        tasks = [*chores, *self._polling.values()]
+        for task in tasks:
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(1):
+                await self._poller.close()
+        try:
+            await self._flush()
+        except StoreError as error:
+            log.error("store.failed", why=str(error))
+        self._writer.stop()
+
+    # Polling
+
+    async def _loop(self) -> None:
+        loop = asyncio.get_running_loop()
+        for name, polled in self._plant.assets.items():
+            self._queue.add(name, polled.every, loop.time())
+        while True:
+            for name in self._queue.take_due(loop.time()):
+                self._due.add(name)
+                self._poll_now(name)
+            due = self._queue.next_due()
+            self._wake.clear()
+            with contextlib.suppress(TimeoutError):
+                async with asyncio.timeout(None if due is None else max(0.0, due - loop.time())):
+                    await self._wake.wait()
+
+    def _poll_now(self, name: str) -> None:
+        if name not in self._polling:
+            self._polling[name] = asyncio.create_task(self._poll_asset(name))
+
+    async def _poll_asset(self, name: str) -> None:
+        succeeded = False
+        try:
+            async with self._places:
+                asked = self._asked.pop(name, [])
+                poll = await self._poller.poll(self._plant.assets[name])
+                succeeded = isinstance(poll.outcome, Snapshot)
+                await self._take(poll, asked)
+        except StoreError as error:
+            log.error("store.failed", asset=name, why=str(error))
+        except Exception:  # a bug of ours at one asset: said with all that helps, and its neighbours go on
+            log.exception("bug", asset=name)
+        finally:
+            del self._polling[name]
+            if name in self._due:
+                self._reschedule(name, succeeded)
+            if name in self._asked:  # asked meanwhile: what was just read may be older than the question
+                self._poll_now(name)
+
+    def _reschedule(self, name: str, succeeded: bool) -> None:
+        self._due.discard(name)
+        self._queue.polled(name, succeeded, asyncio.get_running_loop().time(), self._jitter())
+        self._wake.set()
+
+    async def _take(self, poll: Poll, asked: list[int]) -> None:
+        name, now = poll.target.asset, self._clock()
+        standing = self._standing.get(name)
+        if standing and not asked and _goes_on(standing, poll):
+            self._lagging[name] = extended = standing.run.extended(now)
+            self._standing[name] = replace(standing, run=extended)
+            return
+        lagging = self._lagging.pop(name, None)
+
+        def job(tx: Connection) -> tuple[Standing, list[Move]]:
+            store.extend_runs(tx, [lagging] if lagging else [])
+            taken, moves = take(tx, poll, now, keep=bool(asked))
+            if asked:
+                store.answer_poll(tx, asked, checked_document(taken.checked), now)
+            return taken, moves
+
+        try:
+            taken, moves = await self._writer.write(job)
+        except StoreError:
+            if lagging:
+                self._lagging.setdefault(name, lagging)
+            raise
+        self._tell(standing.checked if standing else None, taken.checked, moves)
+        self._standing[name] = taken
+
+    def _tell(self, before: Checked | None, now: Checked, moves: list[Move]) -> None:
+        """Say a thing once when it begins and once when it ends."""
+        failed = before.error if before else None
+        if now.error and (failed is None or failed.kind != now.error.kind):
+            log.warning(f"asset.{now.error.kind}", asset=now.asset, why=now.error.text)
+        elif failed and not now.error:
+            log.info("asset.back", asset=now.asset, verdict=now.verdict)
+        for move in moves:
+            alert = move.alert
+            log.warning(
+                f"alert.{move.event}",
+                alert=alert.id,
+                state=alert.state,
+                severity=alert.severity,
+                text=alert_text(alert),
+                techniques=alert.techniques,
+            )
+        self._notifier.tell(moves)
+
+    # What commands do, and what time does
+
+    async def _listen(self) -> None:
+        while True:
+            try:
+                requests, entries = await asyncio.to_thread(self._hear)
+            except StoreError as error:
+                log.error("store.failed", why=str(error))
+                requests, entries = [], []
+            for entry in entries:  # what we knew of this asset no longer holds
+                self._last_entry = entry.id
+                self._standing.pop(entry.subject, None)
+            for request in requests:
+                self._last_request = request.id
+                if request.asset in self._plant.assets:
+                    self._asked[request.asset].append(request.id)
+                    self._poll_now(request.asset)
+            await asyncio.sleep(LISTEN_EVERY)
+
+    def _hear(self) -> tuple[list[PollRequest], list[AuditEntry]]:
+        since = self._clock() - OLDEST_REQUEST
+        with self._database.read() as tx:
+            requests = [each for each in store.open_poll_requests(tx, since) if each.id > self._last_request]
+            return requests, list(store.audit_entries(tx, self._last_entry))
+
+    async def _flush_at_times(self) -> None:
+        while True:
+            await asyncio.sleep(FLUSH_EVERY)
+            try:
+                await self._flush()
+            except StoreError as error:
+                log.error("store.failed", why=str(error))
+
+    async def _flush(self) -> None:
+        lagging, self._lagging = self._lagging, {}
+        oldest = self._clock() - timedelta(days=1)
+
+        def job(tx: Connection) -> None:
+            store.extend_runs(tx, lagging.values())
+            store.forget_polls(tx, oldest)
+
+        try:
+            await self._writer.write(job)
+        except StoreError:
+            self._lagging = lagging | self._lagging
+            raise
+
+    async def _sweep(self) -> None:
+        while True:
+            await asyncio.sleep(SWEEP_EVERY)
+            try:
+                self._notifier.tell(await self._writer.write(lambda tx: unshelve_due(tx, self._clock())))
+            except StoreError as error:
+                log.error("store.failed", why=str(error))
+
+
+def _goes_on(standing: Standing, poll: Poll) -> bool:
+    """Whether a poll brought nothing that the last one did not bring."""
+    if isinstance(poll.outcome, CollectError):
+        error = standing.checked.error
+        return error is not None and (error.kind, error.text) == (poll.outcome.kind, poll.outcome.text)
+    held = standing.snapshot
+    return (
+        held is not None
+        and standing.checked.error is None
+        and poll.outcome.profile == held.profile
+        and poll.outcome.continues(held)
+    )
+
+
+async def run_until_stopped(daemon: Daemon) -> None:
+    """Run until SIGTERM or SIGINT."""
+    stop, loop = asyncio.Event(), asyncio.get_running_loop()
+    for name in (signal.SIGTERM, signal.SIGINT):
+        try:
+            loop.add_signal_handler(name, stop.set)
+        except NotImplementedError:  # Windows
+            signal.signal(name, lambda *_: loop.call_soon_threadsafe(stop.set))
+    await daemon.run(stop)

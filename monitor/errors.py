@@ -1,0 +1,19 @@
+"""What may go wrong at a person's hand: its text is a sentence with the remedy, and the exit code is 2."""
+
+from __future__ import annotations
+
+
+class UserError(Exception):
+    """The base of them all."""
+
+
+class CallError(UserError):
+    """The call cannot be carried out as it was made."""
+
+
+class StoreError(UserError):
+    """The store cannot be used."""
+
+
+class NotNow(UserError):
+    """It cannot be done as things stand."""

@@ -1,0 +1,131 @@
+"""From an outcome to what it changes: record → compare → assess → advance → apply, in one transaction.
+
+The pure functions of `baselines` decide; this reads what they need and stores what they say.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass, replace
+from datetime import datetime
+
+from sqlalchemy import Connection
+
+from baselines.alert import Move, advance, unshelve
+from baselines.baseline import Baseline, State
+from baselines.drift import Verdict, compare, verdict, verdicts
+from baselines.rules import Finding, assess
+from baselines.snapshot import Snapshot
+from collectors.collector import CollectError, Poll
+from collectors.contract import Sent
+from monitor import store
+from monitor.store import Run
+
+
+@dataclass(frozen=True, slots=True)
+class Checked:
+    """What one poll of an asset came to."""
+
+    asset: str
+    at: datetime
+    verdict: Verdict
+    snapshot: Snapshot | None
+    error: CollectError | None
+    findings: tuple[Finding, ...]
+    unread: tuple[str, ...]
+    sent: Sent
+
+
+@dataclass(frozen=True, slots=True)
+class Standing:
+    """Where an asset stands after a poll: what an equal poll would come to again, without asking the store."""
+
+    run: Run
+    snapshot: Snapshot | None
+    checked: Checked
+
+
+def take(tx: Connection, poll: Poll, now: datetime, keep: bool = False) -> tuple[Standing, list[Move]]:
+    """Store what a poll brought, and move the alarms that it moves. With `keep` the snapshot is kept as it is, also
+    where it only continues the one before (a person asked for it, and may approve it)."""
+    name, outcome = poll.target.asset, poll.outcome
+    approved = store.current_baseline(tx, name)
+    baseline = store.baseline_snapshot(tx, approved) if approved else None
+    if isinstance(outcome, CollectError):
+        seen_before = store.last_run(tx, name, observed=True) is not None
+        run = _record_outage(tx, name, outcome, now)
+        checked = unseen(name, now, baseline, seen_before, outcome, poll.sent)
+        return Standing(run, None, checked), []
+    if keep:
+        store.keep_snapshot(tx, outcome)
+    run, stored = _record(tx, outcome, now)
+    checked = judge(outcome, baseline, poll.sent)
+    moves = move_alarms(tx, baseline, outcome, checked.findings, now) if baseline else []
+    return Standing(run, stored, checked), moves
+
+
+def judge(snapshot: Snapshot, baseline: Snapshot | None, sent: Sent) -> Checked:
+    """What a snapshot comes to against the approved baseline."""
+    findings = assess(compare(baseline, snapshot)) if baseline else ()
+    unread = tuple(gap.key for gap in snapshot.unread)
+    return Checked(
+        snapshot.asset, snapshot.taken_at, verdict(baseline, snapshot), snapshot, None, findings, unread, sent
+    )
+
+
+def unseen(
+    name: str, at: datetime, baseline: Snapshot | None, seen_before: bool, error: CollectError, sent: Sent
+) -> Checked:
+    """What a poll that failed comes to: nothing is known, least of all that nothing changed."""
+    found = Verdict.NO_LONGER_OBSERVABLE if seen_before else Verdict.NEVER_SEEN
+    unread = tuple(item.key for item in baseline.items) if baseline else ()
+    return Checked(name, at, found, None, error, (), unread, sent)
+
+
+def move_alarms(
+    tx: Connection, baseline: Snapshot, observed: Snapshot, findings: Iterable[Finding], now: datetime
+) -> list[Move]:
+    """Move the asset's alarms by what was observed."""
+    alerts = store.alerts(tx, [observed.asset])
+    moves = advance(alerts, findings, verdicts(baseline, observed), observed.asset, now)
+    return [store.store_move(tx, move) for move in moves]
+
+
+def settle(tx: Connection, approved: Baseline, now: datetime) -> list[Move]:
+    """After an approval: the alarms against the new baseline, by what was seen last."""
+    assert approved.state is State.APPROVED
+    run = store.last_run(tx, approved.asset, observed=True)
+    if run is None or run.digest is None:
+        return []
+    observed = store.snapshot_of(tx, approved.asset, run.digest, run.last_at, run.profile or "")
+    baseline = store.baseline_snapshot(tx, approved)
+    return move_alarms(tx, baseline, observed, assess(compare(baseline, observed)), now)
+
+
+def unshelve_due(tx: Connection, now: datetime) -> list[Move]:
+    """Bring back the shelved alarms whose time is over."""
+    moved = [move for alert in store.shelved_until(tx, now) if (move := unshelve(alert, now))]
+    return [store.store_move(tx, move) for move in moved]
+
+
+def _record(tx: Connection, snapshot: Snapshot, now: datetime) -> tuple[Run, Snapshot]:
+    """Extend the asset's current run if this continues it, else begin a new one; the run and the snapshot it holds."""
+    last = store.last_run(tx, snapshot.asset)
+    if last and last.digest and last.profile == snapshot.profile:
+        held = store.snapshot_of(tx, snapshot.asset, last.digest, last.first_at, snapshot.profile)
+        if snapshot.continues(held):
+            extended = last.extended(now)
+            store.extend_runs(tx, [extended])
+            return extended, held
+    store.keep_snapshot(tx, snapshot)
+    begun = Run(0, snapshot.asset, snapshot.digest, snapshot.profile, None, None, now, now, 1, 0.0)
+    return store.add_run(tx, begun), snapshot
+
+
+def _record_outage(tx: Connection, name: str, error: CollectError, now: datetime) -> Run:
+    last = store.last_run(tx, name)
+    if last and last.is_outage and last.cause == error.kind:
+        extended = replace(last.extended(now), cause_text=error.text)
+        store.extend_runs(tx, [extended])
+        return extended
+    return store.add_run(tx, Run(0, name, None, None, error.kind, error.text, now, now, 1, 0.0))

@@ -1,0 +1,121 @@
+"""Polling assets: by ourselves where nobody leads, else through the daemon that does."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import Callable, Iterable, Sequence
+from datetime import UTC, datetime
+from typing import Any
+
+from collectors.collector import LONGEST_POLL, Clock, Collector, Poll, Refused, Target, poll
+from collectors.contract import Sent
+from collectors.profile import Profiles
+from collectors.registry import collector_of
+from monitor import store
+from monitor.config import Plant, Polled
+from monitor.database import Database
+from monitor.errors import StoreError
+from monitor.notify import Notifier
+from monitor.pipeline import take
+from monitor.show import checked_document
+
+AT_ONCE = 200  # polls under way
+LOOK_EVERY = 0.1  # seconds between two looks for an answer of the daemon
+
+Document = dict[str, Any]
+Progress = Callable[[str], None]
+
+
+def utc_now() -> datetime:
+    return datetime.now(UTC)
+
+
+class Poller:
+    """All the collectors, made when first needed."""
+
+    def __init__(self, profiles: Profiles, clock: Clock) -> None:
+        self._profiles = profiles
+        self._clock = clock
+        self._collectors: dict[str, Collector] = {}
+
+    async def poll(self, polled: Polled) -> Poll:
+        """Poll one asset; a safety controller only if its owner allowed it (nothing is sent otherwise)."""
+        target = polled.target
+        if not polled.allowed:
+            text = 'a safety controller is polled only with "allow_safety = true" on the asset itself'
+            return Poll(target, Refused(target.asset, text), Sent(), 0.0)
+        return await self.poll_target(target)
+
+    async def poll_target(self, target: Target) -> Poll:
+        """Poll a target that is of no plant."""
+        return await poll(self.collector(target.address.protocol), target)
+
+    def collector(self, protocol: str) -> Collector:
+        if protocol not in self._collectors:
+            self._collectors[protocol] = collector_of(protocol)(self._profiles, self._clock)
+        return self._collectors[protocol]
+
+    async def close(self) -> None:
+        """Let go of every connection, in good order."""
+        for collector in self._collectors.values():
+            await collector.close()
+
+
+def poll_assets(plant: Plant, database: Database, names: Sequence[str], by: str, progress: Progress) -> list[Document]:
+    """Poll assets once, store what they said, move their alarms; their documents, in the order of `names`.
+
+    Never opens a second connection beside a running daemon: it asks the daemon, and reads the answers.
+    """
+    if database.lead():
+        try:
+            return asyncio.run(_poll_ourselves(plant, database, names, progress))
+        finally:
+            database.follow()
+    return _ask_daemon(plant, database, names, by, progress)
+
+
+async def _poll_ourselves(plant: Plant, database: Database, names: Iterable[str], progress: Progress) -> list[Document]:
+    poller, notifier = Poller(plant.profiles, utc_now), Notifier(plant.name, plant.routes)
+    places = asyncio.Semaphore(AT_ONCE)
+
+    async def one(name: str) -> Document:
+        async with places:
+            outcome = await poller.poll(plant.assets[name])
+        with database.write() as tx:
+            standing, moves = take(tx, outcome, utc_now(), keep=True)
+        notifier.tell(moves)
+        progress(name)
+        return checked_document(standing.checked)
+
+    try:
+        return list(await asyncio.gather(*map(one, names)))
+    finally:
+        await poller.close()
+        await notifier.drain()
+
+
+def _ask_daemon(plant: Plant, database: Database, names: Sequence[str], by: str, progress: Progress) -> list[Document]:
+    with database.write() as tx:
+        requests = {store.request_poll(tx, name, utc_now(), by): name for name in names}
+    answers: dict[int, Document] = {}
+    patience = time.monotonic() + LONGEST_POLL + 30
+    while len(answers) < len(requests):
+        with database.read() as tx:
+            for number, document in store.poll_answers(tx, [each for each in requests if each not in answers]).items():
+                answers[number] = document
+                progress(requests[number])
+        if len(answers) == len(requests):
+            break
+        if database.lead():  # the one that led is gone, and with it whoever would have answered
+            try:
+                left = [name for number, name in requests.items() if number not in answers]
+                polled = asyncio.run(_poll_ourselves(plant, database, left, progress))
+            finally:
+                database.follow()
+            answers |= dict(zip((number for number in requests if number not in answers), polled, strict=True))
+        elif time.monotonic() > patience:
+            raise StoreError("another asbuilt holds this plant but does not answer; is the daemon stuck? (asbuilt run)")
+        else:
+            time.sleep(LOOK_EVERY)
+    return [answers[number] for number in requests]

@@ -1,0 +1,134 @@
+"""What commands show: the JSON documents of DESIGN's contract, and the same for people."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from datetime import datetime
+from typing import Any
+
+from baselines.alert import Alert
+from baselines.asset import identity_values
+from baselines.baseline import Baseline, State
+from baselines.rules import Direction, Finding
+from baselines.snapshot import Item, utc_text
+from monitor.pipeline import Checked
+
+
+def checked_document(checked: Checked) -> dict[str, Any]:
+    """One asset of `identify`, `poll` and `check`."""
+    snapshot = checked.snapshot
+    items = snapshot.items if snapshot else ()
+    return {
+        "asset": checked.asset,
+        "verdict": checked.verdict,
+        "taken_at": utc_text(snapshot.taken_at) if snapshot else None,
+        "digest": snapshot.digest if snapshot else None,
+        "profile_digest": snapshot.profile if snapshot else None,
+        "identity": identity_values(items),
+        "items": {item.key: item.shown for item in items},
+        "unread": list(checked.unread),
+        "why_unread": {gap.key: gap.why for gap in snapshot.unread} if snapshot else {},
+        "uncertain": [item.key for item in items if item.uncertain],
+        "error": {"kind": checked.error.kind, "text": checked.error.text} if checked.error else None,
+        "sent": {"connections": checked.sent.connections, "requests": checked.sent.requests},
+        "deviations": [deviation_document(finding) for finding in checked.findings],
+    }
+
+
+def deviation_document(finding: Finding) -> dict[str, Any]:
+    """One deviation."""
+    deviation = finding.deviation
+    return {
+        "item": deviation.key,
+        "kind": deviation.kind,
+        "approved": _shown(deviation.approved),
+        "observed": _shown(deviation.observed),
+        "category": deviation.item.category,
+        "severity": finding.severity,
+        "techniques": list(finding.techniques),
+        "direction": finding.direction,
+        "unit": deviation.item.unit,
+        "suppressed_by": None,
+    }
+
+
+def _shown(item: Item | None) -> Any:
+    return None if item is None else item.shown
+
+
+def alert_document(alert: Alert) -> dict[str, Any]:
+    """One alarm."""
+    return {
+        "id": alert.id,
+        "asset": alert.asset,
+        "item": alert.item,
+        "kind": alert.kind,
+        "approved": alert.approved,
+        "observed": alert.observed,
+        "state": alert.state,
+        "severity": alert.severity,
+        "category": alert.category,
+        "techniques": list(alert.techniques),
+        "direction": alert.direction,
+        "raised_at": utc_text(alert.raised_at),
+        "changed_at": utc_text(alert.changed_at),
+        "who": None,
+        "acknowledged_by": alert.acknowledged_by,
+        "shelved_until": _moment(alert.shelved_until),
+        "reason": alert.reason,
+        "text": alert_text(alert),
+    }
+
+
+def baseline_document(baseline: Baseline) -> dict[str, Any]:
+    """One baseline."""
+    approved = baseline.state in (State.APPROVED, State.SUPERSEDED) and baseline.decided_by is not None
+    return {
+        "asset": baseline.asset,
+        "digest": baseline.digest,
+        "state": baseline.state,
+        "stage": baseline.stage,
+        "proposed_by": baseline.proposed_by,
+        "proposed_at": utc_text(baseline.proposed_at),
+        "approved_by": baseline.decided_by if approved else None,
+        "approved_at": _moment(baseline.decided_at) if approved else None,
+        "rejected_by": baseline.decided_by if baseline.state is State.REJECTED else None,
+        "rejected_at": _moment(baseline.decided_at) if baseline.state is State.REJECTED else None,
+        "reason": baseline.reason,
+        "profile": baseline.profile,
+    }
+
+
+def _moment(at: datetime | None) -> str | None:
+    return None if at is None else utc_text(at)
+
+
+def alert_text(alert: Alert) -> str:
+    """The alarm as a sentence: "line1/filler: item.fill_limit changed from 12.5 to 14.0"."""
+    return f"{alert.asset}: {change_text(alert.item, alert.kind, alert.approved, alert.observed, alert.direction)}"
+
+
+def change_text(item: str, kind: str, approved: Any, observed: Any, direction: str | None = None) -> str:
+    """A deviation as a sentence, without the asset."""
+    match kind:
+        case "added":
+            return f"{item} is new: {value_text(observed)}"
+        case "removed":
+            return f"{item} is gone; it was {value_text(approved)}"
+    verb = {Direction.DOWNGRADE: "DOWNGRADED", Direction.UPGRADE: "upgraded"}.get(direction or "", "changed")  # type: ignore[call-overload]
+    return f"{item} {verb} from {value_text(approved)} to {value_text(observed)}"
+
+
+def value_text(value: Any) -> str:
+    """A value for people. What a device says is data: control characters are shown, not obeyed."""
+    if isinstance(value, list):
+        return "[" + ", ".join(map(value_text, value)) + "]"
+    if isinstance(value, bool):
+        return "true" if value else "false"
+    text = str(value)
+    return text if text and text.isprintable() else repr(text)
+
+
+def items_text(items: Mapping[str, Any]) -> Iterable[tuple[str, str]]:
+    """Items as rows of two columns."""
+    return ((key, value_text(value)) for key, value in items.items())

@@ -1,0 +1,157 @@
+"""The tables of the store. The same on SQLite and PostgreSQL; migrations/ makes them."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime
+from typing import Any
+
+from sqlalchemy import (
+    Column,
+    Dialect,
+    Float,
+    ForeignKey,
+    Index,
+    Integer,
+    MetaData,
+    String,
+    Table,
+    Text,
+    TypeDecorator,
+    UniqueConstraint,
+)
+
+from baselines.snapshot import utc_text
+
+HEAD = "0001"  # the migration that makes these tables
+
+metadata = MetaData(
+    naming_convention={
+        "ix": "ix_%(column_0_label)s",
+        "uq": "uq_%(table_name)s_%(column_0_name)s",
+        "fk": "fk_%(table_name)s_%(column_0_name)s_%(referred_table_name)s",
+        "pk": "pk_%(table_name)s",
+    }
+)
+
+
+class Moment(TypeDecorator[datetime]):
+    """A time, kept as ISO 8601 text in UTC: it sorts, it reads, and both databases agree on it."""
+
+    impl = String(24)
+    cache_ok = True
+
+    def process_bind_param(self, value: datetime | None, dialect: Dialect) -> str | None:
+        return None if value is None else utc_text(value)
+
+    def process_result_value(self, value: Any | None, dialect: Dialect) -> datetime | None:
+        return None if value is None else datetime.fromisoformat(value).astimezone(UTC)
+
+
+asset = Table(
+    "asset",
+    metadata,
+    Column("id", Integer, primary_key=True),
+    Column("name", Text, nullable=False, unique=True),
+)
+
+snapshot = Table(  # the canonical form of what was seen, once
+    "snapshot",
+    metadata,
+    Column("digest", String(64), primary_key=True),
+    Column("text", Text, nullable=False),
+)
+
+run = Table(  # equal outcomes in a row: a snapshot seen again and again, or an outage
+    "run",
+    metadata,
+    Column("id", Integer, primary_key=True),
+    Column("asset_id", Integer, ForeignKey("asset.id"), nullable=False),
+    Column("digest", String(64), ForeignKey("snapshot.digest")),  # null: an outage
+    Column("profile", String(64)),
+    Column("cause", String(16)),  # of an outage: unreachable, refused, malformed
+    Column("cause_text", Text),
+    Column("first_at", Moment, nullable=False),
+    Column("last_at", Moment, nullable=False),
+    Column("polls", Integer, nullable=False),
+    Column("longest_gap", Float, nullable=False),  # seconds
+    Index("ix_run_asset_id_id", "asset_id", "id"),
+)
+
+baseline = Table(
+    "baseline",
+    metadata,
+    Column("id", Integer, primary_key=True),
+    Column("asset_id", Integer, ForeignKey("asset.id"), nullable=False),
+    Column("digest", String(64), ForeignKey("snapshot.digest"), nullable=False),
+    Column("state", String(12), nullable=False),
+    Column("stage", String(12), nullable=False),
+    Column("profile", String(64), nullable=False),
+    Column("proposed_by", Text, nullable=False),
+    Column("proposed_at", Moment, nullable=False),
+    Column("decided_by", Text),
+    Column("decided_at", Moment),
+    Column("reason", Text, nullable=False, default=""),
+    Index("ix_baseline_asset_id_state", "asset_id", "state"),
+)
+
+alert = Table(
+    "alert",
+    metadata,
+    Column("id", Integer, primary_key=True),
+    Column("asset_id", Integer, ForeignKey("asset.id"), nullable=False),
+    Column("item", Text, nullable=False),
+    Column("kind", String(8), nullable=False),
+    Column("approved", Text),  # as JSON
+    Column("observed", Text),  # as JSON
+    Column("severity", String(8), nullable=False),
+    Column("category", String(12), nullable=False),
+    Column("techniques", Text, nullable=False),  # separated by spaces
+    Column("direction", String(12)),
+    Column("state", String(12), nullable=False),
+    Column("raised_at", Moment, nullable=False),
+    Column("changed_at", Moment, nullable=False),
+    Column("acknowledged_by", Text),
+    Column("shelved_until", Moment),
+    Column("reason", Text, nullable=False, default=""),
+    Index("ix_alert_state_asset_id", "state", "asset_id"),
+)
+
+alert_move = Table(  # the life of an alarm, move by move
+    "alert_move",
+    metadata,
+    Column("id", Integer, primary_key=True),
+    Column("alert_id", Integer, ForeignKey("alert.id"), nullable=False, index=True),
+    Column("at", Moment, nullable=False),
+    Column("event", String(12), nullable=False),
+    Column("before", String(12), nullable=False),
+    Column("after", String(12), nullable=False),
+    Column("observed", Text),
+    Column("by", Text),
+    Column("reason", Text, nullable=False, default=""),
+)
+
+audit_entry = Table(
+    "audit_entry",
+    metadata,
+    Column("id", Integer, primary_key=True, autoincrement=False),
+    Column("at", Moment, nullable=False),
+    Column("actor", Text, nullable=False),
+    Column("account", Text, nullable=False),
+    Column("action", Text, nullable=False),
+    Column("subject", Text, nullable=False),
+    Column("detail", Text, nullable=False),  # as JSON
+    Column("previous", String(64), nullable=False),
+    Column("hash", String(64), nullable=False),
+    UniqueConstraint("hash"),
+)
+
+poll_request = Table(  # what a command asks of a running daemon, and its answer
+    "poll_request",
+    metadata,
+    Column("id", Integer, primary_key=True),
+    Column("asset_id", Integer, ForeignKey("asset.id"), nullable=False),
+    Column("asked_at", Moment, nullable=False),
+    Column("asked_by", Text, nullable=False),
+    Column("answered_at", Moment, index=True),
+    Column("answer", Text),  # as JSON
+)

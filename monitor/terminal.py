@@ -1,0 +1,64 @@
+"""Output for people: tables and progress on a terminal, plain columns in a pipe; or one JSON document."""
+
+from __future__ import annotations
+
+import json
+import sys
+from collections.abc import Callable, Iterable, Sequence
+from typing import Any
+
+import typer
+
+WIDE = 200  # columns where there is no terminal
+STYLES = {
+    "match": "green",
+    "drift": "bold red",
+    "no-longer-observable": "yellow",
+    "never-seen": "yellow",
+    "stale": "yellow",
+    "no-baseline": "cyan",
+    "critical": "bold red",
+    "high": "red",
+    "UNACK": "bold red",
+    "RTN_UNACK": "yellow",
+}
+
+
+def print_json(document: Any) -> None:
+    """The one JSON document of a command."""
+    typer.echo(json.dumps(document, indent=2, ensure_ascii=False).encode("utf-8", "backslashreplace"))
+
+
+def print_table(columns: Sequence[str], rows: Iterable[Sequence[str]]) -> None:
+    """A table. Cells are data: nothing in them is markup."""
+    from rich.console import Console
+    from rich.table import Table
+    from rich.text import Text
+
+    table = Table(box=None, pad_edge=False, header_style="bold")
+    for column in columns:
+        table.add_column(column, overflow="fold")
+    for row in rows:
+        table.add_row(*(Text(cell, style=STYLES.get(cell, "")) for cell in row))
+    Console(width=None if sys.stdout.isatty() else WIDE, highlight=False, emoji=False, markup=False).print(table)
+
+
+def styled(word: str) -> str:
+    """A verdict in its colour, where colours can be seen."""
+    colour = STYLES.get(word, "").split()
+    return typer.style(word, fg=colour[-1], bold="bold" in colour) if colour else word
+
+
+def progress(total: int, doing: str) -> Callable[[str], None]:
+    """Says on standard error how far long work is; nothing where nobody watches."""
+    done = 0
+
+    def step(name: str) -> None:
+        nonlocal done
+        done += 1
+        if total > 1 and sys.stderr.isatty():
+            end = "\n" if done == total else ""
+            sys.stderr.write(f"\r\x1b[K{doing} {done} of {total}: {name}{end}")
+            sys.stderr.flush()
+
+    return step

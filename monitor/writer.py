@@ -1,0 +1,85 @@
+"""The daemon's one writer: jobs from the loop, committed in groups, each told when its commit is durable."""
+
+from __future__ import annotations
+
+import asyncio
+import queue
+import threading
+from collections.abc import Callable
+from concurrent.futures import Future
+from typing import Any, TypeVar
+
+from sqlalchemy import Connection
+
+from monitor.database import Database
+
+T = TypeVar("T")
+Job = Callable[[Connection], Any]
+
+LARGEST_GROUP = 500  # jobs in one transaction
+
+
+class Writer:
+    """A thread with the daemon's only writing connection.
+
+    Jobs that wait together are committed together: one fsync for all of them. A job that fails is rolled back alone;
+    if the commit fails, every job of the group fails with it.
+    """
+
+    def __init__(self, database: Database) -> None:
+        self._database = database
+        self._jobs: queue.SimpleQueue[tuple[Job, Future[Any]] | None] = queue.SimpleQueue()
+        self._thread = threading.Thread(target=self._run, name="writer")
+        self._thread.start()
+
+    async def write(self, job: Callable[[Connection], T]) -> T:
+        """Run a job in a transaction; back when it is committed. Raises what the job raised, or StoreError."""
+        return await asyncio.wrap_future(self._submit(job))
+
+    def _submit(self, job: Callable[[Connection], T]) -> Future[T]:
+        done: Future[T] = Future()
+        self._jobs.put((job, done))
+        return done
+
+    def stop(self) -> None:
+        """Finish what waits, and end."""
+        self._jobs.put(None)
+        self._thread.join()
+
+    def _run(self) -> None:
+        while (first := self._jobs.get()) is not None:
+            group = [first]
+            stopping = False
+            while len(group) < LARGEST_GROUP and not self._jobs.empty():
+                following = self._jobs.get()
+                if following is None:
+                    stopping = True
+                    break
+                group.append(following)
+            self._commit([(job, done) for job, done in group if done.set_running_or_notify_cancel()])
+            if stopping:
+                return
+
+    def _commit(self, group: list[tuple[Job, Future[Any]]]) -> None:
+        outcomes: list[tuple[Future[Any], Any, BaseException | None]] = []
+        try:
+            with self._database.write() as tx:
+                for job, done in group:
+                    outcomes.append((done, *_attempt(tx, job)))
+        except Exception as error:  # nothing of the group is durable: all are told
+            for _, done in group:
+                done.set_exception(error)
+            return
+        for done, result, failure in outcomes:
+            if failure is not None:
+                done.set_exception(failure)
+            else:
+                done.set_result(result)
+
+
+def _attempt(tx: Connection, job: Job) -> tuple[Any, BaseException | None]:
+    try:
+        with tx.begin_nested():
+            return job(tx), None
+    except Exception as error:  # given to the one who asked, who knows what it means
+        return None, error
