@@ -6,8 +6,6 @@ from collections.abc import Sequence
 from dataclasses import replace
 from datetime import datetime
 
-from sqlalchemy import Connection
-
 from baselines.alert import Alert, Move, acknowledge, shelve
 from baselines.baseline import NEXT, Baseline, Stage, State, Step
 from baselines.snapshot import Snapshot, utc_text
@@ -15,11 +13,11 @@ from monitor import store
 from monitor.errors import NotNow
 from monitor.pipeline import settle
 from monitor.show import change_text
-from monitor.store import Actor
+from monitor.store import Actor, Transaction
 
 
 def propose(
-    tx: Connection, snapshot: Snapshot, stage: Stage, actor: Actor, now: datetime, reason: str = ""
+    tx: Transaction, snapshot: Snapshot, stage: Stage, actor: Actor, now: datetime, reason: str = ""
 ) -> Baseline:
     """Propose a snapshot as an asset's baseline; an older open proposal gives way."""
     store.keep_snapshot(tx, snapshot)
@@ -38,7 +36,7 @@ def propose(
 
 
 def approve(
-    tx: Connection, asset: str, actor: Actor, reason: str, now: datetime, digest: str | None = None
+    tx: Transaction, asset: str, actor: Actor, reason: str, now: datetime, digest: str | None = None
 ) -> tuple[Baseline, list[Move]]:
     """Approve the open proposal of an asset, and settle its alarms; NotNow if there is none, or not this one."""
     proposed = _open_proposal(tx, asset)
@@ -56,14 +54,14 @@ def approve(
     return approved, settle(tx, approved, now)
 
 
-def reject(tx: Connection, asset: str, actor: Actor, reason: str, now: datetime) -> Baseline:
+def reject(tx: Transaction, asset: str, actor: Actor, reason: str, now: datetime) -> Baseline:
     """Reject the open proposal of an asset."""
     rejected = _decide(tx, _open_proposal(tx, asset), Step.REJECT, actor, reason, now)
     store.audit(tx, now, actor, "baseline.reject", asset, {"digest": rejected.digest, "reason": reason})
     return rejected
 
 
-def _open_proposal(tx: Connection, asset: str) -> Baseline:
+def _open_proposal(tx: Transaction, asset: str) -> Baseline:
     proposed = store.current_baseline(tx, asset, State.PROPOSED)
     if proposed is not None:
         return proposed
@@ -76,7 +74,7 @@ def _open_proposal(tx: Connection, asset: str) -> Baseline:
     raise NotNow(f"{asset}: no open proposal; make one with asbuilt baseline propose, or asbuilt commission")
 
 
-def _decide(tx: Connection, proposed: Baseline, step: Step, actor: Actor, reason: str, now: datetime) -> Baseline:
+def _decide(tx: Transaction, proposed: Baseline, step: Step, actor: Actor, reason: str, now: datetime) -> Baseline:
     state = NEXT[proposed.state, step]
     decided = replace(proposed, state=state, decided_by=actor.name, decided_at=now, reason=reason or proposed.reason)
     if not store.move_baseline(tx, decided, State.PROPOSED):
@@ -84,11 +82,11 @@ def _decide(tx: Connection, proposed: Baseline, step: Step, actor: Actor, reason
     return decided
 
 
-def _supersede(tx: Connection, older: Baseline) -> None:
+def _supersede(tx: Transaction, older: Baseline) -> None:
     store.move_baseline(tx, replace(older, state=NEXT[older.state, Step.SUPERSEDE]), older.state)
 
 
-def acknowledge_alerts(tx: Connection, ids: Sequence[int], actor: Actor, reason: str, now: datetime) -> list[Move]:
+def acknowledge_alerts(tx: Transaction, ids: Sequence[int], actor: Actor, reason: str, now: datetime) -> list[Move]:
     """Acknowledge alarms, all of them or none; NotNow names the one that cannot be."""
     moves = []
     for alert in _alerts(tx, ids):
@@ -99,7 +97,7 @@ def acknowledge_alerts(tx: Connection, ids: Sequence[int], actor: Actor, reason:
     return moves
 
 
-def shelve_alert(tx: Connection, number: int, until: datetime, actor: Actor, reason: str, now: datetime) -> Move:
+def shelve_alert(tx: Transaction, number: int, until: datetime, actor: Actor, reason: str, now: datetime) -> Move:
     """Put an alarm away until a time."""
     if until <= now:
         raise NotNow(f"{utc_text(until)} is not in the future: an alarm is shelved until a later time")
@@ -110,7 +108,7 @@ def shelve_alert(tx: Connection, number: int, until: datetime, actor: Actor, rea
     return _do(tx, move, "alert.shelve", actor, {"reason": reason, "until": utc_text(until)}, now)
 
 
-def _alerts(tx: Connection, ids: Sequence[int]) -> list[Alert]:
+def _alerts(tx: Transaction, ids: Sequence[int]) -> list[Alert]:
     found = {alert.id: alert for alert in store.alerts(tx, ids=ids, closed=True)}
     for number in ids:
         if number not in found:
@@ -118,7 +116,7 @@ def _alerts(tx: Connection, ids: Sequence[int]) -> list[Alert]:
     return [found[number] for number in dict.fromkeys(ids)]
 
 
-def _do(tx: Connection, move: Move, action: str, actor: Actor, detail: dict[str, str], now: datetime) -> Move:
+def _do(tx: Transaction, move: Move, action: str, actor: Actor, detail: dict[str, str], now: datetime) -> Move:
     alert = move.alert
     change = change_text(alert.item, alert.kind, alert.approved, alert.observed, alert.direction)
     store.audit(tx, now, actor, action, alert.asset, detail | {"alert": str(alert.id), "deviation": change})

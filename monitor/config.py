@@ -17,7 +17,6 @@ from collectors.profile import Profile, Profiles, load_profile
 from collectors.written import FileError, dotted, read_table, read_toml, table, unknown_keys
 
 SECTIONS = ("plant", "store", "asset", "segment", "web", "notify")
-STORES = ("sqlite", "postgresql")
 Security = Literal["None", "Basic256Sha256:Sign", "Basic256Sha256:SignAndEncrypt"]
 
 
@@ -250,23 +249,13 @@ class _Reader:
 
     def store_url(self, url: str) -> str:
         """The URL with a relative SQLite path made one beside plant.toml."""
-        from sqlalchemy.engine import make_url
-        from sqlalchemy.exc import ArgumentError
+        from monitor.store import store_url
 
         try:
-            parsed = make_url(url)
-        except ArgumentError:
-            self.faults.append(f"store.url: {url!r} is no database URL; write sqlite:///asbuilt.db")
+            return store_url(url, self.folder)
+        except ValueError as error:
+            self.faults.append(f"store.url: {error}")
             return ""
-        if parsed.get_backend_name() not in STORES:
-            self.faults.append(f"store.url: is sqlite:///FILE or postgresql://…, not {url!r}")
-            return ""
-        if parsed.get_backend_name() == "postgresql":
-            return parsed.set(drivername="postgresql+psycopg").render_as_string(hide_password=False)
-        if not parsed.database or parsed.database == ":memory:":
-            self.faults.append("store.url: needs a file: a store in memory forgets what was approved")
-            return ""
-        return parsed.set(database=str(self.folder / parsed.database)).render_as_string()
 
     def check_timezone(self, name: str) -> None:
         try:

@@ -19,8 +19,7 @@ from monitor.errors import CallError, UserError
 
 if TYPE_CHECKING:
     from monitor.config import Plant
-    from monitor.database import Database
-    from monitor.store import Actor
+    from monitor.store import Actor, Database
 
 DONE, DRIFT, WRONG, UNSEEN, UNVERIFIED = range(5)  # exit codes
 INTERRUPTED, BUG = 130, 70
@@ -84,7 +83,7 @@ def actor(by: str) -> Actor:
 def opened(path: Path) -> Iterator[tuple[Plant, Database]]:
     """The plant, and its store brought up to date."""
     from monitor.config import load_plant
-    from monitor.database import Database
+    from monitor.store import Database
 
     try:
         plant = load_plant(path)

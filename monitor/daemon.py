@@ -12,7 +12,6 @@ from dataclasses import replace
 from datetime import datetime, timedelta
 
 import structlog
-from sqlalchemy import Connection
 
 from baselines.alert import Move
 from baselines.audit import AuditEntry
@@ -20,14 +19,13 @@ from baselines.snapshot import Snapshot
 from collectors.collector import LONGEST_POLL, CollectError, Poll
 from monitor import store
 from monitor.config import Plant
-from monitor.database import Database
 from monitor.errors import StoreError
 from monitor.notify import Notifier
 from monitor.pipeline import Checked, Standing, take, unshelve_due
 from monitor.polling import AT_ONCE, Poller, utc_now
 from monitor.schedule import DueQueue
-from monitor.show import alert_text, checked_document
-from monitor.store import PollRequest, Run
+from monitor.show import checked_document, move_text
+from monitor.store import Database, PollRequest, Run, Transaction
 from monitor.writer import Writer
 
 FLUSH_EVERY = 60.0  # seconds that the end of a run may lag on disk
@@ -163,7 +161,7 @@ class Daemon:
             return
         lagging = self._lagging.pop(name, None)
 
-        def job(tx: Connection) -> tuple[Standing, list[Move]]:
+        def job(tx: Transaction) -> tuple[Standing, list[Move]]:
             store.extend_runs(tx, [lagging] if lagging else [])
             taken, moves = take(tx, poll, now, keep=bool(asked))
             if asked:
@@ -193,7 +191,7 @@ class Daemon:
                 alert=alert.id,
                 state=alert.state,
                 severity=alert.severity,
-                text=alert_text(alert),
+                text=move_text(move),
                 techniques=alert.techniques,
             )
         self._notifier.tell(moves)
@@ -235,7 +233,7 @@ class Daemon:
         lagging, self._lagging = self._lagging, {}
         oldest = self._clock() - timedelta(days=1)
 
-        def job(tx: Connection) -> None:
+        def job(tx: Transaction) -> None:
             store.extend_runs(tx, lagging.values())
             store.forget_polls(tx, oldest)
 

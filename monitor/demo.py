@@ -1,0 +1,162 @@
+"""The demo: a bottling plant on loopback, commissioned, changed behind its back, alarmed.
+
+It runs the very commands that people run, against simulated PLCs in a process of their own.
+"""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+import tempfile
+import threading
+import time
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+
+import typer
+
+from monitor.errors import CallError
+from simulators.scenario import load
+
+SCENARIO = "bottling"
+SPEED = 2.5  # so much faster than the scenario says
+LOOK_EVERY = 0.5  # seconds between two looks for new alarms
+LAST_LOOKS = 12  # after the last event, for the daemon to poll once more
+
+
+def run_demo(once: bool, folder: Path | None) -> int:
+    """Run the demo; 0 when it went through to its end. Without `once` the plant then goes on until Ctrl-C."""
+    once = once or not sys.stdin.isatty()
+    with tempfile.TemporaryDirectory(prefix="asbuilt-demo-") as temporary:
+        home = folder or Path(temporary)
+        home.mkdir(parents=True, exist_ok=True)
+        if (home / "plant.toml").exists():
+            raise CallError(f"{home} holds a plant.toml already; give the demo an empty folder")
+        try:
+            with _floor(home) as floor:
+                _play(Stage(home, floor), once)
+        except KeyboardInterrupt:
+            typer.echo("\nended; nothing is left running")
+    return 0
+
+
+@contextmanager
+def _floor(home: Path) -> Iterator[subprocess.Popen[str]]:
+    """The simulated PLCs; they end when their standard input does, even if we are killed."""
+    command = [sys.executable, "-m", "simulators", SCENARIO, "--free-ports", "--hold", "--speed", str(SPEED)]
+    command += ["--plant", str(home / "plant.toml")]
+    with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as floor:
+        try:
+            yield floor
+        finally:
+            floor.terminate()
+
+
+class Stage:
+    """The demo's plant: its commands are shown, then run."""
+
+    def __init__(self, home: Path, floor: subprocess.Popen[str]) -> None:
+        self.plant = home / "plant.toml"
+        self.log = home / "run.log"
+        self.floor = floor
+
+    def command(self, *words: str) -> list[str]:
+        return [sys.executable, "-m", "monitor.cli", *words, "--plant", str(self.plant)]
+
+    def show(self, *words: str, says: Sequence[int] = (0,)) -> str:
+        """Show a command and what it prints; RuntimeError if it ends with another exit code than it should."""
+        typer.secho(
+            "\n$ asbuilt " + " ".join(word if word.isalnum() or "-" in word else f'"{word}"' for word in words),
+            bold=True,
+        )
+        done = subprocess.run(self.command(*words), capture_output=True, text=True, check=False)
+        typer.echo(done.stdout + done.stderr, nl=False)
+        if done.returncode not in says:
+            raise RuntimeError(f"asbuilt {' '.join(words)} ended with {done.returncode}")
+        return done.stdout
+
+    def ask(self, *words: str) -> dict[str, list[dict[str, object]]]:
+        """The JSON document of a command."""
+        done = subprocess.run(self.command(*words, "--json"), capture_output=True, text=True, check=True)
+        document: dict[str, list[dict[str, object]]] = json.loads(done.stdout)
+        return document
+
+    @contextmanager
+    def daemon(self) -> Iterator[None]:
+        """`asbuilt run`, its log in a file."""
+        typer.secho(f"\n$ asbuilt run   (its log: {self.log})", bold=True)
+        with self.log.open("w", encoding="utf-8") as log, subprocess.Popen(self.command("run"), stderr=log) as daemon:
+            try:
+                yield
+            finally:
+                daemon.terminate()
+
+
+def _play(stage: Stage, once: bool) -> None:
+    say("A bottling plant: four lines, each with a filler, a capper and a labeller. Starting its twelve PLCs …")
+    assert stage.floor.stdout is not None
+    first = stage.floor.stdout.readline()
+    if not first:
+        raise RuntimeError("the simulated plant did not start")
+    say(f"They speak Modbus TCP and OPC UA on loopback. The plant's description: {stage.plant}")
+
+    say("1. Commissioning: read everything twice, propose it, and have it approved.")
+    stage.show("commission", "--stage", "fat", "--captures", "2", "--every", "1s", "--by", "Ada (commissioning)")
+    stage.show("baseline", "approve", "*", "--by", "Bo (plant)", "--reason", "FAT protocol 17 signed")
+    stage.show("check")
+
+    say("2. The daemon watches. Now things change behind its back:")
+    with stage.daemon():
+        _watch(stage)
+        say("3. What the plant sees when it looks:")
+        stage.show("alerts", "list")
+        _acknowledge(stage)
+        stage.show("check", says=(0, 1, 3))
+        stage.show("assets")
+        stage.show("verify")
+        if not once:
+            say(f"The plant goes on until Ctrl-C. In another terminal: asbuilt alerts list --plant {stage.plant}")
+            threading.Event().wait()
+    say("Done. Now your own plant: asbuilt init, then put your PLC's address into plant.toml.")
+
+
+def _watch(stage: Stage) -> None:
+    """Let the scenario's events happen; tell each, and each alarm as it is raised."""
+    told: set[object] = set()
+    ended = threading.Event()
+    last = load(SCENARIO).events[-1].about
+
+    def tell_events() -> None:
+        assert stage.floor.stdout is not None
+        for line in stage.floor.stdout:
+            event = json.loads(line)
+            if event.get("about"):
+                typer.echo(f"{event['at']:5.1f} s  {event['about']}")
+            if event.get("about") == last:
+                break
+        ended.set()
+
+    assert stage.floor.stdin is not None
+    stage.floor.stdin.write('{"go": true}\n')
+    stage.floor.stdin.flush()
+    threading.Thread(target=tell_events, daemon=True).start()
+    looks_left = LAST_LOOKS
+    while looks_left:
+        time.sleep(LOOK_EVERY)
+        looks_left -= ended.is_set()
+        for alert in stage.ask("alerts", "list")["alerts"]:
+            if alert["id"] not in told:
+                told.add(alert["id"])
+                typer.secho(f"         ALARM {alert['id']}, {alert['severity']}: {alert['text']}", fg="red")
+
+
+def _acknowledge(stage: Stage) -> None:
+    alerts = stage.ask("alerts", "list")["alerts"]
+    first = next(alert for alert in alerts if alert["state"] == "UNACK")
+    stage.show("alerts", "ack", str(first["id"]), "--by", "Cem (shift B)", "--reason", "called the line engineer")
+
+
+def say(text: str) -> None:
+    typer.secho(f"\n{text}", fg="cyan")

@@ -5,24 +5,22 @@ from __future__ import annotations
 from datetime import datetime, timedelta
 from typing import Any
 
-from sqlalchemy import Connection
-
 from baselines.asset import identity_values
 from baselines.drift import Verdict, verdict, worst
 from baselines.snapshot import Snapshot, utc_text
 from monitor import store
 from monitor.config import Plant, Polled
-from monitor.store import Run
+from monitor.store import Run, Transaction
 
 LAG = timedelta(minutes=1)  # that the end of a run may be behind on disk
 
 
-def inventory(tx: Connection, plant: Plant, now: datetime) -> list[dict[str, Any]]:
+def inventory(tx: Transaction, plant: Plant, now: datetime) -> list[dict[str, Any]]:
     """One document per asset, in the order of plant.toml."""
     return [_document(tx, polled, now) for polled in plant.assets.values()]
 
 
-def _document(tx: Connection, polled: Polled, now: datetime) -> dict[str, Any]:
+def _document(tx: Transaction, polled: Polled, now: datetime) -> dict[str, Any]:
     asset = polled.asset
     last, seen = store.last_run(tx, asset.name), store.last_run(tx, asset.name, observed=True)
     approved = store.current_baseline(tx, asset.name)

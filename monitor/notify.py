@@ -10,7 +10,7 @@ import structlog
 
 from baselines.alert import Event, Move
 from monitor.config import Route
-from monitor.show import alert_document
+from monitor.show import alert_document, move_text
 
 TELLING = (Event.DEVIATES, Event.MOVES_ON, Event.CONFORMS, Event.UNSHELVE)  # what people did they know
 ATTEMPTS = 4
@@ -60,7 +60,7 @@ class Notifier:
 
     async def _post(self, client: httpx.AsyncClient, route: Route, move: Move, attempts: int) -> None:
         document = alert_document(move.alert)
-        message = {"plant": self._plant, "event": move.event, "text": document["text"], "alert": document}
+        message = {"plant": self._plant, "event": move.event, "text": move_text(move), "alert": document}
         why = ""
         for attempt in range(attempts):
             if attempt:

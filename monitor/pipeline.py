@@ -9,8 +9,6 @@ from collections.abc import Iterable
 from dataclasses import dataclass, replace
 from datetime import datetime
 
-from sqlalchemy import Connection
-
 from baselines.alert import Move, advance, unshelve
 from baselines.baseline import Baseline, State
 from baselines.drift import Verdict, compare, verdict, verdicts
@@ -19,7 +17,7 @@ from baselines.snapshot import Snapshot
 from collectors.collector import CollectError, Poll
 from collectors.contract import Sent
 from monitor import store
-from monitor.store import Run
+from monitor.store import Run, Transaction
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,7 +43,7 @@ class Standing:
     checked: Checked
 
 
-def take(tx: Connection, poll: Poll, now: datetime, keep: bool = False) -> tuple[Standing, list[Move]]:
+def take(tx: Transaction, poll: Poll, now: datetime, keep: bool = False) -> tuple[Standing, list[Move]]:
     """Store what a poll brought, and move the alarms that it moves. With `keep` the snapshot is kept as it is, also
     where it only continues the one before (a person asked for it, and may approve it)."""
     name, outcome = poll.target.asset, poll.outcome
@@ -83,7 +81,7 @@ def unseen(
 
 
 def move_alarms(
-    tx: Connection, baseline: Snapshot, observed: Snapshot, findings: Iterable[Finding], now: datetime
+    tx: Transaction, baseline: Snapshot, observed: Snapshot, findings: Iterable[Finding], now: datetime
 ) -> list[Move]:
     """Move the asset's alarms by what was observed."""
     alerts = store.alerts(tx, [observed.asset])
@@ -91,7 +89,7 @@ def move_alarms(
     return [store.store_move(tx, move) for move in moves]
 
 
-def settle(tx: Connection, approved: Baseline, now: datetime) -> list[Move]:
+def settle(tx: Transaction, approved: Baseline, now: datetime) -> list[Move]:
     """After an approval: the alarms against the new baseline, by what was seen last."""
     assert approved.state is State.APPROVED
     run = store.last_run(tx, approved.asset, observed=True)
@@ -102,13 +100,13 @@ def settle(tx: Connection, approved: Baseline, now: datetime) -> list[Move]:
     return move_alarms(tx, baseline, observed, assess(compare(baseline, observed)), now)
 
 
-def unshelve_due(tx: Connection, now: datetime) -> list[Move]:
+def unshelve_due(tx: Transaction, now: datetime) -> list[Move]:
     """Bring back the shelved alarms whose time is over."""
     moved = [move for alert in store.shelved_until(tx, now) if (move := unshelve(alert, now))]
     return [store.store_move(tx, move) for move in moved]
 
 
-def _record(tx: Connection, snapshot: Snapshot, now: datetime) -> tuple[Run, Snapshot]:
+def _record(tx: Transaction, snapshot: Snapshot, now: datetime) -> tuple[Run, Snapshot]:
     """Extend the asset's current run if this continues it, else begin a new one; the run and the snapshot it holds."""
     last = store.last_run(tx, snapshot.asset)
     if last and last.digest and last.profile == snapshot.profile:
@@ -122,7 +120,7 @@ def _record(tx: Connection, snapshot: Snapshot, now: datetime) -> tuple[Run, Sna
     return store.add_run(tx, begun), snapshot
 
 
-def _record_outage(tx: Connection, name: str, error: CollectError, now: datetime) -> Run:
+def _record_outage(tx: Transaction, name: str, error: CollectError, now: datetime) -> Run:
     last = store.last_run(tx, name)
     if last and last.is_outage and last.cause == error.kind:
         extended = replace(last.extended(now), cause_text=error.text)

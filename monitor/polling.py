@@ -14,11 +14,11 @@ from collectors.profile import Profiles
 from collectors.registry import collector_of
 from monitor import store
 from monitor.config import Plant, Polled
-from monitor.database import Database
 from monitor.errors import StoreError
 from monitor.notify import Notifier
 from monitor.pipeline import take
 from monitor.show import checked_document
+from monitor.store import Database
 
 AT_ONCE = 200  # polls under way
 LOOK_EVERY = 0.1  # seconds between two looks for an answer of the daemon

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from datetime import datetime
 from typing import Any
 
-from baselines.alert import Alert
+from baselines.alert import Alert, Event, Move
 from baselines.asset import identity_values
 from baselines.baseline import Baseline, State
+from baselines.drift import Kind
 from baselines.rules import Direction, Finding
 from baselines.snapshot import Item, utc_text
 from monitor.pipeline import Checked
@@ -108,6 +109,18 @@ def alert_text(alert: Alert) -> str:
     return f"{alert.asset}: {change_text(alert.item, alert.kind, alert.approved, alert.observed, alert.direction)}"
 
 
+def move_text(move: Move) -> str:
+    """What happened to an alarm as a sentence."""
+    alert = move.alert
+    match move.event:
+        case Event.CONFORMS:
+            was = "gone again" if alert.kind is Kind.ADDED else f"back as approved: {value_text(alert.approved)}"
+            return f"{alert.asset}: {alert.item} is {was}"
+        case Event.UNSHELVE:
+            return f"{alert_text(alert)} (no longer shelved)"
+    return alert_text(alert)
+
+
 def change_text(item: str, kind: str, approved: Any, observed: Any, direction: str | None = None) -> str:
     """A deviation as a sentence, without the asset."""
     match kind:
@@ -129,6 +142,9 @@ def value_text(value: Any) -> str:
     return text if text and text.isprintable() else repr(text)
 
 
-def items_text(items: Mapping[str, Any]) -> Iterable[tuple[str, str]]:
-    """Items as rows of two columns."""
-    return ((key, value_text(value)) for key, value in items.items())
+def gap_lines(why_unread: Mapping[str, str]) -> list[str]:
+    """What was not read, one line per reason."""
+    by_reason: dict[str, list[str]] = {}
+    for key, why in why_unread.items():
+        by_reason.setdefault(why, []).append(key)
+    return [f"not read ({why}): {', '.join(keys)}" for why, keys in by_reason.items()]

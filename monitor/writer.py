@@ -9,12 +9,10 @@ from collections.abc import Callable
 from concurrent.futures import Future
 from typing import Any, TypeVar
 
-from sqlalchemy import Connection
-
-from monitor.database import Database
+from monitor.store import Database, Transaction
 
 T = TypeVar("T")
-Job = Callable[[Connection], Any]
+Job = Callable[[Transaction], Any]
 
 LARGEST_GROUP = 500  # jobs in one transaction
 
@@ -32,11 +30,11 @@ class Writer:
         self._thread = threading.Thread(target=self._run, name="writer")
         self._thread.start()
 
-    async def write(self, job: Callable[[Connection], T]) -> T:
+    async def write(self, job: Callable[[Transaction], T]) -> T:
         """Run a job in a transaction; back when it is committed. Raises what the job raised, or StoreError."""
         return await asyncio.wrap_future(self._submit(job))
 
-    def _submit(self, job: Callable[[Connection], T]) -> Future[T]:
+    def _submit(self, job: Callable[[Transaction], T]) -> Future[T]:
         done: Future[T] = Future()
         self._jobs.put((job, done))
         return done
@@ -77,7 +75,7 @@ class Writer:
                 done.set_result(result)
 
 
-def _attempt(tx: Connection, job: Job) -> tuple[Any, BaseException | None]:
+def _attempt(tx: Transaction, job: Job) -> tuple[Any, BaseException | None]:
     try:
         with tx.begin_nested():
             return job(tx), None

@@ -194,6 +194,8 @@ class _Session:
 
     async def _ask(self, pdu: bytes) -> bytes:
         link, contract = self.device.link, self.device.contract
+        if link is not None and link.broken and link.broken[0] is Malformed:  # since the last answer
+            raise Malformed(self.target.asset, link.broken[1])
         reused = link is not None and link.broken is None and not self.transcript
         if link is None or link.broken is not None:
             link = await self._connect()

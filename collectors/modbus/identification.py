@@ -20,7 +20,7 @@ from collectors.modbus.exceptions import ILLEGAL_ADDRESS, ILLEGAL_FUNCTION, ILLE
 
 MEI_TYPE = 14
 BASIC, REGULAR, EXTENDED = 1, 2, 3
-FIRST_REGULAR, FIRST_PRIVATE = 3, 0x80
+FIRST_REGULAR = 3
 NOT_OFFERED = (ILLEGAL_FUNCTION, ILLEGAL_ADDRESS, ILLEGAL_VALUE)
 
 OBJECTS = {
@@ -39,7 +39,6 @@ class Page(NamedTuple):
     """One answer to FC 43/14; `following` is the object to ask for next, None where nothing follows."""
 
     objects: tuple[tuple[int, bytes], ...]
-    level: int
     following: int | None
 
 
@@ -57,34 +56,31 @@ def device_objects() -> Generator[bytes, bytes, dict[int, bytes]]:
     the level, or that answers it with its private objects alone, is asked for the lower ones.
     Raises IdentityRefused, or ValueError for an answer that is none.
     """
-    objects, level = yield from _stream(EXTENDED)
-    if level is None or not any(number < FIRST_REGULAR for number in objects):
-        more, lower = yield from _stream(REGULAR)
-        objects, level = more | objects, lower or level
-    if level is None or not any(number < FIRST_REGULAR for number in objects):
-        more, _ = yield from _stream(BASIC)
-        objects = more | objects
+    objects: dict[int, bytes] = {}
+    for read_code in (EXTENDED, REGULAR, BASIC):
+        found, refused = yield from _stream(read_code)
+        objects = found | objects
+        if refused == ILLEGAL_FUNCTION or any(number < FIRST_REGULAR for number in objects):
+            break
     return objects
 
 
-def _stream(read_code: int) -> Generator[bytes, bytes, tuple[dict[int, bytes], int | None]]:
-    """All objects of one level, over "more follows", and the device's level; None where it refuses this one."""
+def _stream(read_code: int) -> Generator[bytes, bytes, tuple[dict[int, bytes], int]]:
+    """All objects of one level, over "more follows"; and the exception with which the device refused it, or 0."""
     objects: dict[int, bytes] = {}
     asked: int | None = 0
-    level = None
     while asked is not None:
         answer = yield _request(read_code, asked)
         if code := exception_of(answer):
             if code in NOT_OFFERED:
-                return objects, level
+                return objects, code
             raise IdentityRefused(code)
         page = decode_page(answer)
         objects.update(page.objects)
-        level = page.level
         if page.following is not None and page.following <= asked:
             raise ValueError(f"object {page.following} is said to follow object {asked}")
         asked = page.following
-    return objects, level
+    return objects, 0
 
 
 @lru_cache(16)
@@ -109,7 +105,7 @@ def decode_page(answer: bytes) -> Page:
     objects = tuple(response.information.items())
     if answer[1] != MEI_TYPE or again != answer[1:] or len(objects) != count:
         raise ValueError("an identification whose lengths do not add up")
-    return Page(objects, response.conformity & 0x7F, response.next_object_id if response.more_follows else None)
+    return Page(objects, response.next_object_id if response.more_follows else None)
 
 
 def decode_server_id(answer: bytes) -> str | bytes:

@@ -29,13 +29,10 @@ from monitor.errors import CallError, NotNow
 from monitor.terminal import print_json, print_table, progress
 
 if TYPE_CHECKING:
-    from sqlalchemy import Connection
-
     from baselines.baseline import Baseline
     from baselines.snapshot import Snapshot
     from monitor.config import Plant
-    from monitor.database import Database
-    from monitor.store import Actor
+    from monitor.store import Actor, Database, Transaction
 
 SHORTEST_DIGEST = 6  # hex digits by which a digest may be named
 
@@ -153,7 +150,7 @@ def _objection(document: Document, incomplete: bool) -> str:
     return ""
 
 
-def _snapshot(tx: Connection, document: Document) -> Snapshot:
+def _snapshot(tx: Transaction, document: Document) -> Snapshot:
     from datetime import datetime
 
     from monitor import store
@@ -253,7 +250,7 @@ def show(
     json: Json = False,
 ) -> None:
     """What a baseline holds: of an asset the open proposal, or else the approved one."""
-    from monitor.show import baseline_document, value_text
+    from monitor.show import baseline_document, gap_lines, value_text
 
     with opened(plant_file) as (_, database), database.read() as tx:
         baseline, snapshot = _resolve(tx, reference)
@@ -268,8 +265,8 @@ def show(
         notes += [item.category, item.severity]
         value = " ".join([value_text(item.shown), item.unit]).strip()
         typer.echo(f"  {item.key:<{width}}  {value}  [{', '.join(notes)}]")
-    for key, why in unread.items():
-        typer.echo(f"  not read: {key}: {why}")
+    for line in gap_lines(unread):
+        typer.echo(f"  {line}")
     return None
 
 
@@ -302,7 +299,7 @@ def diff(
     raise typer.Exit(DRIFT if found else DONE)
 
 
-def _pairs(tx: Connection, one: str, other: str) -> list[tuple[Snapshot, Snapshot]]:
+def _pairs(tx: Transaction, one: str, other: str) -> list[tuple[Snapshot, Snapshot]]:
     from monitor import store
 
     stages = {stage.value for stage in Stage}
@@ -325,7 +322,7 @@ def _pairs(tx: Connection, one: str, other: str) -> list[tuple[Snapshot, Snapsho
     ]
 
 
-def _resolve(tx: Connection, reference: str) -> tuple[Baseline, Snapshot]:
+def _resolve(tx: Transaction, reference: str) -> tuple[Baseline, Snapshot]:
     """The newest baseline that a reference names, and what it holds."""
     from monitor import store
 

@@ -90,7 +90,7 @@ async def _identify(targets: list[Target]) -> list[Document]:
 
 
 def _print_identity(document: Document) -> None:
-    from monitor.show import value_text
+    from monitor.show import gap_lines, value_text
 
     typer.echo(document["asset"])
     if document["error"]:
@@ -102,8 +102,8 @@ def _print_identity(document: Document) -> None:
     width = max(map(len, rows), default=0)
     for field, value in rows.items():
         typer.echo(f"  {field:<{width}}  {value_text(value)}")
-    for key, why in document["why_unread"].items():
-        typer.echo(f"  not read: {key}: {why}")
+    for line in gap_lines(document["why_unread"]):
+        typer.echo(f"  {line}")
 
 
 def assets(plant_file: PlantFile = PLANT_FILE, json: Json = False) -> None:
@@ -189,7 +189,7 @@ def _print_items(document: Document) -> None:
 
 
 def _print_verdict(document: Document) -> None:
-    from monitor.show import change_text
+    from monitor.show import change_text, gap_lines
 
     line = f"{document['asset']}: {styled(document['verdict'])}"
     if document["error"]:
@@ -198,8 +198,8 @@ def _print_verdict(document: Document) -> None:
     for found in document["deviations"]:
         change = change_text(found["item"], found["kind"], found["approved"], found["observed"], found["direction"])
         typer.echo(f"  {change}  [{', '.join([found['severity'], found['category'], *found['techniques']])}]")
-    for key, why in document["why_unread"].items():
-        typer.echo(f"  not read: {key}: {why}")
+    for line in gap_lines(document["why_unread"]):
+        typer.echo(f"  {line}")
     for key in document["uncertain"]:
         typer.echo(f"  uncertain, says the device: {key}")
 

@@ -9,12 +9,12 @@ from __future__ import annotations
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeAlias
 
 from filelock import FileLock, Timeout
 from sqlalchemy import Connection, Engine, create_engine, event, inspect, text
 from sqlalchemy.engine import make_url
-from sqlalchemy.exc import DBAPIError, OperationalError
+from sqlalchemy.exc import ArgumentError, DBAPIError, OperationalError
 from sqlalchemy.pool import NullPool
 
 from monitor.errors import StoreError
@@ -23,6 +23,24 @@ from monitor.tables import HEAD
 BUSY_SECONDS = 15  # how long a command waits for another one's write
 WRITE_KEY, LEADER_KEY = 0x61736275, 0x61736276  # PostgreSQL advisory locks
 OLDEST_PAGES = 1000  # SQLite's own default for wal_autocheckpoint
+
+
+Transaction: TypeAlias = Connection  # what every function of the store takes
+
+
+def store_url(url: str, folder: Path) -> str:
+    """The URL of a store with its driver, a relative SQLite file made one in `folder`; ValueError if it is none."""
+    try:
+        parsed = make_url(url)
+    except ArgumentError:
+        raise ValueError(f"{url!r} is no database URL; write sqlite:///asbuilt.db") from None
+    if parsed.get_backend_name() == "postgresql":
+        return parsed.set(drivername="postgresql+psycopg").render_as_string(hide_password=False)
+    if parsed.get_backend_name() != "sqlite":
+        raise ValueError(f"is sqlite:///FILE or postgresql://…, not {url!r}")
+    if not parsed.database or parsed.database == ":memory:":
+        raise ValueError("needs a file: a store in memory forgets what was approved")
+    return parsed.set(database=str(folder / parsed.database)).render_as_string()
 
 
 class Database:

@@ -1,0 +1,49 @@
+# Everything that a checkout needs: `make demo` and `make test` set themselves up in .venv.
+PYTHON ?= python3
+VENV   := .venv
+BIN    := $(VENV)/bin
+PIP    := $(BIN)/python -m pip install --quiet --disable-pip-version-check
+
+.PHONY: demo test check format bench proof lock clean
+
+demo: $(VENV)/run.done           ## a simulated plant, commissioned, changed, alarmed (ONCE=1: without stopping)
+	@$(BIN)/asbuilt demo $(if $(ONCE),--once)
+
+test: $(VENV)/dev.done           ## every test
+	@$(BIN)/python -m pytest
+
+check: $(VENV)/dev.done          ## style and types
+	@$(BIN)/ruff check .
+	@$(BIN)/ruff format --check .
+	@$(BIN)/mypy
+
+format: $(VENV)/dev.done         ## put the code in form
+	@$(BIN)/ruff check --fix .
+	@$(BIN)/ruff format .
+
+bench: $(VENV)/dev.done          ## measure, and write docs/BENCHMARKS.md
+	@$(BIN)/python -m benchmarks
+
+proof: $(VENV)/dev.done          ## the long proofs in full, and write docs/PROOF.md
+	@$(BIN)/python -m tests.proof
+
+lock: $(VENV)/dev.done           ## pin the newest versions that pyproject.toml allows
+	@$(PIP) uv
+	@for kind in run dev; do \
+	  $(BIN)/uv pip compile pyproject.toml --quiet --upgrade --universal --python-version 3.11 --generate-hashes \
+	    --no-emit-index-url --no-header --extra postgresql --group build $$([ $$kind = dev ] && echo --group dev) \
+	    --output-file requirements/$$kind.txt || exit 1; \
+	done
+
+$(VENV)/bin/python:
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "asbuilt needs Python 3.11 or newer; name one with make PYTHON=…")'
+	@$(PYTHON) -m venv $(VENV)
+
+$(VENV)/%.done: requirements/%.txt pyproject.toml | $(VENV)/bin/python
+	@echo "setting up $(VENV) ($*) …"
+	@$(PIP) --require-hashes --requirement $<
+	@$(PIP) --no-deps --no-build-isolation --editable .
+	@touch $@
+
+clean:
+	rm -rf $(VENV) .mypy_cache .ruff_cache .pytest_cache .hypothesis

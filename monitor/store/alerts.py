@@ -1,0 +1,105 @@
+"""Alarms, and every move that they made."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from dataclasses import replace
+from datetime import datetime
+from typing import Any
+
+from sqlalchemy import Row, insert, select, update
+
+from baselines.alert import Alert, AlertState, Move
+from baselines.drift import Kind
+from baselines.rules import Direction
+from baselines.snapshot import Category, Severity
+from monitor import tables
+from monitor.store.assets import asset_id
+from monitor.store.database import Transaction
+
+
+def alerts(tx: Transaction, assets: Sequence[str] = (), ids: Sequence[int] = (), closed: bool = False) -> list[Alert]:
+    """The alarms that are not NORMAL (with `closed` all), of some assets or with some numbers, the oldest first."""
+    statement = select(tables.alert, tables.asset.c.name.label("asset")).join(tables.asset)
+    if not closed:
+        statement = statement.where(tables.alert.c.state != AlertState.NORMAL)
+    if assets:
+        statement = statement.where(tables.asset.c.name.in_(assets))
+    if ids:
+        statement = statement.where(tables.alert.c.id.in_(ids))
+    return [_alert(row) for row in tx.execute(statement.order_by(tables.alert.c.id))]
+
+
+def shelved_until(tx: Transaction, now: datetime) -> list[Alert]:
+    """The shelved alarms whose time is over."""
+    statement = (
+        select(tables.alert, tables.asset.c.name.label("asset"))
+        .join(tables.asset)
+        .where(tables.alert.c.state == AlertState.SHELVED, tables.alert.c.shelved_until <= now)
+    )
+    return [_alert(row) for row in tx.execute(statement)]
+
+
+def store_move(tx: Transaction, move: Move, by: str | None = None) -> Move:
+    """Store how an alarm moved; the move with the alarm's number."""
+    values = _alert_values(move.alert)
+    if move.alert.id:
+        tx.execute(update(tables.alert).where(tables.alert.c.id == move.alert.id).values(values))
+        number = move.alert.id
+    else:
+        values["asset_id"] = asset_id(tx, move.alert.asset)
+        number = tx.execute(insert(tables.alert).values(values).returning(tables.alert.c.id)).scalar_one()
+    tx.execute(
+        insert(tables.alert_move).values(
+            alert_id=number,
+            at=move.alert.changed_at,
+            event=move.event,
+            before=move.before,
+            after=move.alert.state,
+            observed=values["observed"],
+            by=by,
+            reason=move.alert.reason,
+        )
+    )
+    return replace(move, alert=replace(move.alert, id=number))
+
+
+def _alert_values(alert: Alert) -> dict[str, Any]:
+    return {
+        "item": alert.item,
+        "kind": alert.kind,
+        "approved": json.dumps(alert.approved),
+        "observed": json.dumps(alert.observed),
+        "severity": alert.severity,
+        "category": alert.category,
+        "techniques": " ".join(alert.techniques),
+        "direction": alert.direction,
+        "state": alert.state,
+        "raised_at": alert.raised_at,
+        "changed_at": alert.changed_at,
+        "acknowledged_by": alert.acknowledged_by,
+        "shelved_until": alert.shelved_until,
+        "reason": alert.reason,
+    }
+
+
+def _alert(row: Row[Any]) -> Alert:
+    return Alert(
+        row.asset,
+        row.item,
+        Kind(row.kind),
+        json.loads(row.approved),
+        json.loads(row.observed),
+        Severity(row.severity),
+        Category(row.category),
+        tuple(row.techniques.split()),
+        Direction(row.direction) if row.direction else None,
+        row.raised_at,
+        row.changed_at,
+        AlertState(row.state),
+        row.acknowledged_by,
+        row.shelved_until,
+        row.reason,
+        row.id,
+    )
