@@ -154,14 +154,12 @@ class _Reader:
         if "password" in table(found, path, []):
             self.faults.append(f"{path}.password: no secret belongs in this file; use password_env or password_file")
             found = {key: value for key, value in found.items() if key != "password"}
-        said = read_table(AssetTable, table(found, path, self.faults), path, self.faults)
-        if said is None:
+        found = table(found, path, self.faults)
+        address, profile = self.address(found.get("address"), path), self.profile(found.get("profile"), path)
+        said = read_table(AssetTable, found, path, self.faults)
+        if said is None or address is None or profile is None:
             return None
-        address = self.address(said.address, path)
-        profile = self.profile(said.profile, path)
         self.check_access(said, address, path)
-        if address is None or profile is None:
-            return None
         asset = Asset(
             name,
             str(address),
@@ -176,15 +174,19 @@ class _Reader:
         allowed = said.criticality is not Criticality.SAFETY or said.allow_safety
         return Polled(asset, Target(name, address, profile, self.access(said)), said.every, allowed)
 
-    def address(self, text: str, path: str) -> Address | None:
+    def address(self, text: Any, path: str) -> Address | None:
+        if not isinstance(text, str):
+            return None  # which the table itself is told of
         try:
             return parse_address(text)
         except ValueError as error:
             self.faults.append(f"{path}.address: {error}")
             return None
 
-    def profile(self, named: str, path: str) -> str | None:
+    def profile(self, named: Any, path: str) -> str | None:
         """The name of the profile that an asset names: a bundled one, a file beside plant.toml, or "auto"."""
+        if not isinstance(named, str):
+            return None
         if named == "auto" or named in self.bundled:
             return named
         if not named.endswith(".toml"):
@@ -202,7 +204,7 @@ class _Reader:
             self.added[named] = profile
         return self.added[named].name
 
-    def check_access(self, said: AssetTable, address: Address | None, path: str) -> None:
+    def check_access(self, said: AssetTable, address: Address, path: str) -> None:
         needed = {
             "certificate": said.security != "None" and not said.certificate,
             "private_key": said.security != "None" and not said.private_key,
@@ -214,7 +216,7 @@ class _Reader:
             "password_env": "a user needs either password_env or password_file",
         }
         self.faults += [f"{path}.{key}: {hints[key]}" for key, missing in needed.items() if missing]
-        if address and address.protocol == "modbus":
+        if address.protocol == "modbus":
             for key in ("security", "certificate", "private_key", "server_certificate", "user"):
                 if getattr(said, key) not in ("", "None"):
                     self.faults.append(f"{path}.{key}: Modbus has no log-in; this is for opc.tcp addresses")

@@ -8,6 +8,7 @@ from collections.abc import Callable, Iterable, Sequence
 from datetime import UTC, datetime
 from typing import Any
 
+from baselines.alert import Move
 from collectors.collector import LONGEST_POLL, Clock, Collector, Poll, Refused, Target, poll
 from collectors.contract import Sent
 from collectors.profile import Profiles
@@ -15,7 +16,6 @@ from collectors.registry import collector_of
 from monitor import store
 from monitor.config import Plant, Polled
 from monitor.errors import StoreError
-from monitor.notify import Notifier
 from monitor.pipeline import take
 from monitor.show import checked_document
 from monitor.store import Database
@@ -76,15 +76,15 @@ def poll_assets(plant: Plant, database: Database, names: Sequence[str], by: str,
 
 
 async def _poll_ourselves(plant: Plant, database: Database, names: Iterable[str], progress: Progress) -> list[Document]:
-    poller, notifier = Poller(plant.profiles, utc_now), Notifier(plant.name, plant.routes)
-    places = asyncio.Semaphore(AT_ONCE)
+    poller, places = Poller(plant.profiles, utc_now), asyncio.Semaphore(AT_ONCE)
+    moved: list[Move] = []
 
     async def one(name: str) -> Document:
         async with places:
             outcome = await poller.poll(plant.assets[name])
         with database.write() as tx:
             standing, moves = take(tx, outcome, utc_now(), keep=True)
-        notifier.tell(moves)
+        moved.extend(moves)
         progress(name)
         return checked_document(standing.checked)
 
@@ -92,7 +92,12 @@ async def _poll_ourselves(plant: Plant, database: Database, names: Iterable[str]
         return list(await asyncio.gather(*map(one, names)))
     finally:
         await poller.close()
-        await notifier.drain()
+        if plant.routes and moved:
+            from monitor.notify import Notifier
+
+            notifier = Notifier(plant.name, plant.routes)
+            notifier.tell(moved)
+            await notifier.drain()
 
 
 def _ask_daemon(plant: Plant, database: Database, names: Sequence[str], by: str, progress: Progress) -> list[Document]:

@@ -8,7 +8,6 @@ from datetime import datetime
 from typing import Any
 
 from sqlalchemy import Row, Select, bindparam, insert, select, update
-from sqlalchemy.dialects import postgresql, sqlite
 
 from baselines.snapshot import Snapshot, parse_snapshot
 from monitor import tables
@@ -47,9 +46,9 @@ class Run:
 
 def keep_snapshot(tx: Transaction, snapshot: Snapshot) -> None:
     """Keep what was seen, once."""
-    dialect = postgresql if tx.dialect.name == "postgresql" else sqlite
-    statement = dialect.insert(tables.snapshot).values(digest=snapshot.digest, text=snapshot.text)
-    tx.execute(statement.on_conflict_do_nothing())
+    kept = select(tables.snapshot.c.digest).where(tables.snapshot.c.digest == snapshot.digest)
+    if tx.execute(kept).first() is None:  # nobody comes between: there is one writer at a time
+        tx.execute(insert(tables.snapshot).values(digest=snapshot.digest, text=snapshot.text))
 
 
 def snapshot_of(tx: Transaction, asset: str, digest: str, taken_at: datetime, profile: str = "") -> Snapshot:

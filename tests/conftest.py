@@ -1,0 +1,23 @@
+"""Fixtures that several modules share."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from tests.floors import TWO, PlantFolder, RunningFloor, running
+
+
+@pytest.fixture
+def floor() -> Iterator[RunningFloor]:
+    """Two fillers on loopback."""
+    with running(TWO) as running_floor:
+        yield running_floor
+
+
+@pytest.fixture
+def plant(floor: RunningFloor, tmp_path: Path) -> PlantFolder:
+    """A plant.toml that names the two fillers."""
+    return PlantFolder(tmp_path, {name: plc.address for name, plc in floor.plcs.items()})
