@@ -45,7 +45,7 @@ def run_demo(once: bool, folder: Path | None) -> int:
 @contextmanager
 def _floor(home: Path) -> Iterator[subprocess.Popen[str]]:
     """The simulated PLCs; they end when their standard input does, even if we are killed."""
-    command = [sys.executable, "-m", "simulators", SCENARIO, "--free-ports", "--hold", "--speed", str(SPEED)]
+    command = [sys.executable, "-P", "-m", "simulators", SCENARIO, "--free-ports", "--hold", "--speed", str(SPEED)]
     command += ["--plant", str(home / "plant.toml")]
     with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as floor:
         try:
@@ -63,7 +63,7 @@ class Stage:
         self.floor = floor
 
     def command(self, *words: str) -> list[str]:
-        return [sys.executable, "-m", "monitor.cli", *words, "--plant", str(self.plant)]
+        return [sys.executable, "-P", "-m", "monitor.cli", *words, "--plant", str(self.plant)]
 
     def show(self, *words: str, says: Sequence[int] = (0,)) -> str:
         """Show a command and what it prints; RuntimeError if it ends with another exit code than it should."""

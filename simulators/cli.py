@@ -46,10 +46,14 @@ def parser() -> argparse.ArgumentParser:
     arguments = argparse.ArgumentParser(prog="asbuilt simulate", description="A floor of simulated PLCs on loopback.")
     arguments.add_argument("scenario", metavar="SCENARIO", help="a bundled name, such as bottling, or a TOML file")
     arguments.add_argument("--free-ports", action="store_true", help="any free port instead of the scenario's")
-    arguments.add_argument("--hold", action="store_true", help='events wait for {"go": true} on standard input')
+    arguments.add_argument(
+        "--hold", action="store_true", help='events wait for Enter, or in a pipe for a line {"go": true}'
+    )
     arguments.add_argument("--speed", type=positive, default=1.0, metavar="X", help="events X times as fast")
     arguments.add_argument("--plant", type=Path, metavar="FILE", help="write a plant.toml for this floor")
-    arguments.add_argument("--table", action="store_true", help="for people: a table and sentences instead of JSON")
+    form = arguments.add_mutually_exclusive_group()
+    form.add_argument("--table", action="store_true", help="for people: a table and sentences (so at a terminal)")
+    form.add_argument("--json", action="store_true", help="for programs: a JSON document a line (so in a pipe)")
     return arguments
 
 
@@ -64,7 +68,8 @@ async def run(options: argparse.Namespace) -> None:
     scenario = load(options.scenario)
     if options.plant is not None and options.plant.exists():
         raise FileExistsError(17, "exists", str(options.plant))
-    report: Report = Table() if options.table or sys.stdout.isatty() else Report()
+    for_people = options.table or (sys.stdout.isatty() and not options.json)
+    report: Report = Table() if for_people else Report()
     async with Floor(scenario, ports="free" if options.free_ports else "scenario") as floor:
         if options.plant is not None:
             plant.write(options.plant, scenario.name, floor.plcs.values())

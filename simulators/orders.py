@@ -37,15 +37,25 @@ class Orders:
         self._playing: asyncio.Task[None] | None = None
 
     def listen(self, on_end: Callable[[], None]) -> None:
-        """Reads standard input. The end of a pipe ends the floor: whoever held the other end is gone."""
+        """Reads standard input. The end of a pipe ends the floor: whoever held the other end is gone.
+
+        At a terminal the Enter key starts the timed events.
+        """
         try:
             number = sys.stdin.fileno()
             mode = os.fstat(number).st_mode
         except (AttributeError, OSError, ValueError):
             return  # there is none
         ends = on_end if stat.S_ISFIFO(mode) or stat.S_ISSOCK(mode) else None
-        if not os.isatty(number):
+        if os.isatty(number):
+            threading.Thread(target=self._await_enter, daemon=True).start()
+        else:
             threading.Thread(target=self._read, args=(number, ends), daemon=True).start()
+
+    def _await_enter(self) -> None:
+        if sys.stdin.readline():
+            with suppress(RuntimeError):  # the loop was closed first
+                self._loop.call_soon_threadsafe(self.go)
 
     def _read(self, number: int, on_end: Callable[[], None] | None) -> None:
         """In a thread, since not every system can wait for a pipe; unbuffered, so that it holds no lock at the end."""

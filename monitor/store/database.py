@@ -49,7 +49,7 @@ class Database:
     def __init__(self, url: str) -> None:
         self.url = make_url(url)
         self.is_sqlite = self.url.get_backend_name() == "sqlite"
-        self.engine = self._sqlite() if self.is_sqlite else create_engine(self.url, pool_pre_ping=True)
+        self.engine = self._sqlite() if self.is_sqlite else self._postgresql()
         self.name = self.url.render_as_string()  # without the password
         self._file_lock: FileLock | None = None
         self._leading: Connection | None = None
@@ -73,6 +73,12 @@ class Database:
             connection.exec_driver_sql("BEGIN IMMEDIATE" if writes else "BEGIN")
 
         return engine
+
+    def _postgresql(self) -> Engine:
+        try:
+            return create_engine(self.url, pool_pre_ping=True)
+        except ModuleNotFoundError:
+            raise StoreError("PostgreSQL needs its driver: pip install 'asbuilt[postgresql]'") from None
 
     @property
     def _leads(self) -> bool:
