@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
 from datetime import datetime
@@ -10,7 +11,7 @@ from typing import Any
 
 from baselines.drift import Kind, Verdict
 from baselines.rules import Direction, Finding
-from baselines.snapshot import Category, Severity
+from baselines.snapshot import Category, Severity, Snapshot, same
 
 
 class AlertState(StrEnum):
@@ -85,7 +86,11 @@ class Move:
 
 
 def advance(
-    alerts: Iterable[Alert], findings: Iterable[Finding], verdicts: Mapping[str, Verdict], asset: str, now: datetime
+    alerts: Iterable[Alert],
+    findings: Iterable[Finding],
+    verdicts: Mapping[str, Verdict],
+    observed: Snapshot,
+    now: datetime,
 ) -> list[Move]:
     """The moves that an observation makes the open `alerts` of one asset take, and those that it raises.
 
@@ -95,14 +100,15 @@ def advance(
     opened = {alert.item: alert for alert in alerts if alert.state is not NORMAL}
     moves: list[Move] = []
     for finding in findings:
-        told = _told(finding, asset, now)
+        told = _told(finding, observed.asset, now)
         known = opened.pop(finding.deviation.key, None)
         if known is None:
             moves.append(Move(DEVIATES, NORMAL, replace(told, state=UNACK)))
-        elif moved := _still_deviates(known, told, now):
+        elif moved := _still_deviates(known, told, finding.deviation.item.tolerance):
             moves.append(moved)
     for alert in opened.values():
-        if verdicts.get(alert.item, Verdict.MATCH) is Verdict.MATCH:
+        gone = alert.item not in verdicts and not observed.misses(alert.item)
+        if gone or verdicts.get(alert.item) is Verdict.MATCH:
             moves += _step(alert, CONFORMS, now)
     return moves
 
@@ -124,8 +130,12 @@ def _told(finding: Finding, asset: str, now: datetime) -> Alert:
     )
 
 
-def _still_deviates(known: Alert, told: Alert, now: datetime) -> Move | None:
-    same_deviation = (known.kind, known.approved, known.observed) == (told.kind, told.approved, told.observed)
+def _still_deviates(known: Alert, told: Alert, tolerance: float) -> Move | None:
+    same_deviation = (
+        known.kind is told.kind
+        and _looks_same(known.approved, told.approved)
+        and _looks_same(known.observed, told.observed, tolerance)
+    )
     event = DEVIATES if same_deviation or known.state is RTN_UNACK else MOVES_ON
     state = NEXT.get((known.state, event), known.state)
     if same_deviation and state is known.state:
@@ -133,6 +143,13 @@ def _still_deviates(known: Alert, told: Alert, now: datetime) -> Move | None:
     kept = replace(told, id=known.id, raised_at=known.raised_at, shelved_until=known.shelved_until, reason=known.reason)
     acknowledged_by = known.acknowledged_by if state is ACKED else None
     return Move(event, known.state, replace(kept, state=state, acknowledged_by=acknowledged_by))
+
+
+def _looks_same(one: Any, other: Any, tolerance: float = 0.0) -> bool:
+    """Whether two values as JSON shows them are the same, or numbers within the tolerance."""
+    if type(one) is type(other) and isinstance(one, int | float):
+        return same(one, other, tolerance)
+    return json.dumps(one) == json.dumps(other)
 
 
 def _step(alert: Alert, event: Event, now: datetime) -> list[Move]:

@@ -18,6 +18,7 @@ TECHNIQUES: dict[Category, tuple[str, ...]] = {  # MITRE ATT&CK for ICS
 }
 MODULE_TECHNIQUES = ("T0839",)  # Module Firmware
 MODULE_KEYS = "device."
+ZERO = (0, "")
 
 
 class Direction(StrEnum):
@@ -69,9 +70,10 @@ def direction(approved: Value, observed: Value) -> Direction | None:
     return Direction.UPGRADE if new > old else Direction.DOWNGRADE
 
 
-def _revision(text: str) -> tuple[tuple[str, ...], tuple[int, ...]]:
+def _revision(text: str) -> tuple[tuple[str, ...], tuple[tuple[int, str], ...]]:
+    """The words and the numbers of a revision; a number as its length and digits, which sort as it does."""
     words = tuple(word for word in re.split(r"[\W\d_]+", text.lower().removeprefix("v")) if word)
-    numbers = [int(number) for number in re.findall(r"\d+", text)]
-    while numbers and numbers[-1] == 0:
+    numbers = [(len(digits), digits) for digits in (found.lstrip("0") for found in re.findall(r"\d+", text))]
+    while len(numbers) > 1 and numbers[-1] == ZERO:
         numbers.pop()  # 2.1 and 2.1.0 are one revision
-    return words, tuple(numbers) or ((0,) if re.search(r"\d", text) else ())
+    return words, tuple(numbers)

@@ -31,7 +31,7 @@ TYPE_NAMES: dict[type, str] = {
     bytes: "bytes",
     tuple: "list",
 }
-BARE_PART = re.compile(r"[^\s.\"']+")
+BARE_PART = re.compile(r"[^\s.\"'\x00-\x1f\x7f]+")
 
 
 class Category(StrEnum):
@@ -62,7 +62,11 @@ class Severity(StrEnum):
 
 def key_of(*parts: str) -> str:
     """The dotted key of `parts`; a part that holds a dot, a space or a quote is quoted, as in TOML."""
-    return ".".join(part if BARE_PART.fullmatch(part) else json.dumps(part) for part in parts)
+    return ".".join(part if BARE_PART.fullmatch(part) else _quoted(part) for part in parts)
+
+
+def _quoted(part: str) -> str:
+    return json.dumps(part, ensure_ascii=False).replace("\x7f", "\\u007f")
 
 
 def canonical(value: Value) -> tuple[str, Any]:
@@ -80,12 +84,21 @@ def canonical(value: Value) -> tuple[str, Any]:
             return kind, value.hex()
         case tuple():
             return kind, [list(canonical(part)) for part in value]
+        case str() if not value.isascii():  # two surrogates are the character that they make, as in JSON
+            return kind, value.encode("utf-16", "surrogatepass").decode("utf-16", "surrogatepass")
         case _:
             return kind, str(value)
 
 
 def parse_canonical(kind: str, text: Any) -> Value:
     """The value that `canonical` wrote; ValueError if it did not."""
+    try:
+        return _parsed(kind, text)
+    except (KeyError, TypeError):
+        raise ValueError(f"{text!r} is no {kind}") from None
+
+
+def _parsed(kind: str, text: Any) -> Value:
     match kind:
         case "null":
             return None
@@ -169,7 +182,7 @@ class Item:
         fields: dict[str, Any] = {"key": self.key, "type": kind, "value": text, "category": self.category}
         fields["severity"] = self.severity
         if self.tolerance:
-            fields["tolerance"] = str(self.tolerance)
+            fields["tolerance"] = str(float(self.tolerance))
         if self.unit:
             fields["unit"] = self.unit
         if self.label is not None:
@@ -278,7 +291,7 @@ def parse_snapshot(asset: str, taken_at: datetime, text: str, profile: str = "")
         try:
             fields = json.loads(line)
             if "unread" in fields:
-                unread.append(Unread(fields["unread"], fields["why"]))
+                unread.append(Unread(_key(fields["unread"]), fields["why"]))
             else:
                 items.append(parse_item(fields))
         except (ValueError, KeyError, TypeError) as error:
@@ -286,10 +299,16 @@ def parse_snapshot(asset: str, taken_at: datetime, text: str, profile: str = "")
     return Snapshot(asset, taken_at, tuple(items), tuple(unread), profile)
 
 
+def _key(found: Any) -> str:
+    if not isinstance(found, str):
+        raise ValueError(f"{found!r} is no key")
+    return found
+
+
 def parse_item(fields: Mapping[str, Any]) -> Item:
     """The item whose canonical line holds `fields`."""
     return Item(
-        fields["key"],
+        _key(fields["key"]),
         parse_canonical(fields["type"], fields["value"]),
         Category(fields["category"]),
         Severity(fields["severity"]),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass
 from urllib.parse import urlsplit
 
@@ -37,7 +38,7 @@ def parse_address(text: str) -> Address:
     except ValueError as error:
         raise ValueError(f"{text!r} is no address: {error}") from None
     default = DEFAULT_PORTS.get(parts.scheme)
-    if default is None or not parts.hostname:
+    if default is None or not parts.hostname or re.search(r"\s", parts.hostname):
         raise ValueError(f"{text!r} is no address: write modbus://host[:port]/unit or opc.tcp://host:port/path")
     if parts.username is not None or parts.query or parts.fragment:
         raise ValueError(f"{text!r} has more than host, port and {'unit' if parts.scheme == 'modbus' else 'path'}")

@@ -26,6 +26,7 @@ class CollectError(Exception):
     kind: ClassVar[str]
 
     def __init__(self, asset: str, text: str) -> None:
+        text = text.replace("\0", "\\0")  # which no database takes
         super().__init__(f"{asset}: {text}")
         self.asset = asset
         self.text = text

@@ -10,6 +10,7 @@ from fnmatch import fnmatchcase
 from functools import cached_property
 from hashlib import sha256
 from importlib.resources import files
+from math import isfinite
 from pathlib import Path
 from typing import Any, Literal
 
@@ -38,6 +39,7 @@ REGISTERS: dict[str, int] = {  # of each type; string and bytes say `count` them
 COUNTED = ("string", "bytes")
 INTEGERS = ("int16", "uint16", "int32", "uint32", "int64", "uint64")
 BIT_TABLES = ("coil", "discrete")
+OBJECT = re.compile(r"object_(1?[0-9]{1,2}|2[0-4][0-9]|25[0-5])")
 NODE_ID = re.compile(r"(nsu=[^;]+;)?([isgb])=(.+)", re.DOTALL)
 
 
@@ -79,6 +81,8 @@ class Register:
             raise ValueError("scale and offset go with numbers")
         if self.scale == 0:
             raise ValueError("a scale of 0 would hide every change")
+        if not (isfinite(self.scale) and isfinite(self.offset)):
+            raise ValueError("scale and offset are finite numbers")
 
     def _check_bits(self) -> None:
         bits = 16 * self.width
@@ -101,10 +105,10 @@ class Node:
     node: str
 
     def __post_init__(self) -> None:
-        if "ns=" in self.node.split(";", 1)[0]:
+        if self.node.startswith("ns="):
             raise ValueError("a node is named by its namespace URI (nsu=…;s=…): indexes move from server to server")
         match = NODE_ID.fullmatch(self.node)
-        if match is None or (match[2] == "i" and not match[3].isdigit()):
+        if match is None or (match[2] == "i" and not (match[3].isascii() and match[3].isdigit())):
             raise ValueError(f"{self.node!r} is no NodeId: write nsu=URI;s=NAME, nsu=URI;i=NUMBER, or i=NUMBER")
 
 
@@ -153,7 +157,8 @@ class Profile:
     def fits(self, identity: Mapping[str, Any]) -> bool:
         """Whether a device that reports `identity` is of this product; values may hold * and ?."""
         return bool(self.match) and all(
-            fnmatchcase(str(identity.get(name) or ""), wanted) for name, wanted in self.match.items()
+            fnmatchcase(str(identity.get(name) or ""), wanted.replace("[", "[[]"))
+            for name, wanted in self.match.items()
         )
 
 
@@ -186,8 +191,9 @@ class _Head:
 def parse_profile(written: Mapping[str, Any], place: str) -> Profile:
     """The profile that the tables of a file say; FileError lists every fault with its key path."""
     faults: list[str] = []
-    top = {key: value for key, value in written.items() if key not in ("limits", "item")}
-    head = read_table(_Head, top, "", faults)
+    top = tuple(_Head.__dataclass_fields__)
+    faults += unknown_keys(written, [*top, "limits", "item"], "")
+    head = read_table(_Head, {key: value for key, value in written.items() if key in top}, "", faults)
     limits = read_table(Limits, table(written.get("limits", {}), "limits", faults), "limits", faults)
     if limits is not None:
         faults += _limit_faults(limits)
@@ -200,6 +206,9 @@ def parse_profile(written: Mapping[str, Any], place: str) -> Profile:
     if head is not None:
         faults += unknown_keys(head.match, [*IDENTITY_FIELDS, "vendor_url"], "match")
         faults += unknown_keys(head.identity, IDENTITY_FIELDS, "identity")
+        for field_name, said in head.identity.items():
+            if not (OBJECT.fullmatch(said) or said in (*IDENTITY_FIELDS, "vendor_url")):
+                faults.append(f"identity.{field_name}: names an object such as object_128, not {said!r}")
     if faults or head is None or limits is None:
         raise FileError(place, faults)
     return Profile(head.name, head.about, head.match, head.identity, limits, tuple(specs))

@@ -16,7 +16,8 @@ import msgspec
 
 T = TypeVar("T")
 
-DURATION = re.compile(r"(\d+(?:\.\d+)?)\s*(ms|s|m|h|d)")
+DURATION = re.compile(r"([0-9]{1,9}(?:\.[0-9]{1,9})?)\s*(ms|s|m|h|d)")
+SHORTEST, LONGEST = 0.001, 10 * 366 * 86400.0  # seconds
 SECONDS = {"ms": 0.001, "s": 1, "m": 60, "h": 3600, "d": 86400}
 
 
@@ -43,14 +44,19 @@ def read_toml(path: Path) -> dict[str, Any]:
         raise FileError(path, [f"is not UTF-8 text (byte {error.start}); save it as UTF-8"]) from None
     except tomllib.TOMLDecodeError as error:
         raise FileError(path, [f"is not TOML: {error}"]) from None
+    except RecursionError:
+        raise FileError(path, ["is not TOML that anybody would write: it nests too deep"]) from None
+    except ValueError as error:  # of the path itself
+        raise FileError(path, [f"cannot be read: {error}"]) from None
 
 
 def seconds(text: Any) -> float:
     """Seconds in a duration such as "30s", "500ms", "5m", "1h"; ValueError for what is none, or not above 0."""
     match = DURATION.fullmatch(text.strip()) if isinstance(text, str) else None
-    if match is None or float(match[1]) == 0:
+    found = float(match[1]) * SECONDS[match[2]] if match else 0.0
+    if not SHORTEST <= found <= LONGEST:
         raise ValueError(f'a duration is written "30s", "500ms", "5m", "1h" or "1d", not {text!r}')
-    return float(match[1]) * SECONDS[match[2]]
+    return found
 
 
 def duration(text: Any) -> timedelta:

@@ -17,6 +17,7 @@ from collectors.profile import Profile, Profiles, load_profile
 from collectors.written import FileError, dotted, read_table, read_toml, table, unknown_keys
 
 SECTIONS = ("plant", "store", "asset", "segment", "web", "notify")
+LOG_IN = ("security", "certificate", "private_key", "server_certificate", "user", "password_env", "password_file")
 Security = Literal["None", "Basic256Sha256:Sign", "Basic256Sha256:SignAndEncrypt"]
 
 
@@ -217,7 +218,7 @@ class _Reader:
         }
         self.faults += [f"{path}.{key}: {hints[key]}" for key, missing in needed.items() if missing]
         if address.protocol == "modbus":
-            for key in ("security", "certificate", "private_key", "server_certificate", "user"):
+            for key in LOG_IN:
                 if getattr(said, key) not in ("", "None"):
                     self.faults.append(f"{path}.{key}: Modbus has no log-in; this is for opc.tcp addresses")
 

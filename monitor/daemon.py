@@ -21,7 +21,7 @@ from monitor import store
 from monitor.config import Plant
 from monitor.errors import StoreError
 from monitor.notify import Notifier
-from monitor.pipeline import Checked, Standing, take, unshelve_due
+from monitor.pipeline import Checked, Standing, goes_on, take, unshelve_due
 from monitor.polling import AT_ONCE, Poller, utc_now
 from monitor.schedule import DueQueue
 from monitor.show import checked_document, move_text
@@ -258,12 +258,7 @@ def _goes_on(standing: Standing, poll: Poll) -> bool:
         error = standing.checked.error
         return error is not None and (error.kind, error.text) == (poll.outcome.kind, poll.outcome.text)
     held = standing.snapshot
-    return (
-        held is not None
-        and standing.checked.error is None
-        and poll.outcome.profile == held.profile
-        and poll.outcome.continues(held)
-    )
+    return held is not None and poll.outcome.profile == held.profile and goes_on(held, poll.outcome, standing.baseline)
 
 
 async def run_until_stopped(daemon: Daemon) -> None:

@@ -40,12 +40,16 @@ class Standing:
 
     run: Run
     snapshot: Snapshot | None
+    baseline: Snapshot | None
     checked: Checked
 
 
 def take(tx: Transaction, poll: Poll, now: datetime, keep: bool = False) -> tuple[Standing, list[Move]]:
-    """Store what a poll brought, and move the alarms that it moves. With `keep` the snapshot is kept as it is, also
-    where it only continues the one before (a person asked for it, and may approve it)."""
+    """Store what a poll brought, and move the alarms that it moves.
+
+    With `keep` the snapshot is kept as it is, also where it only continues the one before: a person asked for it, and
+    may approve it.
+    """
     name, outcome = poll.target.asset, poll.outcome
     approved = store.current_baseline(tx, name)
     baseline = store.baseline_snapshot(tx, approved) if approved else None
@@ -53,13 +57,11 @@ def take(tx: Transaction, poll: Poll, now: datetime, keep: bool = False) -> tupl
         seen_before = store.last_run(tx, name, observed=True) is not None
         run = _record_outage(tx, name, outcome, now)
         checked = unseen(name, now, baseline, seen_before, outcome, poll.sent)
-        return Standing(run, None, checked), []
-    if keep:
-        store.keep_snapshot(tx, outcome)
-    run, stored = _record(tx, outcome, now)
+        return Standing(run, None, baseline, checked), []
+    run, stored = _record(tx, outcome, baseline, now, keep)
     checked = judge(outcome, baseline, poll.sent)
     moves = move_alarms(tx, baseline, outcome, checked.findings, now) if baseline else []
-    return Standing(run, stored, checked), moves
+    return Standing(run, stored, baseline, checked), moves
 
 
 def judge(snapshot: Snapshot, baseline: Snapshot | None, sent: Sent) -> Checked:
@@ -85,7 +87,7 @@ def move_alarms(
 ) -> list[Move]:
     """Move the asset's alarms by what was observed."""
     alerts = store.alerts(tx, [observed.asset])
-    moves = advance(alerts, findings, verdicts(baseline, observed), observed.asset, now)
+    moves = advance(alerts, findings, verdicts(baseline, observed), observed, now)
     return [store.store_move(tx, move) for move in moves]
 
 
@@ -106,12 +108,24 @@ def unshelve_due(tx: Transaction, now: datetime) -> list[Move]:
     return [store.store_move(tx, move) for move in moved]
 
 
-def _record(tx: Transaction, snapshot: Snapshot, now: datetime) -> tuple[Run, Snapshot]:
-    """Extend the asset's current run if this continues it, else begin a new one; the run and the snapshot it holds."""
+def goes_on(held: Snapshot, observed: Snapshot, baseline: Snapshot | None) -> bool:
+    """Whether what was observed belongs to the run that `held` began: the same, or within the tolerances of it and
+    just as far from the baseline. (12.04 and 12.08 are within 0.05 of each other, but not both of 12.)"""
+    if observed.digest == held.digest:
+        return True
+    if observed.profile != held.profile or not observed.continues(held):
+        return False
+    return baseline is None or compare(baseline, held) == compare(baseline, observed) == ()
+
+
+def _record(
+    tx: Transaction, snapshot: Snapshot, baseline: Snapshot | None, now: datetime, keep: bool
+) -> tuple[Run, Snapshot]:
+    """Extend the asset's current run if this goes on with it, else begin a new one; the run and what it holds."""
     last = store.last_run(tx, snapshot.asset)
     if last and last.digest and last.profile == snapshot.profile:
         held = store.snapshot_of(tx, snapshot.asset, last.digest, last.first_at, snapshot.profile)
-        if snapshot.continues(held):
+        if snapshot.digest == held.digest or (not keep and goes_on(held, snapshot, baseline)):
             extended = last.extended(now)
             store.extend_runs(tx, [extended])
             return extended, held

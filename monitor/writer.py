@@ -9,7 +9,8 @@ from collections.abc import Callable
 from concurrent.futures import Future
 from typing import Any, TypeVar
 
-from monitor.store import Database, Transaction
+from monitor.errors import StoreError
+from monitor.store import Database, Transaction, part
 
 T = TypeVar("T")
 Job = Callable[[Transaction], Any]
@@ -21,7 +22,7 @@ class Writer:
     """A thread with the daemon's only writing connection.
 
     Jobs that wait together are committed together: one fsync for all of them. A job that fails is rolled back alone;
-    if the commit fails, every job of the group fails with it.
+    if the database or the commit fails, every job of the group fails with it.
     """
 
     def __init__(self, database: Database) -> None:
@@ -77,7 +78,9 @@ class Writer:
 
 def _attempt(tx: Transaction, job: Job) -> tuple[Any, BaseException | None]:
     try:
-        with tx.begin_nested():
+        with part(tx):
             return job(tx), None
+    except StoreError:  # the database itself: no job of the group can be relied on
+        raise
     except Exception as error:  # given to the one who asked, who knows what it means
         return None, error

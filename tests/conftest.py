@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 
+from tests.databases import database, postgresql, url  # noqa: F401 (fixtures)
 from tests.floors import TWO, PlantFolder, RunningFloor, running
 
 

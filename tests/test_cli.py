@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.floors import PlantFolder, RunningFloor
+from tests.floors import PlantFolder, RunningFloor, wait_for
 
 
 def free_port() -> int:
@@ -131,8 +131,7 @@ def test_commission_shows_what_varies_by_itself(plant: PlantFolder, floor: Runni
         text=True,
     )
     seen = floor.plcs["line1/filler"].seen
-    while seen.total < 3:
-        assert capturing.poll() is None
+    wait_for(lambda: seen.connections == 1 and not seen.open, "the first capture")
     floor.apply("line1/filler", set={"limit": 13.0})
     out, _ = capturing.communicate(timeout=30)
     assert '"item": "item.limit"' in out

@@ -70,12 +70,11 @@ def scenario(tmp_path: Path) -> str:
 
 
 @pytest.fixture(scope="module")
-def bottling(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[Process, dict[str, Any], float, Path]]:
+def bottling(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[Process, dict[str, Any], Path]]:
     plant = tmp_path_factory.mktemp("plant") / "plant.toml"
-    begun = time.monotonic()
     floor = Process("bottling", "--free-ports", "--hold", "--speed", "1000", "--plant", str(plant))
     ready = floor.hear()
-    yield floor, ready, time.monotonic() - begun, plant
+    yield floor, ready, plant
     floor.end()
 
 
@@ -187,13 +186,12 @@ def test_a_plant_file_is_never_overwritten(scenario: str, tmp_path: Path) -> Non
     assert err == f"{plant} exists: delete it, or name another file\n"
 
 
-def test_the_bundled_floor_is_up_in_six_seconds_and_writes_its_plant(
-    bottling: tuple[Process, dict[str, Any], float, Path],
+def test_the_bundled_floor_comes_up_and_writes_its_plant(
+    bottling: tuple[Process, dict[str, Any], Path],
 ) -> None:
-    _, ready, seconds, plant = bottling
+    _, ready, plant = bottling
     written = tomllib.loads(plant.read_text())
     assert len(ready["plcs"]) == 12
-    assert seconds < 6
     assert {name: asset["address"] for name, asset in written["asset"].items()} == {
         name: plc["address"] for name, plc in ready["plcs"].items()
     }
@@ -210,7 +208,7 @@ def test_the_bundled_floor_is_up_in_six_seconds_and_writes_its_plant(
     }
 
 
-def test_the_bundled_events_all_happen(bottling: tuple[Process, dict[str, Any], float, Path]) -> None:
+def test_the_bundled_events_all_happen(bottling: tuple[Process, dict[str, Any], Path]) -> None:
     floor, *_ = bottling
     floor.tell({"go": True})
     told = [floor.hear() for _ in range(13)]

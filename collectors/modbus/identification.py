@@ -72,7 +72,7 @@ def _stream(read_code: int) -> Generator[bytes, bytes, tuple[dict[int, bytes], i
     while asked is not None:
         answer = yield _request(read_code, asked)
         if code := exception_of(answer):
-            if code in NOT_OFFERED:
+            if code in NOT_OFFERED and asked == 0:
                 return objects, code
             raise IdentityRefused(code)
         page = decode_page(answer)

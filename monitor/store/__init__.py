@@ -4,7 +4,7 @@ from monitor.store.alerts import alerts, shelved_until, store_move
 from monitor.store.assets import asset_id
 from monitor.store.audit import Actor, audit, audit_entries, last_audit_id
 from monitor.store.baselines import add_baseline, baseline_snapshot, baselines, current_baseline, move_baseline
-from monitor.store.database import Database, Transaction, store_url
+from monitor.store.database import Database, Transaction, part, store_url
 from monitor.store.requests import (
     PollRequest,
     answer_poll,
@@ -38,6 +38,7 @@ __all__ = [
     "last_run",
     "move_baseline",
     "open_poll_requests",
+    "part",
     "poll_answers",
     "request_poll",
     "runs",

@@ -6,6 +6,7 @@ connections that write and checkpoint at once are in the range of a bug of SQLit
 
 from __future__ import annotations
 
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -14,7 +15,7 @@ from typing import Any, TypeAlias
 from filelock import FileLock, Timeout
 from sqlalchemy import Connection, Engine, create_engine, event, inspect, text
 from sqlalchemy.engine import make_url
-from sqlalchemy.exc import ArgumentError, DBAPIError, OperationalError
+from sqlalchemy.exc import ArgumentError, DataError, DBAPIError, IntegrityError, ProgrammingError
 from sqlalchemy.pool import NullPool
 
 from monitor.errors import StoreError
@@ -22,6 +23,7 @@ from monitor.tables import HEAD
 
 BUSY_SECONDS = 15  # how long a command waits for another one's write
 WRITE_KEY, LEADER_KEY = 0x61736275, 0x61736276  # PostgreSQL advisory locks
+LOOK_EVERY = 0.1  # seconds between two tries for the lead
 OLDEST_PAGES = 1000  # SQLite's own default for wal_autocheckpoint
 
 
@@ -36,7 +38,7 @@ def store_url(url: str, folder: Path) -> str:
         raise ValueError(f"{url!r} is no database URL; write sqlite:///asbuilt.db") from None
     if parsed.get_backend_name() == "postgresql":
         return parsed.set(drivername="postgresql+psycopg").render_as_string(hide_password=False)
-    if parsed.get_backend_name() != "sqlite":
+    if parsed.drivername != "sqlite" or parsed.host:
         raise ValueError(f"is sqlite:///FILE or postgresql://…, not {url!r}")
     if not parsed.database or parsed.database == ":memory:":
         raise ValueError("needs a file: a store in memory forgets what was approved")
@@ -87,8 +89,11 @@ class Database:
     @contextmanager
     def read(self) -> Iterator[Connection]:
         """A transaction that only reads, of one moment."""
-        with said_plainly(self.name), self.engine.connect() as connection, connection.begin():
-            yield connection
+        with said_plainly(self.name), self.engine.connect() as connection:
+            if not self.is_sqlite:
+                connection = connection.execution_options(isolation_level="REPEATABLE READ")
+            with connection.begin():
+                yield connection
 
     @contextmanager
     def write(self) -> Iterator[Connection]:
@@ -125,30 +130,32 @@ class Database:
 
     def lead(self, wait: float = 0) -> bool:
         """Become the one process that polls this plant, waiting at most so many seconds; False if another one is."""
-        if self.is_sqlite:
-            lock = FileLock(f"{self.url.database}.lock", timeout=wait)
-            try:
-                lock.acquire()
-            except Timeout:
-                return False
-            self._file_lock = lock
-            self.engine.dispose()  # the next connection checkpoints
-            return True
-        connection = create_engine(self.url, poolclass=NullPool).connect()
-        if wait:
-            connection.execute(text(f"SET lock_timeout = {int(wait * 1000)}"))
+        return self._lead_file(wait) if self.is_sqlite else self._lead_server(wait)
+
+    def _lead_file(self, wait: float) -> bool:
+        lock = FileLock(f"{self.url.database}.lock", timeout=wait)
         try:
-            if wait:
-                connection.execute(text("SELECT pg_advisory_lock(:key)"), {"key": LEADER_KEY})
-                got = True
-            else:
-                got = bool(connection.execute(text("SELECT pg_try_advisory_lock(:key)"), {"key": LEADER_KEY}).scalar())
-        except OperationalError:
-            got = False
-        if not got:
-            connection.close()
+            lock.acquire()
+        except Timeout:
             return False
-        connection.commit()
+        except OSError as error:
+            raise StoreError(f"{lock.lock_file} cannot be locked: {error.strerror}") from error
+        self._file_lock = lock
+        self.engine.dispose()  # the next connection checkpoints
+        return True
+
+    def _lead_server(self, wait: float) -> bool:
+        with said_plainly(self.name):
+            connection = create_engine(self.url, poolclass=NullPool).connect()
+        deadline = time.monotonic() + wait
+        lock = text("SELECT pg_try_advisory_lock(:key)")
+        with said_plainly(self.name):
+            while not connection.execute(lock, {"key": LEADER_KEY}).scalar():
+                if time.monotonic() >= deadline:
+                    connection.close()
+                    return False
+                time.sleep(LOOK_EVERY)
+            connection.commit()
         self._leading = connection
         return True
 
@@ -167,6 +174,17 @@ class Database:
         self.engine.dispose()
 
 
+@contextmanager
+def part(transaction: Transaction) -> Iterator[None]:
+    """A part of a transaction that is undone alone if it raises.
+
+    StoreError means that the database itself failed, and with it the whole transaction: SQLite rolls all of it back
+    by itself when the disk is full.
+    """
+    with said_plainly(transaction.engine.url.render_as_string()), transaction.begin_nested():
+        yield
+
+
 def revision(connection: Connection) -> str | None:
     """The migration that the schema is at; None for an empty database."""
     if not inspect(connection).has_table("alembic_version"):
@@ -176,8 +194,10 @@ def revision(connection: Connection) -> str | None:
 
 @contextmanager
 def said_plainly(url: str) -> Iterator[None]:
-    """The database's own errors as a sentence."""
+    """The database's own errors as a sentence. What a statement of ours did wrong stays what it is, a bug."""
     try:
         yield
+    except (DataError, IntegrityError, ProgrammingError):
+        raise
     except DBAPIError as error:
         raise StoreError(f"the store {url} cannot be used: {str(error.orig).strip()}") from error

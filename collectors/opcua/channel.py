@@ -1,0 +1,348 @@
+"""One TCP connection to an OPC UA server with its secure channel (Part 6, 6.7 and 7.1).
+
+Every request leaves through `_send`, which lets through the services of SERVICES and nothing else; only Hello, which is
+a part of connecting and no service, goes before it. One request is under way at a time: what comes unasked, late, too
+large or broken ends the connection.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import socket
+import struct
+from collections.abc import Callable
+from contextlib import suppress
+from dataclasses import dataclass
+from typing import Any, TypeVar
+
+from asyncua import ua
+from asyncua.common.connection import SecureConnection, TransportLimits
+from asyncua.common.utils import Buffer
+from asyncua.crypto.security_policies import SecurityPolicy
+from asyncua.ua.uaerrors import UaStatusCodeError
+
+from collectors.address import Address
+from collectors.collector import Clock, CollectError, Malformed, Refused, Unreachable
+from collectors.contract import Contract
+from collectors.opcua import services
+from collectors.opcua.binary import FAULTS, Reader, node_id, text, u32
+from collectors.opcua.faults import UNTRUSTED, Fault, Gone
+from collectors.opcua.services import ALLOWED, CLOSE_CHANNEL, MODES, OPEN_CHANNEL, SERVICE_FAULT, SERVICES, Request
+
+T = TypeVar("T")
+
+LARGEST_CHUNK = 1 << 16
+LARGEST_MESSAGE = 1 << 22
+MOST_CHUNKS = LARGEST_MESSAGE >> 13  # a server may cut its messages into pieces of 8 KiB
+SMALLEST_SEND_BUFFER = 1024
+KINDS = {b"ACK", b"ERR", b"OPN", b"MSG"}
+HEADER = struct.Struct("<3scI")
+MESSAGES = {OPEN_CHANNEL: ua.MessageType.SecureOpen, CLOSE_CHANNEL: ua.MessageType.SecureClose}
+RESPONSE_TOO_LARGE = 0x80B90000
+CLOSED = "the connection was closed by the device"
+RENEW_AT = 0.75  # of the channel's lifetime (Part 4, 5.5.2.1)
+
+
+class Forbidden(RuntimeError):
+    """Something other than a service of SERVICES was about to be sent: a fault of ours, and nothing was sent."""
+
+
+@dataclass(frozen=True, slots=True)
+class Lifetimes:
+    """What we ask for, in seconds. A session is one of few: if we die, it should not be taken for long."""
+
+    channel: float = 3600
+    session: float = 60
+
+
+class OwnLimits(TransportLimits):
+    """asyncua's limits, but they stay ours: the library would take them from whatever the server acknowledges."""
+
+    def __init__(self) -> None:
+        super().__init__(LARGEST_CHUNK, LARGEST_CHUNK, MOST_CHUNKS, LARGEST_MESSAGE)
+
+    def update_client_limits(self, msg: ua.Acknowledge) -> None:
+        pass
+
+
+class Channel(asyncio.Protocol):
+    """A connection with a secure channel; `open` makes one, `close` or `abort` ends it."""
+
+    def __init__(
+        self, asset: str, address: Address, contract: Contract, clock: Clock, security: SecurityPolicy
+    ) -> None:
+        self.asset = asset
+        self.address = address
+        self.contract = contract
+        self.token = services.NO_NODE  # of the session, once there is one
+        self.largest_request = LARGEST_MESSAGE
+        self._clock = clock
+        self.security = security
+        self._limits = OwnLimits()
+        self._connection = SecureConnection(security, self._limits)
+        self._transport: asyncio.Transport | None = None
+        self._ended = asyncio.get_running_loop().create_future()
+        self._waiter: asyncio.Future[Any] | None = None
+        self._cause: CollectError | None = None  # why the connection ended
+        self._inbox = bytearray()
+        self._number = 0
+        self._expects: Any = b""  # bytes, which asyncua calls MessageType
+        self._lifetime = 0.0
+        self._renewed_at = 0.0
+
+    # From the transport.
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        assert isinstance(transport, asyncio.Transport)
+        self._transport = transport
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        self._transport = None
+        if not self._ended.done():
+            self._ended.set_result(None)
+        self._end(Gone(self.asset, "the connection was reset" if exc else CLOSED))
+
+    def data_received(self, data: bytes) -> None:
+        self._inbox += data
+        try:
+            while len(self._inbox) >= HEADER.size and self.alive:
+                kind, piece, size = HEADER.unpack_from(self._inbox)
+                self._check(kind, size)
+                if len(self._inbox) < size:
+                    return
+                whole = bytes(self._inbox[:size])
+                del self._inbox[:size]
+                self._piece(kind, piece, whole)
+        except CollectError as failure:
+            self._end(failure)
+
+    def _check(self, kind: bytes, size: int) -> None:
+        """What a header says, before anything is kept for it."""
+        if kind not in KINDS:
+            raise Malformed(self.asset, f"it does not speak OPC UA: it sent {kind!r}")
+        if not HEADER.size < size <= LARGEST_CHUNK:
+            raise Malformed(self.asset, f"it announced a piece of {size} bytes; at most {LARGEST_CHUNK} were agreed")
+        if kind == b"ERR":
+            return
+        if self._waiter is None:
+            raise Malformed(self.asset, "it sent something that nobody asked for")
+        if kind != self._expects:
+            raise Malformed(self.asset, f"it sent {kind!r} where {self._expects!r} was expected")
+
+    def _piece(self, kind: bytes, piece: bytes, whole: bytes) -> None:
+        if kind == b"ERR":
+            raise self.understood(lambda reader: Fault(self.asset, reader.u32(), reader.text() or ""), whole[8:])
+        if kind == b"ACK":
+            self._answer((0, whole[8:]))
+            return
+        try:
+            buffer = Buffer(whole)
+            message = self._connection.receive_from_header_and_body(ua.ua_binary.header_from_binary(buffer), buffer)
+        except UaStatusCodeError:  # of its own bounds, which are ours
+            raise Malformed(self.asset, f"its answer has more than {LARGEST_MESSAGE} bytes") from None
+        except Exception as error:  # asyncua's decoder on the peer's bytes: whatever it trips over, they are wrong
+            raise Malformed(self.asset, f"its message cannot be read: {str(error) or type(error).__name__}") from error
+        if piece == b"A":  # it found out half-way that its answer is too large (Part 6, 6.7.3)
+            self._answer(Fault(self.asset, RESPONSE_TOO_LARGE))
+        elif message is not None:
+            self._answer((message.request_id(), bytes(message.body())))
+
+    def _answer(self, message: tuple[int, bytes] | CollectError) -> None:
+        waiter, self._waiter = self._waiter, None
+        if waiter is None or waiter.done():
+            return
+        if isinstance(message, CollectError):
+            waiter.set_exception(message)
+        else:
+            waiter.set_result(message)
+
+    def _end(self, cause: CollectError) -> None:
+        self._cause = self._cause or cause
+        self._answer(self._cause)
+        self.abort()
+
+    # To the server.
+
+    @property
+    def alive(self) -> bool:
+        return self._transport is not None and not self._transport.is_closing()
+
+    async def open(self, lifetimes: Lifetimes) -> None:
+        """Connect, agree on sizes, open the secure channel; ends the connection if that fails."""
+        await self.contract.turn()
+        self.contract.connected()
+        try:
+            await self._connect()
+            await self._hello()
+            await self._open_channel(lifetimes.channel, renew=False)
+        except BaseException:
+            self.abort()
+            raise
+
+    async def _connect(self) -> None:
+        loop = asyncio.get_running_loop()
+        host, port = self.address.device
+        limit = self.contract.limits.timeout
+        try:
+            async with asyncio.timeout(limit):
+                await loop.create_connection(lambda: self, host, port)
+        except TimeoutError:
+            raise Unreachable(self.asset, f"no connection to {host}:{port} within {limit:g} s") from None
+        except OSError as error:
+            raise Unreachable(self.asset, f"no connection to {host}:{port}: {_why(error)}") from None
+
+    async def _hello(self) -> None:
+        """Part 6, 7.1.2.3; its turn was that of the connection. What is acknowledged binds what we send, not take."""
+        sizes = u32(LARGEST_CHUNK) + u32(LARGEST_CHUNK) + u32(LARGEST_MESSAGE) + u32(MOST_CHUNKS)
+        body = u32(0) + sizes + text(str(self.address))
+        if self._transport is None:
+            raise self._cause or Gone(self.asset, CLOSED)
+        self._expects = b"ACK"
+        waiter = self._wait()
+        self._transport.write(HEADER.pack(b"HEL", b"F", HEADER.size + len(body)) + body)
+        _, answer = await self._within(waiter)
+        self.contract.answered()
+        _, takes, _, largest, chunks = self.understood(lambda reader: [reader.u32() for _ in range(5)], answer)
+        if takes < SMALLEST_SEND_BUFFER:
+            raise Malformed(self.asset, f"it takes pieces of {takes} bytes; no request fits into that")
+        self._limits.max_send_buffer = min(takes, LARGEST_CHUNK)
+        room = [limit for limit in (largest, chunks * (self._limits.max_send_buffer - 256)) if limit]
+        self.largest_request = min([*room, LARGEST_MESSAGE])
+
+    async def renew(self) -> bool:
+        """See to it that the channel lasts through a poll; False if it has run out, or is gone."""
+        age = asyncio.get_running_loop().time() - self._renewed_at
+        if not self.alive or age >= self._lifetime:
+            return False
+        if age >= RENEW_AT * self._lifetime:
+            await self._open_channel(self._lifetime, renew=True)
+        return True
+
+    async def _open_channel(self, lifetime: float, renew: bool) -> None:
+        nonce = os.urandom(self.security.secure_channel_nonce_length)
+        mode = MODES[int(self.security.Mode)]
+        asked_at = asyncio.get_running_loop().time()
+        try:
+            opened = await self.ask(services.open_channel(renew, mode, nonce, lifetime), services.read_opened)
+        except Unreachable as failure:
+            if renew or mode == "None":
+                raise
+            kind = Refused if isinstance(failure, Gone) else Unreachable
+            raise kind(self.asset, f"{failure.text} when it saw our certificate: {UNTRUSTED}") from None
+        request_type = ua.SecurityTokenRequestType.Renew if renew else ua.SecurityTokenRequestType.Issue
+        life = min(max(opened.lifetime, 1000), (1 << 31) - 1)
+        result = ua.OpenSecureChannelResult(
+            SecurityToken=ua.ChannelSecurityToken(
+                ChannelId=ua.UInt32(opened.channel),
+                TokenId=ua.UInt32(opened.token),
+                CreatedAt=self._clock(),
+                RevisedLifetime=ua.UInt32(life),
+            ),
+            ServerNonce=opened.nonce,
+        )
+        if len(opened.nonce) != len(nonce) and mode != "None":
+            raise Malformed(self.asset, f"its nonce is {len(opened.nonce)} bytes long and not {len(nonce)}")
+        self._connection.set_channel(result, request_type, nonce)
+        if renew:
+            self._connection.revolve_tokens()
+        self._lifetime, self._renewed_at = life / 1000, asked_at
+
+    async def ask(self, request: Request, read: Callable[[Reader], T]) -> T:
+        """Send a request when its turn has come, and read the answer; a connection that fails is ended."""
+        return self.understood(read, await self.ask_raw(request))
+
+    async def ask_raw(self, request: Request) -> Reader:
+        """The same, but the answer is left unread behind its header."""
+        if not self.alive:
+            raise self._cause or Gone(self.asset, CLOSED)
+        await self.contract.turn()
+        number = self._send(request)
+        answered, body = await self._within(self._wait())
+        self.contract.answered()
+        if answered != number:
+            self.abort()
+            raise Malformed(self.asset, f"it answered request {answered} where {number} was asked")
+        return self._checked(Reader(body), SERVICES[request.service], number)
+
+    def _checked(self, reader: Reader, wanted: int | None, number: int) -> Reader:
+        kind = self.understood(lambda reader: reader.node_id(), reader)
+        handle, status = self.understood(services.read_header, reader)
+        if kind == f"i={SERVICE_FAULT}" or status & 0x80000000:
+            raise Fault(self.asset, status)
+        if kind != f"i={wanted}" or handle != number:
+            self.abort()
+            raise Malformed(
+                self.asset, f"it answered with {kind} to request {handle} where i={wanted} to {number} was due"
+            )
+        return reader
+
+    def _send(self, request: Request) -> int:
+        """The one place where requests leave, and the guard in front of it: it looks at the bytes themselves."""
+        limit = self.contract.limits.timeout
+        header = services.request_header(self.token, self._clock(), self._number + 1, limit)
+        message = node_id(request.service) + header + request.body
+        if ALLOWED.get(message[:4]) is None:
+            raise Forbidden(f"{message[:4].hex()} is no service that a monitor may ask for")
+        if self._transport is None:
+            raise self._cause or Gone(self.asset, CLOSED)
+        self._number += 1
+        self._expects = MESSAGES.get(request.service, ua.MessageType.SecureMessage)
+        self._transport.write(self._connection.message_to_binary(message, self._expects, self._number))
+        return self._number
+
+    def _wait(self) -> asyncio.Future[Any]:
+        assert self._waiter is None, "one request at a time"
+        self._waiter = asyncio.get_running_loop().create_future()
+        return self._waiter
+
+    async def _within(self, waiter: asyncio.Future[Any]) -> tuple[int, bytes]:
+        """The answer, if it is whole before the deadline: a device that dribbles is a device that is silent."""
+        limit = self.contract.limits.timeout
+        try:
+            async with asyncio.timeout(limit):
+                message: tuple[int, bytes] = await waiter
+                return message
+        except TimeoutError:
+            self.abort()
+            raise Unreachable(self.asset, f"no answer within {limit:g} s") from None
+        except BaseException:
+            self.abort()
+            raise
+
+    def understood(self, read: Callable[[Reader], T], message: Reader | bytes) -> T:
+        try:
+            return read(message if isinstance(message, Reader) else Reader(message))
+        except FAULTS as error:
+            self.abort()
+            raise Malformed(self.asset, f"its answer is broken: {error}") from error
+
+    async def close(self) -> None:
+        """Say good-bye and let go; a server that does not listen is left all the same."""
+        try:
+            if self.alive:
+                await self.contract.turn()
+                self._send(services.close_channel())
+                assert self._transport is not None
+                self._transport.close()
+                async with asyncio.timeout(self.contract.limits.timeout):
+                    await asyncio.shield(self._ended)
+        except (TimeoutError, CollectError):
+            pass
+        finally:
+            self.abort()
+
+    def abort(self) -> None:
+        """End the connection at once, without a word."""
+        self._waiter = None
+        self._inbox.clear()
+        if self._transport is not None:
+            with suppress(OSError):
+                self._transport.abort()
+
+
+def _why(error: OSError) -> str:
+    """What the operating system says; asyncio puts the address where that should stand."""
+    if isinstance(error, socket.gaierror):
+        return "the name of the host is not known"
+    return os.strerror(error.errno).lower() if error.errno else str(error)

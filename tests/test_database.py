@@ -1,0 +1,270 @@
+"""The database: its schema, its locks, and what it says when it cannot be used."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import subprocess
+import sys
+import threading
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from tempfile import TemporaryDirectory
+
+import pytest
+from alembic.autogenerate import compare_metadata
+from alembic.config import Config
+from alembic.migration import MigrationContext
+from alembic.script import ScriptDirectory
+from sqlalchemy import func, insert, select, text
+
+from monitor import store
+from monitor.errors import StoreError
+from monitor.store import Database
+from monitor.store.database import revision
+from monitor.tables import HEAD, asset, metadata, snapshot
+from tests.databases import python, said
+
+LEAD = """
+import sys
+from monitor.store import Database
+database = Database(sys.argv[1])
+print(database.lead(), flush=True)
+sys.stdin.readline()
+"""
+MIGRATE = """
+import sys
+from monitor.store import Database
+print("ready", flush=True)
+sys.stdin.readline()
+Database(sys.argv[1]).migrate()
+"""
+
+
+@contextlib.contextmanager
+def running(program: str, *words: str) -> Iterator[subprocess.Popen[str]]:
+    process = python(program, *words)
+    with process:
+        try:
+            yield process
+        finally:
+            process.kill()
+
+
+def test_the_migrations_make_the_tables_that_the_code_knows(database: Database) -> None:
+    with database.read() as tx:
+        context = MigrationContext.configure(tx, opts={"compare_type": True, "compare_server_default": True})
+        assert compare_metadata(context, metadata) == []
+
+
+def test_head_is_the_newest_migration() -> None:
+    config = Config()
+    config.set_main_option("script_location", "migrations:")
+    assert ScriptDirectory.from_config(config).get_heads() == [HEAD]
+
+
+def test_migrating_again_changes_nothing(database: Database) -> None:
+    with database.write() as tx:
+        number = store.asset_id(tx, "plc")
+    database.migrate()
+    with database.read() as tx:
+        assert revision(tx) == HEAD
+        assert tx.execute(select(asset.c.id)).scalars().all() == [number]
+
+
+def test_a_store_of_a_newer_asbuilt_is_refused_and_left_as_it_is(database: Database) -> None:
+    with database.write() as tx:
+        tx.execute(text("UPDATE alembic_version SET version_num = '9999'"))
+    with pytest.raises(StoreError, match="the store is at schema 9999, made by a newer asbuilt: upgrade asbuilt"):
+        database.migrate()
+    with database.read() as tx:
+        assert revision(tx) == "9999"
+
+
+def test_processes_that_migrate_at_once_all_succeed(url: str) -> None:
+    with contextlib.ExitStack() as stack:
+        processes = [stack.enter_context(running(MIGRATE, url)) for _ in range(4)]
+        assert [said(process) for process in processes] == ["ready"] * 4
+        for process in processes:
+            assert process.stdin is not None
+            process.stdin.write("go\n")
+            process.stdin.flush()
+        for process in processes:
+            _, errors = process.communicate(timeout=30)
+            assert (process.returncode, errors) == (0, "")
+
+
+def test_one_process_leads_and_when_it_is_killed_another_can(url: str) -> None:
+    other = Database(url)
+    with running(LEAD, url) as leader, contextlib.closing(other):
+        assert said(leader) == "True"
+        assert not other.lead()
+        assert not other.lead(wait=0.05)
+        with running(LEAD, url) as third:
+            assert said(third) == "False"
+        leader.kill()  # SIGKILL
+        leader.wait()
+        assert other.lead(wait=10)
+
+
+def test_who_follows_lets_another_lead(url: str) -> None:
+    one, other = Database(url), Database(url)
+    with contextlib.closing(one), contextlib.closing(other):
+        assert one.lead()
+        assert not other.lead()
+        with ThreadPoolExecutor() as threads:
+            waiting = threads.submit(other.lead, 10)
+            one.follow()
+            assert waiting.result()
+        assert not one.lead()
+        other.close()
+        assert one.lead()
+
+
+def test_writers_are_alone_so_that_no_count_is_lost(database: Database) -> None:
+    """What was read in a transaction that writes still holds when it is written."""
+    with database.write() as tx:
+        store.asset_id(tx, "0")
+
+    def count_up(_: int) -> None:
+        with database.write() as tx:
+            last = int(tx.execute(select(asset.c.name).order_by(asset.c.id.desc()).limit(1)).scalar_one())
+            tx.execute(insert(asset).values(name=str(last + 1)))
+
+    with ThreadPoolExecutor(4) as threads:
+        list(threads.map(count_up, range(40)))
+    with database.read() as tx:
+        names = [int(name) for name in tx.execute(select(asset.c.name).order_by(asset.c.id)).scalars()]
+    assert names == list(range(41))
+
+
+def test_a_reader_sees_one_moment_whatever_is_written_meanwhile(database: Database) -> None:
+    with database.read() as tx:
+        before = tx.execute(select(func.count()).select_from(asset)).scalar()
+        with database.write() as writing:
+            store.asset_id(writing, "meanwhile")
+        assert tx.execute(select(func.count()).select_from(asset)).scalar() == before
+    with database.read() as tx:
+        assert tx.execute(select(func.count()).select_from(asset)).scalar() == 1
+
+
+def test_an_exception_leaves_nothing_behind(database: Database) -> None:
+    def fail() -> None:
+        with database.write() as tx:
+            store.asset_id(tx, "plc")
+            raise KeyError("a bug of ours")
+
+    with pytest.raises(KeyError):
+        fail()
+    with database.read() as tx:
+        assert tx.execute(select(asset)).all() == []
+
+
+def test_the_databases_own_errors_are_sentences(database: Database) -> None:
+    twice = [{"digest": "a" * 64, "text": "x"}] * 2
+    with pytest.raises(StoreError, match=r"the store .* cannot be used: "), database.write() as tx:
+        tx.execute(insert(snapshot), twice)
+
+
+def test_sqlite_loses_nothing_in_a_power_cut_and_only_the_leader_checkpoints(tmp_path: Path) -> None:
+    database = Database(f"sqlite:///{tmp_path / 'asbuilt.db'}")
+
+    def pragmas() -> dict[str, object]:
+        with database.read() as tx:
+            names = ("journal_mode", "synchronous", "foreign_keys", "wal_autocheckpoint")
+            return {name: tx.exec_driver_sql(f"PRAGMA {name}").scalar() for name in names}
+
+    with contextlib.closing(database):
+        safe = {"journal_mode": "wal", "synchronous": 2, "foreign_keys": 1}
+        assert pragmas() == safe | {"wal_autocheckpoint": 0}
+        assert database.lead()
+        assert pragmas() == safe | {"wal_autocheckpoint": 1000}
+        database.follow()
+        assert pragmas() == safe | {"wal_autocheckpoint": 0}
+
+
+def test_a_command_waits_for_the_write_of_another(tmp_path: Path) -> None:
+    one, other = (Database(f"sqlite:///{tmp_path / 'asbuilt.db'}") for _ in range(2))
+    one.migrate()
+    writing, finish = threading.Event(), threading.Event()
+
+    def write_slowly() -> None:
+        with one.write() as tx:
+            store.asset_id(tx, "first")
+            writing.set()
+            finish.wait()
+
+    with contextlib.closing(one), contextlib.closing(other), ThreadPoolExecutor() as threads:
+        slow = threads.submit(write_slowly)
+        writing.wait()
+        threading.Timer(0.2, finish.set).start()
+        with other.write() as tx:
+            assert store.asset_id(tx, "second") == 2
+        slow.result()
+
+
+def refusal(url: str) -> str:
+    database = Database(url)
+    with contextlib.closing(database), pytest.raises(StoreError) as caught:
+        database.migrate()
+    return str(caught.value)
+
+
+def test_a_missing_folder_is_said_with_the_remedy(tmp_path: Path) -> None:
+    said = refusal(f"sqlite:///{tmp_path / 'absent' / 'asbuilt.db'}")
+    assert said == f"the store's folder {tmp_path / 'absent'} does not exist; make it, or change store.url"
+
+
+@pytest.mark.parametrize("content", [b"this is no database " * 100, b"\0" * 4096])
+def test_a_file_that_is_no_database_is_said_and_left_as_it_is(tmp_path: Path, content: bytes) -> None:
+    path = tmp_path / "notes.txt"
+    path.write_bytes(content)
+    assert "cannot be used: file is not a database" in refusal(f"sqlite:///{path}")
+    assert path.read_bytes() == content
+
+
+def test_a_folder_that_should_be_a_file_is_said(tmp_path: Path) -> None:
+    assert "cannot be used: unable to open database file" in refusal(f"sqlite:///{tmp_path}")
+
+
+@pytest.fixture
+def read_only() -> Iterator[Path]:
+    """A folder in which this process may read but not write, also where the tests run as root."""
+    if sys.platform == "win32":
+        pytest.skip("needs the permissions of POSIX")
+    with TemporaryDirectory() as folder:
+        Path(folder).chmod(0o555)
+        root = os.geteuid() == 0
+        if root:
+            os.seteuid(65534)  # nobody
+        try:
+            yield Path(folder)
+        finally:
+            if root:
+                os.seteuid(0)
+            Path(folder).chmod(0o755)
+
+
+def test_a_folder_in_which_nothing_can_be_written_is_said(read_only: Path) -> None:
+    assert "cannot be used: unable to open database file" in refusal(f"sqlite:///{read_only / 'asbuilt.db'}")
+
+
+def test_leading_in_a_folder_in_which_nothing_can_be_written_is_said(read_only: Path) -> None:
+    with pytest.raises(StoreError):
+        Database(f"sqlite:///{read_only / 'asbuilt.db'}").lead()
+
+
+NOWHERE = "postgresql+psycopg://asbuilt:secret@127.0.0.1:1/plant"
+
+
+def test_a_server_that_is_not_there_is_said_without_the_password() -> None:
+    said = refusal(NOWHERE)
+    assert "cannot be used: connection failed" in said
+    assert "secret" not in said
+
+
+@pytest.mark.parametrize("wait", [0, 1])
+def test_leading_without_a_server_is_said_too(wait: float) -> None:
+    with pytest.raises(StoreError, match="cannot be used"):
+        Database(NOWHERE).lead(wait)
