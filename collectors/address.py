@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import ipaddress
 import re
 from dataclasses import dataclass
 from urllib.parse import urlsplit
 
+HOST_NAME = re.compile(r"(?!-)[\w-]{1,63}(\.[\w-]{1,63})*\.?")
 DEFAULT_PORTS = {"modbus": 502, "opc.tcp": 4840}
 
 
@@ -38,16 +40,26 @@ def parse_address(text: str) -> Address:
     except ValueError as error:
         raise ValueError(f"{text!r} is no address: {error}") from None
     default = DEFAULT_PORTS.get(parts.scheme)
-    if default is None or not parts.hostname or re.search(r"\s", parts.hostname):
+    if default is None or not parts.hostname:
         raise ValueError(f"{text!r} is no address: write modbus://host[:port]/unit or opc.tcp://host:port/path")
     if parts.username is not None or parts.query or parts.fragment:
         raise ValueError(f"{text!r} has more than host, port and {'unit' if parts.scheme == 'modbus' else 'path'}")
     if port == 0:
         raise ValueError(f"{text!r}: port 0 is no port")
-    host = parts.hostname
+    host = _host(parts.hostname)
+    if host is None:
+        raise ValueError(f"{text!r} is no address: {parts.hostname!r} is no host name and no IP address")
     if parts.scheme == "opc.tcp":
         return Address("opc.tcp", host, port or default, path=parts.path)
     unit = parts.path.strip("/") or "1"
     if not (unit.isascii() and unit.isdigit() and int(unit) <= 255):
         raise ValueError(f"{text!r}: the unit is a number from 0 to 255, not {unit!r}")
     return Address("modbus", host, port or default, unit=int(unit))
+
+
+def _host(written: str) -> str | None:
+    """One spelling per host, so that one device is not taken for two; None for what is no host."""
+    try:
+        return str(ipaddress.ip_address(written))
+    except ValueError:
+        return written.removesuffix(".") if HOST_NAME.fullmatch(written) else None

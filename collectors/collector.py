@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import os
-from collections.abc import Awaitable, Callable
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from datetime import datetime
 from pathlib import Path
@@ -137,20 +138,28 @@ class Poll:
     seconds: float
 
 
-async def poll(collector: Collector, target: Target, limit: float = LONGEST_POLL) -> Poll:
-    """Poll once, alone on the device: the units behind one host and port take turns."""
-    contract = collector.contract(target)
-    async with contract.alone:
-        before, started = contract.sent, asyncio.get_running_loop().time()
-        outcome = await _outcome(collector.collect(target), target, limit)
-        elapsed = asyncio.get_running_loop().time() - started
-        return Poll(target, outcome, contract.sent - before, elapsed)
+async def poll(
+    collector: Collector, target: Target, places: asyncio.Semaphore | None = None, limit: float = LONGEST_POLL
+) -> Poll:
+    """Poll once, alone on the device: the units behind one host and port take turns.
+
+    `places` bounds the polls under way; those that wait for their turn at a device hold none. A poll that waited while
+    its device turned out to be out of reach shares that finding, and sends nothing.
+    """
+    contract, loop = collector.contract(target), asyncio.get_running_loop()
+    asked_at = loop.time()
+    async with contract.alone, places or contextlib.nullcontext():
+        before, started = contract.sent, loop.time()
+        if why := contract.out_of_reach_since(asked_at):
+            return Poll(target, Unreachable(target.asset, why), Sent(), 0.0)
+        outcome = await _outcome(collector, target, limit)
+        return Poll(target, outcome, contract.sent - before, loop.time() - started)
 
 
-async def _outcome(collecting: Awaitable[Snapshot], target: Target, limit: float) -> Snapshot | CollectError:
+async def _outcome(collector: Collector, target: Target, limit: float) -> Snapshot | CollectError:
     try:
         async with asyncio.timeout(limit):
-            return await collecting
+            return await collector.collect(target)
     except CollectError as failure:
         return failure
     except TimeoutError:

@@ -51,8 +51,10 @@ class Contract:
         self.limits = limits
         self.sent = Sent()
         self.alone = asyncio.Lock()
-        self._next_turn = 0.0
+        self._next_turn: float | None = None
         self._asked_at = 0.0
+        self._failed_at = 0.0
+        self._failure = ""
 
     def tighten(self, limits: Limits) -> None:
         """Another unit behind the same host and port: the slower of the two rates holds for both."""
@@ -60,8 +62,13 @@ class Contract:
             self.limits = limits
 
     async def turn(self) -> None:
-        """Wait until the next request may leave, and count it."""
+        """Wait until the next request may leave, and count it.
+
+        The first one waits too: who polled this device before us, in another process, may have asked just now.
+        """
         loop = asyncio.get_running_loop()
+        if self._next_turn is None:
+            self._next_turn = loop.time() + MARGIN / self.limits.requests_per_second
         while (wait := self._next_turn - loop.time()) > 0:
             await asyncio.sleep(wait)
         self._asked_at = loop.time()
@@ -71,7 +78,15 @@ class Contract:
     def answered(self) -> None:
         """The answer is here: a slow device is asked more slowly."""
         now = asyncio.get_running_loop().time()
-        self._next_turn = max(self._next_turn, now + (now - self._asked_at))
+        self._next_turn = max(self._next_turn or now, now + (now - self._asked_at))
+
+    def out_of_reach(self, why: str) -> None:
+        """No connection could be made."""
+        self._failed_at, self._failure = asyncio.get_running_loop().time(), why
+
+    def out_of_reach_since(self, moment: float) -> str:
+        """Why no connection could be made after a moment of the loop's clock; "" if none failed since."""
+        return self._failure if self._failed_at > moment else ""
 
     def connected(self) -> None:
         """A connection is being opened; it counts whether or not it succeeds."""

@@ -96,6 +96,8 @@ class Register:
             raise ValueError(f"mask is 1 to {(1 << bits) - 1:#x} for {bits} bits")
         if not 0 <= self.shift < bits:
             raise ValueError(f"shift is 0 to {bits - 1} for {bits} bits")
+        if self.mask is not None and not self.mask >> self.shift:
+            raise ValueError("this mask and shift leave nothing: every change would be hidden")
 
 
 @dataclass(frozen=True, slots=True)
@@ -204,6 +206,8 @@ def parse_profile(written: Mapping[str, Any], place: str) -> Profile:
     specs = [spec for spec in items if spec is not None]
     faults += _item_faults(specs, limits or Limits())
     if head is not None:
+        if head.name in ("", "auto"):
+            faults.append(f"name: {head.name!r} is no name for a profile")
         faults += unknown_keys(head.match, [*IDENTITY_FIELDS, "vendor_url"], "match")
         faults += unknown_keys(head.identity, IDENTITY_FIELDS, "identity")
         for field_name, said in head.identity.items():
@@ -248,7 +252,7 @@ def _item_faults(specs: Iterable[ItemSpec], limits: Limits) -> list[str]:
                 f"{dotted('item', key_of(spec.name))}: {width} registers are more than one request takes ({most})"
             )
         whole = isinstance(spec.source, Register) and spec.source.type in (*INTEGERS, "bool")
-        if whole and not all(key.lstrip("-").isdigit() for key in spec.values):
+        if whole and not all(re.fullmatch("-?[0-9]+", key) for key in spec.values):
             faults.append(f"{dotted('item', key_of(spec.name))}.values: the keys are numbers")
     return faults
 

@@ -2,14 +2,34 @@
 
 from __future__ import annotations
 
+import io
 import os
 import sys
 import traceback
+from typing import Annotated
 
 import typer
 
 from monitor.commands import alerts, baseline, looking, running
 from monitor.console import BUG, DONE, app
+
+
+def show_version(wanted: bool) -> None:
+    if wanted:
+        from importlib.metadata import version
+
+        typer.echo(f"asbuilt {version('asbuilt')}")
+        raise typer.Exit
+
+
+@app.callback()
+def asbuilt(
+    version: Annotated[
+        bool, typer.Option("--version", is_eager=True, callback=show_version, help="Say which version this is.")
+    ] = False,
+) -> None:
+    """Keeps a plant as it was built: reads what every PLC is, compares it with what people approved, never writes."""
+
 
 for module in (looking, baseline, alerts, running):
     module.register(app)
@@ -17,6 +37,9 @@ for module in (looking, baseline, alerts, running):
 
 def main() -> None:
     """Run the command line. An error that nobody foresaw is a bug, and never looks like a verdict."""
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):
+            stream.reconfigure(errors="backslashreplace")  # not every console knows every letter
     try:
         app()
     except BrokenPipeError:  # `asbuilt assets | head`

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import timedelta
 from pathlib import Path
 from typing import Any, Literal
+from urllib.parse import urlsplit
 from zoneinfo import ZoneInfo
 
 from baselines.asset import Asset, Criticality
@@ -17,6 +19,7 @@ from collectors.profile import Profile, Profiles, load_profile
 from collectors.written import FileError, dotted, read_table, read_toml, table, unknown_keys
 
 SECTIONS = ("plant", "store", "asset", "segment", "web", "notify")
+LISTEN = re.compile(r"\S+:[0-9]{1,5}")
 LOG_IN = ("security", "certificate", "private_key", "server_certificate", "user", "password_env", "password_file")
 Security = Literal["None", "Basic256Sha256:Sign", "Basic256Sha256:SignAndEncrypt"]
 
@@ -126,7 +129,9 @@ class _Reader:
         self.faults += unknown_keys(written, SECTIONS, "")
         plant = read_table(PlantTable, self.section(written, "plant"), "plant", self.faults)
         store = read_table(StoreTable, self.section(written, "store"), "store", self.faults)
-        read_table(WebTable, self.section(written, "web"), "web", self.faults)
+        web = read_table(WebTable, self.section(written, "web"), "web", self.faults)
+        if web and not LISTEN.fullmatch(web.listen):
+            self.faults.append(f"web.listen: is an address and a port such as 127.0.0.1:8470, not {web.listen!r}")
         assets = {name: self.asset(name, found) for name, found in self.section(written, "asset").items()}
         segments = {name: self.segment(name, found, assets) for name, found in self.section(written, "segment").items()}
         routes = [self.route(name, found) for name, found in self.section(written, "notify").items()]
@@ -156,11 +161,15 @@ class _Reader:
             self.faults.append(f"{path}.password: no secret belongs in this file; use password_env or password_file")
             found = {key: value for key, value in found.items() if key != "password"}
         found = table(found, path, self.faults)
+        if not name or not name.isprintable():
+            self.faults.append(f"{path}: an asset's name is not empty and has no control characters")
         address, profile = self.address(found.get("address"), path), self.profile(found.get("profile"), path)
         said = read_table(AssetTable, found, path, self.faults)
         if said is None or address is None or profile is None:
             return None
         self.check_access(said, address, path)
+        if said.purdue_level is not None and not 0 <= said.purdue_level <= 5:
+            self.faults.append(f"{path}.purdue_level: is 0 to 5, not {said.purdue_level:g}")
         asset = Asset(
             name,
             str(address),
@@ -246,8 +255,8 @@ class _Reader:
     def route(self, name: str, found: Any) -> Route | None:
         path = dotted("notify", key_of(name))
         route = read_table(Route, table(found, path, self.faults), path, self.faults, name=name)
-        if route and not route.url.startswith(("http://", "https://")):
-            self.faults.append(f"{path}.url: begins with http:// or https://, not {route.url!r}")
+        if route and not _is_web_address(route.url):
+            self.faults.append(f"{path}.url: is no web address: write https://host/path, not {route.url!r}")
         return route
 
     def store_url(self, url: str) -> str:
@@ -274,3 +283,11 @@ class _Reader:
                 first = key_of(taken[address])
                 self.faults.append(f"{dotted('asset', key_of(name))}.address: asset.{first} has {address} already")
             taken.setdefault(address, name)
+
+
+def _is_web_address(url: str) -> bool:
+    try:
+        parts = urlsplit(url)
+        return parts.scheme in ("http", "https") and bool(parts.hostname) and parts.port != 0 and url.isprintable()
+    except ValueError:
+        return False

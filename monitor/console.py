@@ -23,6 +23,8 @@ if TYPE_CHECKING:
 
 DONE, DRIFT, WRONG, UNSEEN, UNVERIFIED = range(5)  # exit codes
 INTERRUPTED, BUG = 130, 70
+MOST_NAMES = 20  # in a message
+LARGEST_ID = 2**63 - 1
 
 
 class Group(TyperGroup):
@@ -47,7 +49,6 @@ def fail(text: str) -> NoReturn:
 app = typer.Typer(
     cls=Group,
     name="asbuilt",
-    help="Keeps a plant as it was built: reads what every PLC is, compares it with what people approved, never writes.",
     no_args_is_help=True,
     add_completion=False,
     pretty_exceptions_enable=False,
@@ -61,13 +62,28 @@ Json = Annotated[bool, typer.Option("--json", help="One JSON document on standar
 Assets = Annotated[list[str] | None, typer.Argument(metavar="[ASSET]...", help="Names, or patterns such as line3/*.")]
 By = Annotated[str, typer.Option("--by", metavar="NAME", help="Who does it.", show_default="you")]
 
+
+def required(text: str) -> str:
+    """Text that is not blank, and that every database takes."""
+    if not (text := cleaned(text)):
+        raise typer.BadParameter("it is empty")
+    return text
+
+
+def cleaned(text: str) -> str:
+    return text.encode("utf-8", "replace").decode().replace("\0", "").strip()
+
+
+Why = Annotated[str, typer.Option("--reason", metavar="TEXT", help="Why.", callback=required)]
+PerhapsWhy = Annotated[str, typer.Option("--reason", metavar="TEXT", help="Why.", callback=cleaned)]
+
 PLANT_FILE = Path("plant.toml")
 
 
 def me() -> str:
     try:
         return getpass.getuser()
-    except (KeyError, OSError):  # a container's user without a name
+    except (KeyError, OSError, ImportError):  # a container's user without a name; Windows without USERNAME
         return f"uid {os.getuid()}" if hasattr(os, "getuid") else "unknown"
 
 
@@ -75,8 +91,7 @@ def actor(by: str) -> Actor:
     """Who acts, with the operating system's word for them beside the name that they give."""
     from monitor.store import Actor
 
-    name = by.encode("utf-8", "replace").decode().strip()
-    return Actor(name or me(), f"{me()}@{socket.gethostname()}")
+    return Actor(cleaned(by) or me(), f"{me()}@{socket.gethostname()}")
 
 
 @contextmanager
@@ -104,7 +119,11 @@ def chosen(plant: Plant, wanted: Sequence[str] | None) -> list[str]:
     if not plant.assets:
         raise CallError(f"{plant.path} names no asset yet; add an [asset.…] table")
     for pattern in wanted or ():
-        if not any(fnmatchcase(name, pattern) for name in plant.assets):
-            raise CallError(f"{plant.path} names no asset {pattern}; it has {', '.join(plant.assets)}")
-    patterns = wanted or ["*"]
-    return [name for name in plant.assets if any(fnmatchcase(name, pattern) for pattern in patterns)]
+        if not any(_named(name, pattern) for name in plant.assets):
+            known = ", ".join(list(plant.assets)[:MOST_NAMES]) + ", …" * (len(plant.assets) > MOST_NAMES)
+            raise CallError(f"{plant.path} names no asset {pattern}; it has {known}")
+    return [name for name in plant.assets if not wanted or any(_named(name, pattern) for pattern in wanted)]
+
+
+def _named(name: str, pattern: str) -> bool:
+    return name == pattern or fnmatchcase(name, pattern)

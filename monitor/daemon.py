@@ -16,13 +16,13 @@ import structlog
 from baselines.alert import Move
 from baselines.audit import AuditEntry
 from baselines.snapshot import Snapshot
-from collectors.collector import LONGEST_POLL, CollectError, Poll
+from collectors.collector import CollectError, Poll
 from monitor import store
 from monitor.config import Plant
 from monitor.errors import StoreError
 from monitor.notify import Notifier
 from monitor.pipeline import Checked, Standing, goes_on, take, unshelve_due
-from monitor.polling import AT_ONCE, Poller, utc_now
+from monitor.polling import Poller, utc_now
 from monitor.schedule import DueQueue
 from monitor.show import checked_document, move_text
 from monitor.store import Database, PollRequest, Run, Transaction
@@ -31,7 +31,6 @@ from monitor.writer import Writer
 FLUSH_EVERY = 60.0  # seconds that the end of a run may lag on disk
 LISTEN_EVERY = 0.25  # seconds between two looks for what commands did
 SWEEP_EVERY = 5.0  # seconds between two looks for shelved alarms whose time is over
-OLDEST_REQUEST = timedelta(seconds=LONGEST_POLL + 30)
 
 log = structlog.get_logger()
 
@@ -67,7 +66,6 @@ class Daemon:
         self._clock = clock
         self._jitter = jitter
         self._queue = DueQueue()
-        self._places = asyncio.Semaphore(AT_ONCE)
         self._wake = asyncio.Event()
         self._polling: dict[str, asyncio.Task[None]] = {}
         self._asked: defaultdict[str, list[int]] = defaultdict(list)  # poll requests, by asset
@@ -79,8 +77,9 @@ class Daemon:
 
     async def run(self, stop: asyncio.Event) -> None:
         """Poll until `stop` is set; then let go of every device and bring the store up to date."""
+        with self._database.read() as tx:
+            self._last_entry = store.last_audit_id(tx)
         self._writer = Writer(self._database)
-        self._last_entry = await self._writer.write(store.last_audit_id)
         chores = [
             asyncio.create_task(chore)
             for chore in (self._listen(), self._flush_at_times(), self._sweep(), self._notifier.run(), self._loop())
@@ -131,11 +130,10 @@ class Daemon:
     async def _poll_asset(self, name: str) -> None:
         succeeded = False
         try:
-            async with self._places:
-                asked = self._asked.pop(name, [])
-                poll = await self._poller.poll(self._plant.assets[name])
-                succeeded = isinstance(poll.outcome, Snapshot)
-                await self._take(poll, asked)
+            asked = self._asked.pop(name, [])
+            poll = await self._poller.poll(self._plant.assets[name])
+            succeeded = isinstance(poll.outcome, Snapshot)
+            await self._take(poll, asked)
         except StoreError as error:
             log.error("store.failed", asset=name, why=str(error))
         except Exception:  # a bug of ours at one asset: said with all that helps, and its neighbours go on
@@ -155,7 +153,7 @@ class Daemon:
     async def _take(self, poll: Poll, asked: list[int]) -> None:
         name, now = poll.target.asset, self._clock()
         standing = self._standing.get(name)
-        if standing and not asked and _goes_on(standing, poll):
+        if standing and not asked and standing.run.can_go_on(now) and _goes_on(standing, poll):
             self._lagging[name] = extended = standing.run.extended(now)
             self._standing[name] = replace(standing, run=extended)
             return
@@ -216,9 +214,9 @@ class Daemon:
             await asyncio.sleep(LISTEN_EVERY)
 
     def _hear(self) -> tuple[list[PollRequest], list[AuditEntry]]:
-        since = self._clock() - OLDEST_REQUEST
+        self._database.assure_lead()
         with self._database.read() as tx:
-            requests = [each for each in store.open_poll_requests(tx, since) if each.id > self._last_request]
+            requests = store.open_poll_requests(tx, self._last_request)
             return requests, list(store.audit_entries(tx, self._last_entry))
 
     async def _flush_at_times(self) -> None:

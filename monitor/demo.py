@@ -31,7 +31,10 @@ def run_demo(once: bool, folder: Path | None) -> int:
     once = once or not sys.stdin.isatty()
     with tempfile.TemporaryDirectory(prefix="asbuilt-demo-") as temporary:
         home = folder or Path(temporary)
-        home.mkdir(parents=True, exist_ok=True)
+        try:
+            home.mkdir(parents=True, exist_ok=True)
+        except OSError as error:
+            raise CallError(f"{home} cannot be made: {error.strerror}") from None
         if (home / "plant.toml").exists():
             raise CallError(f"{home} holds a plant.toml already; give the demo an empty folder")
         try:

@@ -15,5 +15,9 @@ class StoreError(UserError):
     """The store cannot be used."""
 
 
+class LeadLost(UserError):
+    """This process no longer is the one that polls the plant, and must stop at once."""
+
+
 class NotNow(UserError):
     """It cannot be done as things stand."""

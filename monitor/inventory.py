@@ -56,7 +56,7 @@ def standing(
     found = [verdict(baseline, observed)]
     if last.is_outage:
         found.append(Verdict.NO_LONGER_OBSERVABLE)
-    if now - last.last_at > 3 * every + LAG:
+    if not -LAG < now - last.last_at < 3 * every + LAG:  # a poll of the future was dated by a wrong clock
         found.append(Verdict.STALE)
     return worst(found)
 

@@ -67,7 +67,7 @@ class Notifier:
                 await asyncio.sleep(FIRST_PAUSE * 2 ** (attempt - 1))
             try:
                 answer = await client.post(route.url, json=message)
-            except httpx.HTTPError as error:
+            except (httpx.HTTPError, httpx.InvalidURL) as error:
                 why = str(error) or type(error).__name__
                 continue
             if answer.is_success:

@@ -123,7 +123,7 @@ def _record(
 ) -> tuple[Run, Snapshot]:
     """Extend the asset's current run if this goes on with it, else begin a new one; the run and what it holds."""
     last = store.last_run(tx, snapshot.asset)
-    if last and last.digest and last.profile == snapshot.profile:
+    if last and last.digest and last.profile == snapshot.profile and last.can_go_on(now):
         held = store.snapshot_of(tx, snapshot.asset, last.digest, last.first_at, snapshot.profile)
         if snapshot.digest == held.digest or (not keep and goes_on(held, snapshot, baseline)):
             extended = last.extended(now)
@@ -136,7 +136,7 @@ def _record(
 
 def _record_outage(tx: Transaction, name: str, error: CollectError, now: datetime) -> Run:
     last = store.last_run(tx, name)
-    if last and last.is_outage and last.cause == error.kind:
+    if last and last.is_outage and last.cause == error.kind and last.can_go_on(now):
         extended = replace(last.extended(now), cause_text=error.text)
         store.extend_runs(tx, [extended])
         return extended

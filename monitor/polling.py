@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from datetime import UTC, datetime
 from typing import Any
 
@@ -37,6 +37,7 @@ class Poller:
     def __init__(self, profiles: Profiles, clock: Clock) -> None:
         self._profiles = profiles
         self._clock = clock
+        self._places = asyncio.Semaphore(AT_ONCE)
         self._collectors: dict[str, Collector] = {}
 
     async def poll(self, polled: Polled) -> Poll:
@@ -49,7 +50,7 @@ class Poller:
 
     async def poll_target(self, target: Target) -> Poll:
         """Poll a target that is of no plant."""
-        return await poll(self.collector(target.address.protocol), target)
+        return await poll(self.collector(target.address.protocol), target, self._places)
 
     def collector(self, protocol: str) -> Collector:
         if protocol not in self._collectors:
@@ -76,12 +77,11 @@ def poll_assets(plant: Plant, database: Database, names: Sequence[str], by: str,
 
 
 async def _poll_ourselves(plant: Plant, database: Database, names: Iterable[str], progress: Progress) -> list[Document]:
-    poller, places = Poller(plant.profiles, utc_now), asyncio.Semaphore(AT_ONCE)
+    poller = Poller(plant.profiles, utc_now)
     moved: list[Move] = []
 
     async def one(name: str) -> Document:
-        async with places:
-            outcome = await poller.poll(plant.assets[name])
+        outcome = await poller.poll(plant.assets[name])
         with database.write() as tx:
             standing, moves = take(tx, outcome, utc_now(), keep=True)
         moved.extend(moves)
@@ -104,23 +104,35 @@ def _ask_daemon(plant: Plant, database: Database, names: Sequence[str], by: str,
     with database.write() as tx:
         requests = {store.request_poll(tx, name, utc_now(), by): name for name in names}
     answers: dict[int, Document] = {}
-    patience = time.monotonic() + LONGEST_POLL + 30
-    while len(answers) < len(requests):
+    try:
+        _await_answers(plant, database, requests, answers, progress)
+    finally:
+        with database.write() as tx:
+            store.withdraw_polls(tx, list(requests))
+    return [answers[number] for number in requests]
+
+
+def _await_answers(
+    plant: Plant, database: Database, requests: Mapping[int, str], answers: dict[int, Document], progress: Progress
+) -> None:
+    """Wait for the daemon's answers, as long as one comes now and then; poll what is left if the daemon is gone."""
+    heard_at = time.monotonic()
+    while left := [number for number in requests if number not in answers]:
         with database.read() as tx:
-            for number, document in store.poll_answers(tx, [each for each in requests if each not in answers]).items():
-                answers[number] = document
-                progress(requests[number])
-        if len(answers) == len(requests):
-            break
-        if database.lead():  # the one that led is gone, and with it whoever would have answered
+            come = store.poll_answers(tx, left)
+        for number in come:
+            progress(requests[number])
+            heard_at = time.monotonic()
+        answers |= come
+        if come:
+            continue
+        if database.lead():
             try:
-                left = [name for number, name in requests.items() if number not in answers]
-                polled = asyncio.run(_poll_ourselves(plant, database, left, progress))
+                names = [requests[number] for number in left]
+                answers |= zip(left, asyncio.run(_poll_ourselves(plant, database, names, progress)), strict=True)
             finally:
                 database.follow()
-            answers |= dict(zip((number for number in requests if number not in answers), polled, strict=True))
-        elif time.monotonic() > patience:
+        elif time.monotonic() - heard_at > LONGEST_POLL + 30:
             raise StoreError("another asbuilt holds this plant but does not answer; is the daemon stuck? (asbuilt run)")
         else:
             time.sleep(LOOK_EVERY)
-    return [answers[number] for number in requests]

@@ -154,4 +154,5 @@ poll_request = Table(  # what a command asks of a running daemon, and its answer
     Column("asked_by", Text, nullable=False),
     Column("answered_at", Moment, index=True),
     Column("answer", Text),  # as JSON
+    sqlite_autoincrement=True,  # a number that was forgotten is never given again: the daemon waits for higher ones
 )

@@ -6,9 +6,13 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from hypothesis import settings
 
 from tests.databases import database, postgresql, url  # noqa: F401 (fixtures)
 from tests.floors import TWO, PlantFolder, RunningFloor, running
+
+settings.register_profile("asbuilt", deadline=None)  # how long an example takes is the machine's affair
+settings.load_profile("asbuilt")
 
 
 @pytest.fixture

@@ -312,5 +312,5 @@ class AlarmsOfAPlc(RuleBasedStateMachine):
             assert by_item[key].observed == value
 
 
-AlarmsOfAPlc.TestCase.settings = settings(max_examples=200, stateful_step_count=20)
+AlarmsOfAPlc.TestCase.settings = settings(max_examples=100, stateful_step_count=20)
 TestAlarmsOfAPlc = AlarmsOfAPlc.TestCase

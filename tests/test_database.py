@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import os
+import sqlite3
 import subprocess
 import sys
 import threading
@@ -18,9 +19,10 @@ from alembic.config import Config
 from alembic.migration import MigrationContext
 from alembic.script import ScriptDirectory
 from sqlalchemy import func, insert, select, text
+from sqlalchemy.exc import IntegrityError
 
 from monitor import store
-from monitor.errors import StoreError
+from monitor.errors import LeadLost, StoreError
 from monitor.store import Database
 from monitor.store.database import revision
 from monitor.tables import HEAD, asset, metadata, snapshot
@@ -36,9 +38,12 @@ sys.stdin.readline()
 MIGRATE = """
 import sys
 from monitor.store import Database
-print("ready", flush=True)
-sys.stdin.readline()
-Database(sys.argv[1]).migrate()
+for url in sys.stdin:
+    try:
+        Database(url.strip()).migrate()
+        print("migrated", flush=True)
+    except Exception as error:
+        print(repr(error), flush=True)
 """
 
 
@@ -82,22 +87,20 @@ def test_a_store_of_a_newer_asbuilt_is_refused_and_left_as_it_is(database: Datab
         assert revision(tx) == "9999"
 
 
-def test_processes_that_migrate_at_once_all_succeed(url: str) -> None:
-    with contextlib.ExitStack() as stack:
-        processes = [stack.enter_context(running(MIGRATE, url)) for _ in range(4)]
-        assert [said(process) for process in processes] == ["ready"] * 4
-        for process in processes:
-            assert process.stdin is not None
-            process.stdin.write("go\n")
-            process.stdin.flush()
-        for process in processes:
-            _, errors = process.communicate(timeout=30)
-            assert (process.returncode, errors) == (0, "")
+def test_processes_that_make_a_store_at_once_both_succeed(url: str) -> None:
+    urls = [url, *(f"{url}{number}" for number in range(9 if url.startswith("sqlite") else 0))]
+    with running(MIGRATE) as one, running(MIGRATE) as other:
+        for fresh in urls:
+            for process in (one, other):
+                assert process.stdin is not None
+                process.stdin.write(fresh + "\n")
+                process.stdin.flush()
+            assert [said(one), said(other)] == ["migrated"] * 2
 
 
-def test_one_process_leads_and_when_it_is_killed_another_can(url: str) -> None:
-    other = Database(url)
-    with running(LEAD, url) as leader, contextlib.closing(other):
+def test_one_process_leads_and_when_it_is_killed_another_can(database: Database, url: str) -> None:
+    other = database
+    with running(LEAD, url) as leader:
         assert said(leader) == "True"
         assert not other.lead()
         assert not other.lead(wait=0.05)
@@ -108,9 +111,9 @@ def test_one_process_leads_and_when_it_is_killed_another_can(url: str) -> None:
         assert other.lead(wait=10)
 
 
-def test_who_follows_lets_another_lead(url: str) -> None:
-    one, other = Database(url), Database(url)
-    with contextlib.closing(one), contextlib.closing(other):
+def test_who_follows_lets_another_lead(database: Database, url: str) -> None:
+    one, other = database, Database(url)
+    with contextlib.closing(other):
         assert one.lead()
         assert not other.lead()
         with ThreadPoolExecutor() as threads:
@@ -120,6 +123,40 @@ def test_who_follows_lets_another_lead(url: str) -> None:
         assert not one.lead()
         other.close()
         assert one.lead()
+
+
+def test_who_leads_notices_that_the_store_was_deleted_or_replaced(tmp_path: Path) -> None:
+    path = tmp_path / "asbuilt.db"
+    with contextlib.closing(Database(f"sqlite:///{path}")) as database:
+        database.migrate()
+        assert database.lead()
+        database.assure_lead()
+        aside = path.rename(tmp_path / "aside.db")
+        with pytest.raises(LeadLost, match="was deleted while it was in use"):
+            database.assure_lead()
+        path.write_bytes(aside.read_bytes())
+        with pytest.raises(LeadLost, match="was replaced by another"):
+            database.assure_lead()
+        path.unlink()
+        aside.rename(path)
+        database.assure_lead()
+
+
+@pytest.mark.parametrize("url", ["postgresql"], indirect=True)
+def test_who_leads_notices_that_the_server_let_go_of_its_lock(database: Database, url: str) -> None:
+    assert database.lead()
+    database.assure_lead()
+    with database.write() as tx:
+        tx.execute(
+            text(
+                "SELECT pg_terminate_backend(pid) FROM pg_locks WHERE locktype = 'advisory' AND granted"
+                " AND pid <> pg_backend_pid()"
+            )
+        )
+    with contextlib.closing(Database(url)) as other:
+        assert other.lead(wait=5)
+        with pytest.raises(LeadLost, match="was lost"):
+            database.assure_lead()
 
 
 def test_writers_are_alone_so_that_no_count_is_lost(database: Database) -> None:
@@ -161,14 +198,17 @@ def test_an_exception_leaves_nothing_behind(database: Database) -> None:
         assert tx.execute(select(asset)).all() == []
 
 
-def test_the_databases_own_errors_are_sentences(database: Database) -> None:
+def test_a_statement_of_ours_that_is_wrong_stays_a_bug_and_is_no_fault_of_the_store(database: Database) -> None:
     twice = [{"digest": "a" * 64, "text": "x"}] * 2
-    with pytest.raises(StoreError, match=r"the store .* cannot be used: "), database.write() as tx:
+    with pytest.raises(IntegrityError), database.write() as tx:
         tx.execute(insert(snapshot), twice)
+    with database.read() as tx:
+        assert tx.execute(select(snapshot)).all() == []
 
 
 def test_sqlite_loses_nothing_in_a_power_cut_and_only_the_leader_checkpoints(tmp_path: Path) -> None:
     database = Database(f"sqlite:///{tmp_path / 'asbuilt.db'}")
+    database.migrate()
 
     def pragmas() -> dict[str, object]:
         with database.read() as tx:
@@ -202,6 +242,19 @@ def test_a_command_waits_for_the_write_of_another(tmp_path: Path) -> None:
         with other.write() as tx:
             assert store.asset_id(tx, "second") == 2
         slow.result()
+
+
+def test_a_store_that_another_process_is_just_making_is_waited_for(tmp_path: Path) -> None:
+    """SQLite calls no busy handler for the switch to WAL: it says "database is locked" at once."""
+    making = sqlite3.connect(tmp_path / "asbuilt.db", isolation_level=None, check_same_thread=False)
+    making.execute("BEGIN IMMEDIATE")
+    finish = threading.Timer(0.2, making.execute, ["COMMIT"])
+    finish.start()
+    with contextlib.closing(making), contextlib.closing(Database(f"sqlite:///{tmp_path / 'asbuilt.db'}")) as database:
+        try:
+            database.migrate()
+        finally:
+            finish.join()
 
 
 def refusal(url: str) -> str:

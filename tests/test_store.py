@@ -23,7 +23,7 @@ from collectors.collector import CollectError, Malformed, Poll, Refused, Target,
 from collectors.contract import Sent
 from monitor import store, tables
 from monitor.pipeline import take
-from monitor.store import Actor, Database, Run
+from monitor.store import Actor, Database, Run, Transaction
 
 NOW = datetime(2026, 11, 23, 8, 0, tzinfo=UTC)
 KIM = Actor("kim", "kim@workstation")
@@ -68,7 +68,7 @@ def timed(asset: str, sequence: list[tuple[str, int]]) -> list[tuple[datetime, S
     ]
 
 
-@settings(max_examples=25, suppress_health_check=[HealthCheck.function_scoped_fixture], deadline=None)
+@settings(max_examples=25, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(SEQUENCES, SEQUENCES)
 def test_the_runs_are_the_outcomes_that_were_taken(
     database: Database, one: list[tuple[str, int]], other: list[tuple[str, int]]
@@ -167,7 +167,7 @@ def test_what_a_device_says_is_data(database: Database) -> None:
 VALUES = st.none() | st.booleans() | st.integers() | st.floats() | st.text() | st.binary()
 
 
-@settings(max_examples=25, suppress_health_check=[HealthCheck.function_scoped_fixture], deadline=None)
+@settings(max_examples=25, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(st.dictionaries(st.text(min_size=1), VALUES, max_size=4))
 def test_a_snapshot_comes_back_with_every_type_and_its_digest(database: Database, values: dict[str, Value]) -> None:
     taken = Snapshot.of("plc", NOW, [Item(key, value, tolerance=0.1, unit="l") for key, value in values.items()])
@@ -259,7 +259,7 @@ def test_alarms_come_back_as_they_were_stored_and_move(database: Database) -> No
 TEXT = st.text(st.characters(exclude_characters="\x00", codec="utf-8"))
 
 
-@settings(max_examples=25, suppress_health_check=[HealthCheck.function_scoped_fixture], deadline=None)
+@settings(max_examples=25, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(st.lists(st.tuples(TEXT, TEXT, st.dictionaries(st.sampled_from("abc"), TEXT)), max_size=4))
 def test_the_audit_chain_that_is_read_back_is_whole(
     database: Database, entries: list[tuple[str, str, dict[str, str]]]
@@ -301,23 +301,37 @@ def test_an_action_that_is_rolled_back_leaves_no_entry(database: Database) -> No
     assert entry == replace(AuditEntry(1, NOW, "kim", "kim@workstation", "test", ""), hash=entry.computed_hash())
 
 
-def test_poll_requests_are_answered_once_and_forgotten(database: Database) -> None:
+def open_requests(tx: Transaction, after: int = 0) -> list[tuple[int, str]]:
+    return [(each.id, each.asset) for each in store.open_poll_requests(tx, after)]
+
+
+def test_poll_requests_are_answered_withdrawn_and_forgotten(database: Database) -> None:
     with database.write() as tx:
         old = store.request_poll(tx, "one", NOW - timedelta(days=2), "kim")
-        first, second, third = (store.request_poll(tx, asset, NOW, "kim") for asset in ("one", "one", "two"))
-        since = NOW - timedelta(minutes=1)
-        assert [(each.id, each.asset) for each in store.open_poll_requests(tx, since)] == [
-            (first, "one"),
-            (second, "one"),
-            (third, "two"),
-        ]
-        store.answer_poll(tx, [first, second], {"asset": "one", "items": {"a": None}}, NOW)
-        assert [each.id for each in store.open_poll_requests(tx, since)] == [third]
-        answer = {"asset": "one", "items": {"a": None}}
-        assert store.poll_answers(tx, [first, second, third]) == {first: answer, second: answer}
+        first, second, third, fourth = (store.request_poll(tx, name, NOW, "kim") for name in ("a", "a", "b", "c"))
+        assert open_requests(tx, after=old) == [(first, "a"), (second, "a"), (third, "b"), (fourth, "c")]
+        assert open_requests(tx, after=second) == [(third, "b"), (fourth, "c")]
+        answer = {"asset": "a", "items": {"a": None}}
+        store.answer_poll(tx, [first, second], answer, NOW)
+        store.withdraw_polls(tx, [third])
+        assert open_requests(tx) == [(old, "one"), (fourth, "c")]
+        assert store.poll_answers(tx, [first, second, fourth]) == {first: answer, second: answer}
         store.forget_polls(tx, NOW - timedelta(days=1))
-        assert [each.id for each in store.open_poll_requests(tx, NOW - timedelta(days=9))] == [third]
-        assert old < first
+        assert open_requests(tx) == [(fourth, "c")]
+
+
+@pytest.mark.parametrize("gone", ["withdrawn", "forgotten"])
+def test_the_number_of_a_poll_request_is_never_given_again(database: Database, gone: str) -> None:
+    """The daemon has heard it, and hears only higher ones."""
+    with database.write() as tx:
+        numbers = [store.request_poll(tx, "plc", NOW, "kim") for _ in range(3)]
+    with database.write() as tx:
+        if gone == "withdrawn":
+            store.withdraw_polls(tx, numbers[-1:])
+        else:
+            store.forget_polls(tx, NOW + timedelta(days=2))
+    with database.write() as tx:
+        assert store.request_poll(tx, "plc", NOW, "kim") > numbers[-1]
 
 
 def test_an_asset_has_one_number(database: Database) -> None:

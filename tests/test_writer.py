@@ -11,6 +11,7 @@ from pathlib import Path
 
 import pytest
 from sqlalchemy import event, insert, select, text
+from sqlalchemy.exc import IntegrityError
 
 from monitor import store, tables
 from monitor.errors import StoreError
@@ -130,17 +131,19 @@ def test_a_job_that_fails_is_undone_alone(database: Database) -> None:
 
 
 def test_nothing_is_acknowledged_before_it_is_durable(database: Database, url: str) -> None:
+    acknowledged, early = threading.Event(), list[bool]()
+    # Called just before the commit: whoever is told too early is told now.
+    event.listen(database.engine, "commit", lambda _: early.append(acknowledged.wait(0.2)))
+
     async def run() -> None:
         with contextlib.closing(Database(url)) as other:
             async with writing(database) as writer:
-
-                async def write_and_look(name: str) -> None:
-                    await writer.write(add(name))
-                    assert name in kept(other)
-
-                await asyncio.gather(*(write_and_look(str(number)) for number in range(30)))
+                assert await writer.write(add("a")) == "a"
+                acknowledged.set()
+                assert kept(other) == ["a"]
 
     asyncio.run(run())
+    assert early == [False]
 
 
 def test_if_the_commit_fails_every_job_of_the_group_is_told(small: Database) -> None:
@@ -158,7 +161,7 @@ def test_if_the_commit_fails_every_job_of_the_group_is_told(small: Database) -> 
             return [*outcomes, await writer.write(add("c"))]
 
     *outcomes, last = asyncio.run(run())
-    assert [type(outcome) for outcome in outcomes] == [StoreError] * 3
+    assert [type(outcome) for outcome in outcomes] == [IntegrityError] * 3
     assert last == "c"
     assert kept(small) == ["c"]
 

@@ -9,7 +9,8 @@ from collections.abc import Generator
 from dataclasses import dataclass, field
 
 from baselines.asset import identity_item, identity_values
-from baselines.snapshot import Item, Snapshot, Unread, key_of
+from baselines.snapshot import Item, Snapshot, Unread
+from collectors.address import Address
 from collectors.collector import Clock, CollectError, Malformed, Refused, Target, Unreachable
 from collectors.contract import Contract
 from collectors.modbus.exceptions import GATEWAY, ILLEGAL_FUNCTION, exception_of, exception_text
@@ -24,6 +25,7 @@ from collectors.modbus.link import Link
 from collectors.modbus.registers import Block, decode, plan
 from collectors.profile import GENERIC, Profile, Profiles
 
+ASK_AGAIN = 600.0  # seconds after which a device that refused FC 43 is asked once more
 CONNECT_FAILURES = {
     errno.ECONNREFUSED: "nothing listens there (connection refused)",
     errno.EHOSTUNREACH: "there is no route to it (host unreachable)",
@@ -88,7 +90,9 @@ class ModbusCollector:
                 session.profile = self._profiles.choose(identity_values(identity), "modbus")
                 session.device.contract.tighten(session.profile.limits)
             answers = await session.read(self.plan(session.profile))
-            return self._snapshot(session, identity, answers)
+            snapshot = self._snapshot(session, identity, answers)
+            session.remember()
+            return snapshot
         except ValueError as lie:
             session.hang_up()
             raise Malformed(target.asset, str(lie)) from lie
@@ -130,6 +134,7 @@ class _Session:
     transcript: list[bytes] = field(default_factory=list)
     unread: list[Unread] = field(default_factory=list)
     failure: CollectError | None = None
+    no_identity: bool = False
 
     async def identify(self) -> list[Item]:
         """The identity items; what the device does not offer is no gap, what it keeps silent about is.
@@ -138,7 +143,8 @@ class _Session:
         """
         items: list[Item] = []
         try:
-            items += identity_items(await self._objects(device_objects()), self.profile.identity)
+            if self._offers_identity():
+                items += identity_items(await self._objects(device_objects()), self.profile.identity)
             if self.profile.limits.report_server_id:
                 items += await self._server_id()
         except IdentityRefused as refusal:
@@ -149,11 +155,25 @@ class _Session:
             self._miss(silence, "identity")
         return _once(items)
 
+    def _offers_identity(self) -> bool:
+        """Whether FC 43 is worth asking. It is a strain on some devices that do not know it: after a refusal they are
+        asked again over a new connection, or after a while."""
+        link, now = self.device.link, asyncio.get_running_loop().time()
+        if link is None or link.broken:
+            return True
+        return now - link.refused_identity.get(self.target.address.unit, -ASK_AGAIN) >= ASK_AGAIN
+
+    def remember(self) -> None:
+        """After a poll that gave something: whether the device knows FC 43."""
+        if self.no_identity and self.device.link is not None:
+            self.device.link.refused_identity[self.target.address.unit] = asyncio.get_running_loop().time()
+
     async def _objects(self, asking: Generator[bytes, bytes, dict[int, bytes]]) -> dict[int, bytes]:
         try:
             request = next(asking)
             while True:
                 answer = await self._ask(request)
+                self.no_identity = exception_of(answer) == ILLEGAL_FUNCTION
                 if exception_of(answer) and self.failure is None:
                     text = f"identification (FC 43/14): {exception_text(exception_of(answer))}"
                     self.failure = Refused(self.target.asset, text)
@@ -223,16 +243,12 @@ class _Session:
         loop = asyncio.get_running_loop()
         try:
             async with asyncio.timeout(limit):
-                _, link = await loop.create_connection(Link, address.host, address.port)
-        except TimeoutError:
-            raise Unreachable(self.target.asset, f"no connection to {_where(self.target)} within {limit:g} s") from None
-        except socket.gaierror:
-            raise Unreachable(self.target.asset, f"the name {key_of(address.host)} is not known") from None
-        except OSError as error:
-            why = CONNECT_FAILURES.get(error.errno or 0, error.strerror or str(error))
-            raise Unreachable(self.target.asset, f"no connection to {_where(self.target)}: {why}") from None
-        self.device.link = link
-        return link
+                _, self.device.link = await loop.create_connection(Link, address.host, address.port)
+        except OSError as error:  # TimeoutError and gaierror are OSErrors too
+            why = _why_not_connected(error, address, limit)
+            self.device.contract.out_of_reach(why)
+            raise Unreachable(self.target.asset, why) from None
+        return self.device.link
 
     def hang_up(self) -> None:
         if self.device.link is not None:
@@ -240,8 +256,13 @@ class _Session:
             self.device.link = None
 
 
-def _where(target: Target) -> str:
-    return "{}:{}".format(*target.address.device)
+def _why_not_connected(error: OSError, address: Address, limit: float) -> str:
+    where = f"{address.host}:{address.port}"
+    if isinstance(error, TimeoutError):
+        return f"no connection to {where} within {limit:g} s"
+    if isinstance(error, socket.gaierror):
+        return f"the name {address.host} is not known"
+    return f"no connection to {where}: {CONNECT_FAILURES.get(error.errno or 0, error.strerror or str(error))}"
 
 
 def _once(items: list[Item]) -> list[Item]:

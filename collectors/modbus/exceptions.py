@@ -20,7 +20,7 @@ NAMES = {
 
 def exception_of(answer: bytes) -> int:
     """The exception code of an answer; 0 for one that is no exception."""
-    return answer[1] if answer[0] & 0x80 else 0
+    return answer[-1] if answer[0] & 0x80 else 0
 
 
 def exception_text(code: int) -> str:

@@ -104,7 +104,7 @@ def decode_page(answer: bytes) -> Page:
         raise ValueError(f"a broken identification: {error}") from None
     objects = tuple(response.information.items())
     if answer[1] != MEI_TYPE or again != answer[1:] or len(objects) != count:
-        raise ValueError("an identification whose lengths do not add up")
+        raise ValueError("an identification whose lengths do not add up, or with an object twice")
     return Page(objects, response.next_object_id if response.more_follows else None)
 
 

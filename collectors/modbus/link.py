@@ -34,6 +34,7 @@ class Link(asyncio.BufferedProtocol):
     def __init__(self) -> None:
         self.broken: tuple[type[CollectError], str] | None = None
         self.dropped = False  # by the device, not by us
+        self.refused_identity: dict[int, float] = {}  # when a unit refused FC 43, by the loop's clock
         self._loop = asyncio.get_running_loop()
         self._transport: asyncio.Transport | None = None
         self._buffer = memoryview(bytearray(2 * LONGEST_ADU))
@@ -144,8 +145,14 @@ class Link(asyncio.BufferedProtocol):
             self._break(Malformed, f"an answer of unit {unit} instead of {self._unit}")
         elif pdu[0] & ~EXCEPTION != self._function:
             self._break(Malformed, f"an answer to function {pdu[0]} instead of {self._function}")
-        elif pdu[0] & EXCEPTION and len(pdu) != 2:
-            self._break(Malformed, f"an exception answer of {len(pdu)} bytes instead of 2")
+        elif pdu[0] & EXCEPTION and not _is_exception(pdu):
+            self._break(Malformed, f"a broken exception answer ({pdu[:8].hex(' ')})")
         else:
             self._abandoned.clear()
             self._waiting.set_result(pdu)
+
+
+def _is_exception(pdu: bytes) -> bool:
+    """Function and code; some devices repeat the interface type (14) of FC 43 between them."""
+    body = pdu[2:] if pdu[0] == 43 | EXCEPTION and len(pdu) == 3 and pdu[1] == DEVICE_IDENTIFICATION else pdu[1:]
+    return len(body) == 1 and body[0] != 0

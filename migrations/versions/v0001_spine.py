@@ -105,5 +105,6 @@ def upgrade() -> None:
         sa.Column("asked_by", sa.Text, nullable=False),
         sa.Column("answered_at", MOMENT),
         sa.Column("answer", sa.Text),
+        sqlite_autoincrement=True,
     )
     op.create_index("ix_poll_request_answered_at", "poll_request", ["answered_at"])

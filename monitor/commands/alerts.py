@@ -7,14 +7,25 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from monitor.console import PLANT_FILE, Assets, By, Group, Json, PlantFile, actor, chosen, opened
+from monitor.console import (
+    LARGEST_ID,
+    PLANT_FILE,
+    Assets,
+    By,
+    Group,
+    Json,
+    PerhapsWhy,
+    PlantFile,
+    Why,
+    actor,
+    chosen,
+    opened,
+)
 from monitor.errors import CallError
 from monitor.terminal import print_json, print_table
 
 if TYPE_CHECKING:
     from baselines.alert import Move
-
-Reason = Annotated[str, typer.Option("--reason", metavar="TEXT", help="Why.")]
 
 
 def register(app: typer.Typer) -> None:
@@ -59,9 +70,9 @@ def list_(
 
 
 def ack(
-    ids: Annotated[list[int], typer.Argument(metavar="ID...")],
+    ids: Annotated[list[int], typer.Argument(metavar="ID...", min=1, max=LARGEST_ID)],
     by: By = "",
-    reason: Reason = "",
+    reason: PerhapsWhy = "",
     plant_file: PlantFile = PLANT_FILE,
     json: Json = False,
 ) -> None:
@@ -75,9 +86,9 @@ def ack(
 
 
 def shelve(
-    number: Annotated[int, typer.Argument(metavar="ID")],
+    number: Annotated[int, typer.Argument(metavar="ID", min=1, max=LARGEST_ID)],
     until: Annotated[str, typer.Option(metavar="T", help="ISO 8601, or +2h from now.")],
-    reason: Reason,
+    reason: Why,
     by: By = "",
     plant_file: PlantFile = PLANT_FILE,
     json: Json = False,
@@ -102,9 +113,9 @@ def moment(text: str, now: datetime) -> datetime:
         if text.startswith("+"):
             return now + timedelta(seconds=seconds(text[1:]))
         at = datetime.fromisoformat(text)
+        return (at if at.tzinfo else at.replace(tzinfo=UTC)).astimezone(UTC)
     except (ValueError, OverflowError):
         raise CallError(f'{text!r} is no time: write 2026-11-23T18:00Z, "now", or +2h for two hours from now') from None
-    return at if at.tzinfo else at.replace(tzinfo=UTC)
 
 
 def _show_moved(moves: list[Move], json: bool) -> None:

@@ -19,7 +19,9 @@ from monitor.console import (
     By,
     Group,
     Json,
+    PerhapsWhy,
     PlantFile,
+    Why,
     actor,
     chosen,
     me,
@@ -37,7 +39,6 @@ if TYPE_CHECKING:
 SHORTEST_DIGEST = 6  # hex digits by which a digest may be named
 
 Document = dict[str, Any]
-Reason = Annotated[str, typer.Option("--reason", metavar="TEXT", help="Why.")]
 Incomplete = Annotated[bool, typer.Option("--incomplete", help="Also propose what could not be read completely.")]
 
 
@@ -56,7 +57,7 @@ def commission(
     every: Annotated[str, typer.Option(help="The time between two captures.")] = "10s",
     incomplete: Incomplete = False,
     by: By = "",
-    reason: Reason = "",
+    reason: PerhapsWhy = "",
     plant_file: PlantFile = PLANT_FILE,
     json: Json = False,
 ) -> None:
@@ -101,7 +102,7 @@ def propose(
     stage: Annotated[Stage, typer.Option(help="When in the plant's life this is.")] = Stage.AS_FOUND,
     incomplete: Incomplete = False,
     by: By = "",
-    reason: Reason = "",
+    reason: PerhapsWhy = "",
     plant_file: PlantFile = PLANT_FILE,
     json: Json = False,
 ) -> None:
@@ -178,39 +179,53 @@ def _report(outcome: Document, json: bool) -> None:
 
 def approve(
     names: Annotated[list[str], typer.Argument(metavar="ASSET...")],
-    reason: Reason,
+    reason: Why,
     by: By = "",
     digest: Annotated[str | None, typer.Option(help="Approve only if the proposal is this one.")] = None,
     plant_file: PlantFile = PLANT_FILE,
     json: Json = False,
 ) -> None:
-    """Approve the open proposals of assets: all of them, or none."""
+    """Approve the open proposals of assets: all that are named, or none; of a pattern, those that there are."""
     from monitor import actions
     from monitor.polling import utc_now
 
-    with opened(plant_file) as (plant, database):
-        wanted = chosen(plant, names)
+    with opened(plant_file) as (plant, database), database.write() as tx:
+        wanted = _proposed(tx, plant, names)
         if digest and len(wanted) != 1:
             raise CallError("--digest names one proposal: name one asset")
-        with database.write() as tx:
-            approved = [actions.approve(tx, name, actor(by), reason, utc_now(), digest)[0] for name in wanted]
+        approved = [actions.approve(tx, name, actor(by), reason, utc_now(), digest)[0] for name in wanted]
     _show_decided(approved, json)
 
 
 def reject(
     names: Annotated[list[str], typer.Argument(metavar="ASSET...")],
-    reason: Reason,
+    reason: Why,
     by: By = "",
     plant_file: PlantFile = PLANT_FILE,
     json: Json = False,
 ) -> None:
-    """Reject the open proposals of assets."""
+    """Reject the open proposals of assets: all that are named, or none; of a pattern, those that there are."""
     from monitor import actions
     from monitor.polling import utc_now
 
     with opened(plant_file) as (plant, database), database.write() as tx:
-        rejected = [actions.reject(tx, name, actor(by), reason, utc_now()) for name in chosen(plant, names)]
+        rejected = [actions.reject(tx, name, actor(by), reason, utc_now()) for name in _proposed(tx, plant, names)]
     _show_decided(rejected, json)
+
+
+def _proposed(tx: Transaction, plant: Plant, names: list[str]) -> list[str]:
+    """The assets that are named, and of those that a pattern stands for the ones with an open proposal."""
+    from monitor import store
+
+    wanted = chosen(plant, names)
+    proposed = {baseline.asset for baseline in store.baselines(tx, wanted, State.PROPOSED)}
+    found = [name for name in wanted if name in names or name in proposed]
+    if not found:
+        raise NotNow("none of these assets has an open proposal; make them with asbuilt commission")
+    for name in wanted:
+        if name not in found:
+            typer.echo(f"{name}: no open proposal; left as it is", err=True)
+    return found
 
 
 def _show_decided(decided: list[Baseline], json: bool) -> None:

@@ -12,6 +12,7 @@ from monitor.store.requests import (
     open_poll_requests,
     poll_answers,
     request_poll,
+    withdraw_polls,
 )
 from monitor.store.runs import Run, add_run, extend_runs, keep_snapshot, last_run, runs, snapshot_of
 
@@ -46,4 +47,5 @@ __all__ = [
     "snapshot_of",
     "store_move",
     "store_url",
+    "withdraw_polls",
 ]

@@ -6,6 +6,8 @@ connections that write and checkpoint at once are in the range of a bug of SQLit
 
 from __future__ import annotations
 
+import os
+import sqlite3
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -18,11 +20,12 @@ from sqlalchemy.engine import make_url
 from sqlalchemy.exc import ArgumentError, DataError, DBAPIError, IntegrityError, ProgrammingError
 from sqlalchemy.pool import NullPool
 
-from monitor.errors import StoreError
+from monitor.errors import LeadLost, StoreError
 from monitor.tables import HEAD
 
 BUSY_SECONDS = 15  # how long a command waits for another one's write
 WRITE_KEY, LEADER_KEY = 0x61736275, 0x61736276  # PostgreSQL advisory locks
+NO_PRIVILEGE = "42501"  # PostgreSQL
 LOOK_EVERY = 0.1  # seconds between two tries for the lead
 OLDEST_PAGES = 1000  # SQLite's own default for wal_autocheckpoint
 
@@ -38,7 +41,7 @@ def store_url(url: str, folder: Path) -> str:
         raise ValueError(f"{url!r} is no database URL; write sqlite:///asbuilt.db") from None
     if parsed.get_backend_name() == "postgresql":
         return parsed.set(drivername="postgresql+psycopg").render_as_string(hide_password=False)
-    if parsed.drivername != "sqlite" or parsed.host:
+    if parsed.drivername != "sqlite" or parsed.host or parsed.query or "\0" in url:
         raise ValueError(f"is sqlite:///FILE or postgresql://…, not {url!r}")
     if not parsed.database or parsed.database == ":memory:":
         raise ValueError("needs a file: a store in memory forgets what was approved")
@@ -54,6 +57,7 @@ class Database:
         self.engine = self._sqlite() if self.is_sqlite else self._postgresql()
         self.name = self.url.render_as_string()  # without the password
         self._file_lock: FileLock | None = None
+        self._files: list[tuple[int, int]] = []
         self._leading: Connection | None = None
 
     def _sqlite(self) -> Engine:
@@ -63,7 +67,7 @@ class Database:
         def _pragmas(connection: Any, _record: Any) -> None:
             connection.isolation_level = None  # we say BEGIN ourselves
             cursor = connection.cursor()
-            cursor.execute("PRAGMA journal_mode=WAL")
+            _into_wal(cursor)
             cursor.execute("PRAGMA synchronous=FULL")
             cursor.execute("PRAGMA foreign_keys=ON")
             cursor.execute(f"PRAGMA wal_autocheckpoint={OLDEST_PAGES if self._leads else 0}")
@@ -89,7 +93,7 @@ class Database:
     @contextmanager
     def read(self) -> Iterator[Connection]:
         """A transaction that only reads, of one moment."""
-        with said_plainly(self.name), self.engine.connect() as connection:
+        with self._connected() as connection:
             if not self.is_sqlite:
                 connection = connection.execution_options(isolation_level="REPEATABLE READ")
             with connection.begin():
@@ -98,12 +102,21 @@ class Database:
     @contextmanager
     def write(self) -> Iterator[Connection]:
         """A transaction that writes, alone; committed at the end, rolled back by an exception."""
-        with said_plainly(self.name), self.engine.connect() as connection:
+        with self._connected() as connection:
             connection = connection.execution_options(writes=True)
             with connection.begin():
                 if not self.is_sqlite:
                     connection.execute(text("SELECT pg_advisory_xact_lock(:key)"), {"key": WRITE_KEY})
                 yield connection
+
+    @contextmanager
+    def _connected(self) -> Iterator[Connection]:
+        try:
+            connection = self.engine.connect()
+        except DBAPIError as error:
+            raise _unusable(self.name, error) from error
+        with said_plainly(self.name), connection:
+            yield connection
 
     def migrate(self) -> None:
         """Bring the schema to this version's, whatever it was; StoreError if it is of a newer asbuilt."""
@@ -136,6 +149,8 @@ class Database:
         lock = FileLock(f"{self.url.database}.lock", timeout=wait)
         try:
             lock.acquire()
+            Path(f"{self.url.database}").touch()
+            self._files = self._identities()
         except Timeout:
             return False
         except OSError as error:
@@ -143,6 +158,25 @@ class Database:
         self._file_lock = lock
         self.engine.dispose()  # the next connection checkpoints
         return True
+
+    def _identities(self) -> list[tuple[int, int]]:
+        """What tells the database file and its lock from others that may come to stand in their places."""
+        paths = (f"{self.url.database}", f"{self.url.database}.lock")
+        return [(found.st_dev, found.st_ino) for found in map(os.stat, paths)]
+
+    def assure_lead(self) -> None:
+        """LeadLost if the store was deleted or replaced under us, or its server has let go of our lock."""
+        try:
+            if self._file_lock is not None and self._identities() != self._files:
+                raise LeadLost(f"the store {self.name} was replaced by another while it was in use")
+        except OSError as error:
+            raise LeadLost(f"the store {self.name} was deleted while it was in use") from error
+        try:
+            if self._leading is not None:
+                self._leading.execute(text("SELECT 1"))
+                self._leading.commit()
+        except DBAPIError as error:
+            raise LeadLost(f"the connection that held the store {self.name} for us was lost") from error
 
     def _lead_server(self, wait: float) -> bool:
         with said_plainly(self.name):
@@ -174,6 +208,19 @@ class Database:
         self.engine.dispose()
 
 
+def _into_wal(cursor: sqlite3.Cursor) -> None:
+    """Write-ahead logging. The switch does not wait for others as everything else does, so we do."""
+    deadline = time.monotonic() + BUSY_SECONDS
+    while True:
+        try:
+            cursor.execute("PRAGMA journal_mode=WAL")
+            return
+        except sqlite3.OperationalError:
+            if time.monotonic() > deadline:
+                raise
+            time.sleep(LOOK_EVERY)
+
+
 @contextmanager
 def part(transaction: Transaction) -> Iterator[None]:
     """A part of a transaction that is undone alone if it raises.
@@ -197,7 +244,13 @@ def said_plainly(url: str) -> Iterator[None]:
     """The database's own errors as a sentence. What a statement of ours did wrong stays what it is, a bug."""
     try:
         yield
-    except (DataError, IntegrityError, ProgrammingError):
+    except (DataError, IntegrityError, ProgrammingError) as error:
+        if getattr(error.orig, "sqlstate", "") == NO_PRIVILEGE:
+            raise _unusable(url, error) from error
         raise
     except DBAPIError as error:
-        raise StoreError(f"the store {url} cannot be used: {str(error.orig).strip()}") from error
+        raise _unusable(url, error) from error
+
+
+def _unusable(url: str, error: DBAPIError) -> StoreError:
+    return StoreError(f"the store {url} cannot be used: {str(error.orig).strip()}")

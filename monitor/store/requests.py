@@ -29,12 +29,12 @@ def request_poll(tx: Transaction, asset: str, at: datetime, by: str) -> int:
     return int(tx.execute(insert(tables.poll_request).values(values).returning(tables.poll_request.c.id)).scalar_one())
 
 
-def open_poll_requests(tx: Transaction, since: datetime) -> list[PollRequest]:
-    """The requests that nobody has answered; older ones were given up by those who asked."""
+def open_poll_requests(tx: Transaction, after: int = 0) -> list[PollRequest]:
+    """The requests with a higher number that nobody has answered."""
     statement = (
         select(tables.poll_request.c.id, tables.asset.c.name)
         .join(tables.asset)
-        .where(tables.poll_request.c.answered_at.is_(None), tables.poll_request.c.asked_at >= since)
+        .where(tables.poll_request.c.answered_at.is_(None), tables.poll_request.c.id > after)
         .order_by(tables.poll_request.c.id)
     )
     return [PollRequest(row.id, row.name) for row in tx.execute(statement)]
@@ -55,6 +55,11 @@ def poll_answers(tx: Transaction, ids: Sequence[int]) -> dict[int, dict[str, Any
         tables.poll_request.c.id.in_(ids), tables.poll_request.c.answered_at.is_not(None)
     )
     return {row.id: json.loads(row.answer) for row in tx.execute(statement)}
+
+
+def withdraw_polls(tx: Transaction, ids: Sequence[int]) -> None:
+    """Whoever asked these polls waits for them no longer."""
+    tx.execute(tables.poll_request.delete().where(tables.poll_request.c.id.in_(ids)))
 
 
 def forget_polls(tx: Transaction, before: datetime) -> None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from dataclasses import dataclass, replace
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import Any
 
 from sqlalchemy import Row, Select, bindparam, insert, select, update
@@ -13,6 +13,8 @@ from baselines.snapshot import Snapshot, parse_snapshot
 from monitor import tables
 from monitor.store.assets import asset_id
 from monitor.store.database import Transaction
+
+CLOCK_JITTER = timedelta(minutes=1)
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,6 +38,10 @@ class Run:
     @property
     def is_outage(self) -> bool:
         return self.digest is None
+
+    def can_go_on(self, at: datetime) -> bool:
+        """Whether a poll at this time can belong to it: not if the clock was set back meanwhile."""
+        return at >= self.last_at - CLOCK_JITTER
 
     def extended(self, at: datetime) -> Run:
         """The run with one more poll, at a time that does not go back."""
