@@ -271,7 +271,7 @@ class Snapshot:
         if self.unread != earlier.unread or len(self.items) != len(earlier.items):
             return False
         return all(
-            replace(now, value=before.value) == before and same(before.value, now.value, before.tolerance)
+            replace(now, value=None) == replace(before, value=None) and same(before.value, now.value, before.tolerance)
             for now, before in zip(self.items, earlier.items, strict=True)
             if now is not before
         )

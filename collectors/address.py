@@ -50,7 +50,7 @@ def parse_address(text: str) -> Address:
     if host is None:
         raise ValueError(f"{text!r} is no address: {parts.hostname!r} is no host name and no IP address")
     if parts.scheme == "opc.tcp":
-        return Address("opc.tcp", host, port or default, path=parts.path)
+        return Address("opc.tcp", host, port or default, path="" if parts.path == "/" else parts.path)
     unit = parts.path.strip("/") or "1"
     if not (unit.isascii() and unit.isdigit() and int(unit) <= 255):
         raise ValueError(f"{text!r}: the unit is a number from 0 to 255, not {unit!r}")

@@ -156,6 +156,11 @@ class Profile:
         text = json.dumps([sorted(self.identity.items()), sorted(decisive, key=lambda row: row[0])], sort_keys=True)
         return sha256(text.encode()).hexdigest()
 
+    def reads(self, protocol: str) -> bool:
+        """Whether its items can be read over a protocol."""
+        kind = Register if protocol == "modbus" else Node
+        return all(isinstance(spec.source, kind) for spec in self.items)
+
     def fits(self, identity: Mapping[str, Any]) -> bool:
         """Whether a device that reports `identity` is of this product; values may hold * and ?."""
         return bool(self.match) and all(
@@ -298,7 +303,7 @@ class Profiles:
 
     def choose(self, identity: Mapping[str, Any], protocol: str) -> Profile:
         """The profile whose `match` fits best (most fields, then by name); the protocol's generic one if none does."""
-        fitting = [profile for profile in self._by_name.values() if profile.fits(identity)]
+        fitting = [each for each in self._by_name.values() if each.fits(identity) and each.reads(protocol)]
         if not fitting:
             return self._by_name[GENERIC[protocol]]
         return min(fitting, key=lambda profile: (-len(profile.match), profile.name))

@@ -138,6 +138,8 @@ class _Reader:
         url = self.store_url(store.url) if store else ""
         if plant:
             self.check_timezone(plant.timezone)
+            if not plant.name.strip():
+                self.faults.append("plant.name: is empty")
         self.check_addresses({name: polled for name, polled in assets.items() if polled})
         if self.faults or plant is None:
             raise FileError(self.path, self.faults)
@@ -151,6 +153,10 @@ class _Reader:
             {name: segment for name, segment in segments.items() if segment},
             tuple(route for route in routes if route),
         )
+
+    def by_name(self, name: str) -> Profile:
+        added = {profile.name: profile for profile in self.added.values()}
+        return added[name] if name in added else self.bundled[name]
 
     def section(self, written: dict[str, Any], name: str) -> dict[str, Any]:
         return table(written.get(name, {}), name, self.faults)
@@ -168,6 +174,8 @@ class _Reader:
         if said is None or address is None or profile is None:
             return None
         self.check_access(said, address, path)
+        if profile != "auto" and not self.by_name(profile).reads(address.protocol):
+            self.faults.append(f"{path}.profile: {profile} has items that {address.protocol} cannot read")
         if said.purdue_level is not None and not 0 <= said.purdue_level <= 5:
             self.faults.append(f"{path}.purdue_level: is 0 to 5, not {said.purdue_level:g}")
         asset = Asset(

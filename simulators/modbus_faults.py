@@ -75,6 +75,11 @@ def identity_lies(exchange: Exchange) -> bytes:
     return answer[:15] + b"\xff" + answer[16:] if answer[7] == IDENTIFICATION else answer
 
 
+def no_identity(exchange: Exchange) -> bytes:
+    """FC 43: illegal function, with the interface type before the code, as some devices answer."""
+    return framed(exchange.request, b"\xab\x0e\x01") if exchange.request[7] == IDENTIFICATION else exchange.answer
+
+
 def rewritten(rewrite: Callable[[Exchange], bytes]) -> Behaviour:
     async def behaviour(exchange: Exchange) -> None:
         await exchange.send(rewrite(exchange))
@@ -97,6 +102,7 @@ BEHAVIOURS: Mapping[str, Behaviour] = COMMON | {
     "short_count": rewritten(short_count),
     "long_length": rewritten(long_length),
     "stale_transaction": rewritten(stale_transaction),
+    "no_identity": rewritten(no_identity),
     "identity_loop": rewritten(identity_loop),
     "identity_lies": rewritten(identity_lies),
     "endless": endless,

@@ -256,3 +256,18 @@ def test_what_a_device_says_of_itself_is_data(plant: PlantFolder, floor: Running
         said = plant.asbuilt(*words).out
         assert "\x1b[2J" not in said
         assert "[red]P" in said
+
+
+def test_a_pattern_approves_what_is_proposed_and_a_name_must_be(plant: PlantFolder, floor: RunningFloor) -> None:
+    plant.asbuilt("baseline", "propose", "line1/filler")
+    assert plant.asbuilt("baseline", "approve", "line1/filler", "line2/filler", "--reason", "r").code == 2
+    some = plant.asbuilt("baseline", "approve", "line*", "--reason", "r", "--json")
+    assert (some.code, [each["asset"] for each in some.json["baselines"]]) == (0, ["line1/filler"])
+    assert "line2/filler: no open proposal" in some.err
+    assert plant.asbuilt("baseline", "approve", "line*", "--reason", "r").code == 2
+
+
+def test_a_console_that_knows_few_letters_gets_them_escaped(plant: PlantFolder) -> None:
+    ascii_only = {**plant.environment, "PYTHONIOENCODING": "ascii"}
+    done = subprocess.run(plant.command("assets"), env=ascii_only, capture_output=True, text=True)
+    assert (done.returncode, "\\u2013" in done.stdout) == (0, True)

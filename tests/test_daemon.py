@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import socket
 import sqlite3
 import subprocess
 import threading
@@ -164,3 +165,22 @@ def test_an_unchanged_plant_does_not_grow_the_store(plant: PlantFolder, floor: R
         assert store.execute("SELECT count(*) FROM run").fetchone() == (2,)
         assert store.execute("SELECT min(polls) FROM run").fetchone()[0] >= 10
         assert store.execute("SELECT count(*) FROM snapshot").fetchone() == (1,)
+
+
+def test_a_silent_gateway_with_many_units_holds_up_no_other_device(floor: RunningFloor, tmp_path: Path) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as gateway:  # takes connections, and never says a word
+        units = {f"unit{unit}": f"modbus://127.0.0.1:{gateway.getsockname()[1]}/{unit}" for unit in range(1, 251)}
+        plant = PlantFolder(tmp_path, {"good": floor.plcs["line1/filler"].address, **units})
+        seen = floor.plcs["line1/filler"].seen
+        with plant.daemon():
+            wait_for(lambda: "asset.unreachable" in events(plant), "the gateway's silence")
+            before = seen.total
+            wait_for(lambda: seen.total >= before + 15, "five more polls of the good one")
+
+
+def test_a_store_that_vanishes_ends_the_daemon_with_a_sentence(plant: PlantFolder) -> None:
+    with plant.daemon() as daemon:
+        for file in plant.folder.glob("asbuilt.db*"):
+            file.unlink()
+        assert daemon.wait(10) == 2
+    assert "was deleted while it was in use" in (plant.folder / "run.log").read_text()

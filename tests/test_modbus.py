@@ -307,3 +307,27 @@ def test_the_guard_lets_no_other_function_out(function: int) -> None:
         link.close()
 
     on_bench(scene)
+
+
+def test_a_device_that_refuses_identification_is_not_asked_again_over_the_same_connection() -> None:
+    async def scene(bench: Bench) -> None:
+        await bench.plc.apply({"behave": "no_identity"})
+        first, second = await bench.snapshot(), await bench.snapshot()
+        assert shown(first) == shown(second) == {key: value for key, value in TRUTH.items() if key.startswith("item.")}
+        assert bench.plc.seen.requests[43] == 1
+        await bench.plc.apply({"behave": "honest", "restart": True})
+        assert shown(await bench.snapshot()) == TRUTH
+
+    on_bench(scene)
+
+
+def test_units_that_wait_while_their_device_is_out_of_reach_share_the_finding() -> None:
+    async def scene(bench: Bench) -> None:
+        await bench.plc.apply({"behave": "refuse"})
+        host, port = bench.target.address.device
+        targets = [Target(f"unit{unit}", parse_address(f"modbus://{host}:{port}/{unit}"), "p9") for unit in range(9)]
+        found = await asyncio.gather(*(poll(bench.collector, target) for target in targets))
+        assert {each.outcome.kind for each in found if isinstance(each.outcome, CollectError)} == {"unreachable"}
+        assert sum(each.sent.connections for each in found) == 1
+
+    on_bench(scene)

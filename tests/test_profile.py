@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 
 from baselines.snapshot import Category, Item, Severity, Value
 from collectors.contract import Limits
-from collectors.profile import (
+from collectors.profile import GENERIC, (
     ItemSpec,
     Node,
     Profile,
@@ -307,8 +307,8 @@ def test_all_bundled_profiles_are_at_hand() -> None:
 def test_no_bundled_profile_steals_the_devices_of_another(made: Profile) -> None:
     its_own = {name: wanted.replace("*", "x").replace("?", "x") for name, wanted in made.match.items()}
     assert [other.name for other in bundled() if other.fits(its_own)] == [made.name]
-    for protocol in ("modbus", "opc.tcp"):
-        assert Profiles().choose(its_own, protocol).name == made.name
+    for protocol, generic in GENERIC.items():
+        assert Profiles().choose(its_own, protocol).name == (made.name if made.reads(protocol) else generic)
 
 
 CHOICE = Profiles(

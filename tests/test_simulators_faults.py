@@ -41,6 +41,7 @@ REWRITTEN = {
     "slow:0.05": "0007 0000 0007 01 03 04 00004140",
     "identity_loop": "0007 0000 0007 01 03 04 00004140",
     "identity_lies": "0007 0000 0007 01 03 04 00004140",
+    "no_identity": "0007 0000 0007 01 03 04 00004140",
     "garbage": bytes(range(255, -1, -1)).hex(),
 }
 OTHERS = {"silent", "drip", "half", "reset", "endless"}  # each has a test of its own
@@ -105,13 +106,15 @@ def test_the_answer_is_spoilt(behave: str) -> None:
         ("honest", IDENTITY.hex()),
         ("identity_loop", "0009 0000 0013 01 2b 0e 01 81 ff 00 02 00 04 41434d45 01 03 502d31"),
         ("identity_lies", "0009 0000 0013 01 2b 0e 01 81 00 00 02 00 ff 41434d45 01 03 502d31"),
+        ("no_identity", "0009 0000 0004 01 ab 0e 01"),
     ],
 )
 def test_the_identity_is_spoilt(behave: str, answer: str) -> None:
     async def do(plc: Plc) -> None:
         await plc.apply({"behave": behave})
         line = await line_to(plc)
-        assert await line.ask(IDENTIFY, len(IDENTITY)) == bytes.fromhex(answer)
+        expected = bytes.fromhex(answer)
+        assert await line.ask(IDENTIFY, len(expected)) == expected
         line.writer.close()
 
     with_plc(do)
