@@ -14,7 +14,8 @@ from hypothesis import strategies as st
 
 from baselines.snapshot import Category, Item, Severity, Value
 from collectors.contract import Limits
-from collectors.profile import GENERIC, (
+from collectors.profile import (
+    GENERIC,
     ItemSpec,
     Node,
     Profile,
