@@ -6,18 +6,18 @@ and what is approved, so `sha256sum` over the stored text is all that it takes t
 
 from __future__ import annotations
 
-import copy
 import json
 import math
 import re
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from datetime import UTC, datetime
 from decimal import Decimal
 from enum import StrEnum
 from functools import cached_property
 from hashlib import sha256
 from itertools import pairwise
+from operator import attrgetter
 from typing import Any, TypeAlias
 
 Value: TypeAlias = "bool | int | float | str | bytes | tuple[Value, ...] | None"
@@ -192,6 +192,9 @@ class Item:
         return json.dumps(fields, separators=(",", ":"))
 
 
+DESCRIPTION = attrgetter("key", "category", "severity", "tolerance", "unit", "label", "uncertain")  # all but the value
+
+
 @dataclass(frozen=True, slots=True)
 class Unread:
     """A key that was asked for and not answered, and why. It stands for every key below it too."""
@@ -271,15 +274,14 @@ class Snapshot:
         if self.unread != earlier.unread or len(self.items) != len(earlier.items):
             return False
         return all(
-            replace(now, value=None) == replace(before, value=None) and same(before.value, now.value, before.tolerance)
+            DESCRIPTION(now) == DESCRIPTION(before) and same(before.value, now.value, before.tolerance)
             for now, before in zip(self.items, earlier.items, strict=True)
-            if now is not before
         )
 
     def again(self, taken_at: datetime) -> Snapshot:
         """The same, seen at another time. Cheap: what was derived once is kept."""
-        later = copy.copy(self)
-        object.__setattr__(later, "taken_at", taken_at)
+        later = object.__new__(Snapshot)
+        later.__dict__.update(self.__dict__, taken_at=taken_at)
         return later
 
 

@@ -114,7 +114,7 @@ class Node:
             raise ValueError(f"{self.node!r} is no NodeId: write nsu=URI;s=NAME, nsu=URI;i=NUMBER, or i=NUMBER")
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class ItemSpec:
     """One item of a profile: what it is, and where it is read."""
 
@@ -127,7 +127,7 @@ class ItemSpec:
     values: Mapping[str, str] = field(default_factory=dict)
     about: str = ""
 
-    @property
+    @cached_property
     def key(self) -> str:
         return key_of("item", self.name)
 

@@ -8,7 +8,6 @@ import random
 import signal
 from collections import defaultdict
 from collections.abc import Callable
-from dataclasses import replace
 from datetime import datetime, timedelta
 
 import structlog
@@ -154,8 +153,7 @@ class Daemon:
         name, now = poll.target.asset, self._clock()
         standing = self._standing.get(name)
         if standing and not asked and standing.run.can_go_on(now) and _goes_on(standing, poll):
-            self._lagging[name] = extended = standing.run.extended(now)
-            self._standing[name] = replace(standing, run=extended)
+            standing.run = self._lagging[name] = standing.run.extended(now)
             return
         lagging = self._lagging.pop(name, None)
 

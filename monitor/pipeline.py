@@ -34,7 +34,7 @@ class Checked:
     sent: Sent
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class Standing:
     """Where an asset stands after a poll: what an equal poll would come to again, without asking the store."""
 

@@ -219,7 +219,7 @@ def test_bytes_that_are_no_server_id_are_a_value_error_and_nothing_else(answer: 
 
 def test_objects_become_items_under_the_names_of_the_specification_and_of_the_profile() -> None:
     objects = dict(enumerate([b"ACME", b"P-1", b"2.9", b"url", b"name", b"model", b"app", b"seven"])) | PRIVATE
-    items = {item.key: item for item in identity_items(objects, {"serial_number": "object_128"})}
+    items = {item.key: item for item in identity_items(tuple(objects.items()), (("serial_number", "object_128"),))}
     assert {key: item.value for key, item in items.items()} == {
         "identity.manufacturer": "ACME",
         "identity.product_code": "P-1",
@@ -240,7 +240,7 @@ def test_objects_become_items_under_the_names_of_the_specification_and_of_the_pr
     ("raw", "text"), [(b"ACME  \0\0", "ACME"), (b" A ", " A"), (b"\xff", "\\xff"), ("ü".encode(), "ü"), (b"", "")]
 )
 def test_what_pads_a_value_is_no_part_of_it(raw: bytes, text: str) -> None:
-    (item,) = identity_items({0: raw}, {})
+    (item,) = identity_items(((0, raw),), ())
     assert item.value == text
 
 

@@ -144,7 +144,8 @@ class _Session:
         items: list[Item] = []
         try:
             if self._offers_identity():
-                items += identity_items(await self._objects(device_objects()), self.profile.identity)
+                objects = await self._objects(device_objects())
+                items += identity_items(tuple(objects.items()), tuple(self.profile.identity.items()))
             if self.profile.limits.report_server_id:
                 items += await self._server_id()
         except IdentityRefused as refusal:

@@ -6,7 +6,7 @@ No I/O: `device_objects` yields the requests and is sent the answers.
 from __future__ import annotations
 
 import struct
-from collections.abc import Generator, Iterable, Mapping
+from collections.abc import Generator
 from functools import lru_cache
 from typing import NamedTuple
 
@@ -123,9 +123,12 @@ def decode_server_id(answer: bytes) -> str | bytes:
     return everything
 
 
-def identity_items(objects: Mapping[int, bytes], naming: Mapping[str, str]) -> Iterable[Item]:
-    """The items of the objects; `naming` says which private object is which field ({"serial_number": "object_128"})."""
-    fields = {said: field for field, said in naming.items()}
-    for number, value in objects.items():
-        name = OBJECTS.get(number, f"object_{number}")
-        yield identity_item(fields.get(name, name), value.decode("utf-8", "backslashreplace").rstrip("\0 "))
+@lru_cache(4096)
+def identity_items(objects: tuple[tuple[int, bytes], ...], naming: tuple[tuple[str, str], ...]) -> tuple[Item, ...]:
+    """The items of the objects; `naming` says which private object is which field ("serial_number", "object_128")."""
+    fields = {said: field for field, said in naming}
+    named = ((OBJECTS.get(number, f"object_{number}"), value) for number, value in objects)
+    return tuple(
+        identity_item(fields.get(name, name), value.decode("utf-8", "backslashreplace").rstrip("\0 "))
+        for name, value in named
+    )

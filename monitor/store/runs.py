@@ -46,8 +46,9 @@ class Run:
     def extended(self, at: datetime) -> Run:
         """The run with one more poll, at a time that does not go back."""
         at = max(at, self.last_at)
-        gap = (at - self.last_at).total_seconds()
-        return replace(self, last_at=at, polls=self.polls + 1, longest_gap=max(self.longest_gap, gap))
+        gap = max(self.longest_gap, (at - self.last_at).total_seconds())
+        known = (self.id, self.asset, self.digest, self.profile, self.cause, self.cause_text, self.first_at)
+        return Run(*known, last_at=at, polls=self.polls + 1, longest_gap=gap)  # done with every poll: replace is slow
 
 
 def keep_snapshot(tx: Transaction, snapshot: Snapshot) -> None:

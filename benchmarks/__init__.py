@@ -1,0 +1,1 @@
+"""What asbuilt costs, measured. `python -m benchmarks [NAME…]` writes docs/BENCHMARKS.md; nothing here is a test."""
