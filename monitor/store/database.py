@@ -27,8 +27,7 @@ BUSY_SECONDS = 15  # how long a command waits for another one's write
 WRITE_KEY, LEADER_KEY = 0x61736275, 0x61736276  # PostgreSQL advisory locks
 NO_PRIVILEGE = "42501"  # PostgreSQL
 LOOK_EVERY = 0.1  # seconds between two tries for the lead
-OLDEST_PAGES = 1000  # SQLite's own default for wal_autocheckpoint
-
+CHECKPOINT_PAGES = 1000  # SQLite's own default for wal_autocheckpoint
 
 Transaction: TypeAlias = Connection  # what every function of the store takes
 
@@ -70,7 +69,7 @@ class Database:
             _into_wal(cursor)
             cursor.execute("PRAGMA synchronous=FULL")
             cursor.execute("PRAGMA foreign_keys=ON")
-            cursor.execute(f"PRAGMA wal_autocheckpoint={OLDEST_PAGES if self._leads else 0}")
+            cursor.execute(f"PRAGMA wal_autocheckpoint={CHECKPOINT_PAGES if self._leads else 0}")
             cursor.close()
 
         @event.listens_for(engine, "begin")
