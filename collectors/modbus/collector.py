@@ -13,7 +13,7 @@ from baselines.snapshot import Item, Snapshot, Unread
 from collectors.address import Address
 from collectors.collector import Clock, CollectError, Malformed, Refused, Target, Unreachable
 from collectors.contract import Contract
-from collectors.modbus.exceptions import GATEWAY, ILLEGAL_FUNCTION, exception_of, exception_text
+from collectors.modbus.exceptions import GATEWAY, ILLEGAL_FUNCTION, BrokenAnswer, exception_of, exception_text
 from collectors.modbus.identification import (
     REPORT_SERVER_ID,
     IdentityRefused,
@@ -25,6 +25,9 @@ from collectors.modbus.link import Link
 from collectors.modbus.registers import Block, decode, plan
 from collectors.profile import GENERIC, Profile, Profiles
 
+Objects = tuple[tuple[int, bytes], ...]  # of FC 43/14, by number
+
+SERVER_ID = "identity.server_id"
 ASK_AGAIN = 600.0  # seconds after which a device that refused FC 43 is asked once more
 CONNECT_FAILURES = {
     errno.ECONNREFUSED: "nothing listens there (connection refused)",
@@ -85,15 +88,16 @@ class ModbusCollector:
     async def collect(self, target: Target) -> Snapshot:
         session = _Session(target, self._device(target), self._profile(target))
         try:
-            identity = await session.identify() if session.profile.limits.read_identity else []
+            objects = await session.identify()
             if target.profile == "auto":
-                session.profile = self._profiles.choose(identity_values(identity), "modbus")
+                session.profile = self._chosen(target, objects, session.unread)
                 session.device.contract.tighten(session.profile.limits)
+            server_id = await session.server_id()
             answers = await session.read(self.plan(session.profile))
-            snapshot = self._snapshot(session, identity, answers)
+            snapshot = self._snapshot(session, objects, server_id, answers)
             session.remember()
             return snapshot
-        except ValueError as lie:
+        except BrokenAnswer as lie:
             session.hang_up()
             raise Malformed(target.asset, str(lie)) from lie
         except Malformed:
@@ -103,12 +107,22 @@ class ModbusCollector:
             if session.profile.limits.close_after_poll:
                 session.hang_up()
 
-    def _snapshot(self, session: _Session, identity: list[Item], answers: list[tuple[Block, bytes]]) -> Snapshot:
+    def _chosen(self, target: Target, objects: Objects, unread: list[Unread]) -> Profile:
+        """The profile that fits what the device says it is; while it does not say that, the last one."""
+        seen = self._seen.get(target.asset)
+        if unread and seen:
+            return seen.profile
+        return self._profiles.choose(identity_values(identity_items(objects, ())), "modbus")
+
+    def _snapshot(
+        self, session: _Session, objects: Objects, server_id: list[Item], answers: list[tuple[Block, bytes]]
+    ) -> Snapshot:
         asset, transcript = session.target.asset, tuple(session.transcript)
         seen = self._seen.get(asset)
         if seen and seen.profile is session.profile and seen.transcript == transcript and not session.unread:
             return seen.snapshot.again(self._clock())
-        items = identity + [item for block, answer in answers for item in decode(block, answer)]
+        items = _once([*identity_items(objects, tuple(session.profile.identity.items())), *server_id])
+        items += [item for block, answer in answers for item in decode(block, answer)]
         if not items:
             raise session.failure or Refused(asset, "it says nothing of itself, and the profile reads nothing else")
         snapshot = Snapshot.of(asset, self._clock(), items, session.unread, session.profile.digest)
@@ -136,25 +150,41 @@ class _Session:
     failure: CollectError | None = None
     no_identity: bool = False
 
-    async def identify(self) -> list[Item]:
-        """The identity items; what the device does not offer is no gap, what it keeps silent about is.
+    async def identify(self) -> Objects:
+        """The objects of FC 43/14; what the device does not offer is no gap, what it keeps silent about is.
 
         Some devices never answer a function that they do not know: so silence here does not end the poll.
         """
-        items: list[Item] = []
+        if not (self.profile.limits.read_identity and self._offers_identity()):
+            return ()
         try:
-            if self._offers_identity():
-                objects = await self._objects(device_objects())
-                items += identity_items(tuple(objects.items()), tuple(self.profile.identity.items()))
-            if self.profile.limits.report_server_id:
-                items += await self._server_id()
+            return tuple((await self._objects(device_objects())).items())
         except IdentityRefused as refusal:
             self._miss(Refused(self.target.asset, exception_text(refusal.code)), "identity")
         except Unreachable as silence:
-            if self.device.link is None or self.device.link.broken:
-                raise
-            self._miss(silence, "identity")
-        return _once(items)
+            self._bear(silence, "identity")
+        return ()
+
+    async def server_id(self) -> list[Item]:
+        """What FC 17 says, where the profile wants it."""
+        if not self.profile.limits.report_server_id:
+            return []
+        try:
+            answer = await self._ask(REPORT_SERVER_ID)
+        except Unreachable as silence:
+            self._bear(silence, SERVER_ID)
+            return []
+        if code := exception_of(answer):
+            if code != ILLEGAL_FUNCTION:
+                self.unread.append(Unread(SERVER_ID, exception_text(code)))
+            return []
+        return [identity_item("server_id", decode_server_id(answer))]
+
+    def _bear(self, silence: Unreachable, key: str) -> None:
+        """Go on after silence, unless the connection went with it."""
+        if self.device.link is None or self.device.link.broken:
+            raise silence
+        self._miss(silence, key)
 
     def _offers_identity(self) -> bool:
         """Whether FC 43 is worth asking. It is a strain on some devices that do not know it: after a refusal they are
@@ -182,14 +212,6 @@ class _Session:
         except StopIteration as done:
             objects: dict[int, bytes] = done.value
             return objects
-
-    async def _server_id(self) -> list[Item]:
-        answer = await self._ask(REPORT_SERVER_ID)
-        if code := exception_of(answer):
-            if code != ILLEGAL_FUNCTION:
-                self.unread.append(Unread("identity.server_id", exception_text(code)))
-            return []
-        return [identity_item("server_id", decode_server_id(answer))]
 
     async def read(self, blocks: tuple[Block, ...]) -> list[tuple[Block, bytes]]:
         """The blocks that the device answered. One that it refuses stays unread; its silence ends the reading."""

@@ -1,4 +1,4 @@
-"""Exception answers (MODBUS Application Protocol V1.1b3, 7)."""
+"""Exception answers (MODBUS Application Protocol V1.1b3, 7), and answers that are none at all."""
 
 from __future__ import annotations
 
@@ -16,6 +16,10 @@ NAMES = {
     10: "the gateway has no path to the device",
     11: "the device behind the gateway does not answer",
 }
+
+
+class BrokenAnswer(ValueError):
+    """Bytes that do not answer what was asked."""
 
 
 def exception_of(answer: bytes) -> int:

@@ -16,7 +16,13 @@ from pymodbus.pdu.other_message import ReportDeviceIdRequest, ReportDeviceIdResp
 
 from baselines.asset import identity_item
 from baselines.snapshot import Item
-from collectors.modbus.exceptions import ILLEGAL_ADDRESS, ILLEGAL_FUNCTION, ILLEGAL_VALUE, exception_of
+from collectors.modbus.exceptions import (
+    ILLEGAL_ADDRESS,
+    ILLEGAL_FUNCTION,
+    ILLEGAL_VALUE,
+    BrokenAnswer,
+    exception_of,
+)
 
 MEI_TYPE = 14
 BASIC, REGULAR, EXTENDED = 1, 2, 3
@@ -54,7 +60,7 @@ def device_objects() -> Generator[bytes, bytes, dict[int, bytes]]:
 
     Asks for the extended level first: a device answers at its own level (6.21, "conformity level"). One that refuses
     the level, or that answers it with its private objects alone, is asked for the lower ones.
-    Raises IdentityRefused, or ValueError for an answer that is none.
+    Raises IdentityRefused, or BrokenAnswer for an answer that is none.
     """
     objects: dict[int, bytes] = {}
     for read_code in (EXTENDED, REGULAR, BASIC):
@@ -78,7 +84,7 @@ def _stream(read_code: int) -> Generator[bytes, bytes, tuple[dict[int, bytes], i
         page = decode_page(answer)
         objects.update(page.objects)
         if page.following is not None and page.following <= asked:
-            raise ValueError(f"object {page.following} is said to follow object {asked}")
+            raise BrokenAnswer(f"object {page.following} is said to follow object {asked}")
         asked = page.following
     return objects, 0
 
@@ -91,7 +97,7 @@ def _request(read_code: int, object_id: int) -> bytes:
 
 @lru_cache(4096)
 def decode_page(answer: bytes) -> Page:
-    """The objects of one answer; ValueError if its lengths or counts lie.
+    """The objects of one answer; BrokenAnswer if its lengths or counts lie.
 
     pymodbus's decoder slices past the end without a word: so what it read must encode to what came.
     """
@@ -101,10 +107,10 @@ def decode_page(answer: bytes) -> Page:
         count, response.number_of_objects = response.number_of_objects, 0
         again = response.encode()
     except (ModbusException, struct.error, IndexError) as error:
-        raise ValueError(f"a broken identification: {error}") from None
+        raise BrokenAnswer(f"a broken identification: {error}") from None
     objects = tuple(response.information.items())
     if answer[1] != MEI_TYPE or again != answer[1:] or len(objects) != count:
-        raise ValueError("an identification whose lengths do not add up, or with an object twice")
+        raise BrokenAnswer("an identification whose lengths do not add up, or with an object twice")
     return Page(objects, response.next_object_id if response.more_follows else None)
 
 
@@ -114,9 +120,9 @@ def decode_server_id(answer: bytes) -> str | bytes:
     try:
         response.decode(answer[1:])
     except (ModbusException, IndexError):
-        raise ValueError("a server id whose length lies") from None
+        raise BrokenAnswer("a server id whose length lies") from None
     if response.byte_count != len(answer) - 2:
-        raise ValueError("a server id whose length lies")
+        raise BrokenAnswer("a server id whose length lies")
     said, everything = bytes(response.identifier), answer[2:]
     if answer[-1] in (0x00, 0xFF) and said.isascii() and said.decode("ascii").isprintable():
         return said.decode("ascii")

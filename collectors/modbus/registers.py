@@ -13,6 +13,7 @@ from pymodbus.pdu.register_message import ReadHoldingRegistersRequest, ReadInput
 
 from baselines.snapshot import Item, Value
 from collectors.contract import Limits
+from collectors.modbus.exceptions import BrokenAnswer
 from collectors.numbers import shortest_float32
 from collectors.profile import BIT_TABLES, ItemSpec, Profile, Register, Table
 
@@ -90,10 +91,10 @@ def _block(table: Table, start: int, end: int, run: list[tuple[ItemSpec, Registe
 
 
 def decode(block: Block, answer: bytes) -> list[Item]:
-    """The items in an answer PDU; ValueError if it does not hold exactly what was asked for (V1.1b3, 6.1 to 6.4)."""
+    """The items in an answer PDU; BrokenAnswer if it does not hold exactly what was asked for (V1.1b3, 6.1 to 6.4)."""
     size = (block.count + 7) // 8 if block.table in BIT_TABLES else 2 * block.count
     if len(answer) < 2 or answer[1] != size or len(answer) != size + 2:
-        raise ValueError(f"{len(answer) - 2} bytes of values for {block}, where {size} were asked for")
+        raise BrokenAnswer(f"{len(answer) - 2} bytes of values for {block}, where {size} were asked for")
     return [spec.item(_value(block, register, answer)) for spec, register in block.items]
 
 
