@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from datetime import timedelta
 
 LONGEST_PAUSE = timedelta(minutes=5)
+SLOW = 0.05  # seconds; a device that takes longer to answer is given as long to rest
 MARGIN = 1.02  # on the time between requests: what leaves evenly may arrive a little less so
 
 
@@ -44,17 +45,22 @@ class Contract:
     """The manners towards one device. Every request passes `turn`, whatever it is for and whoever wants it.
 
     Requests are spaced evenly, so that no second of any length holds more than `requests_per_second` of them; and a
-    device that answers slowly is given at least as long to rest as it took to answer.
+    device that answers slowly (SLOW) is given at least as long to rest as it took to answer.
     """
 
     def __init__(self, limits: Limits) -> None:
         self.limits = limits
-        self.sent = Sent()
+        self._connections = self._requests = 0
         self.alone = asyncio.Lock()
         self._next_turn: float | None = None
         self._asked_at = 0.0
         self._failed_at = 0.0
         self._failure = ""
+
+    @property
+    def sent(self) -> Sent:
+        """Everything so far."""
+        return Sent(self._connections, self._requests)
 
     def tighten(self, limits: Limits) -> None:
         """Another unit behind the same host and port: the slower of the two rates holds for both."""
@@ -73,12 +79,13 @@ class Contract:
             await asyncio.sleep(wait)
         self._asked_at = loop.time()
         self._next_turn = self._asked_at + MARGIN / self.limits.requests_per_second
-        self.sent = Sent(self.sent.connections, self.sent.requests + 1)
+        self._requests += 1
 
     def answered(self) -> None:
         """The answer is here: a slow device is asked more slowly."""
         now = asyncio.get_running_loop().time()
-        self._next_turn = max(self._next_turn or now, now + (now - self._asked_at))
+        if (took := now - self._asked_at) > SLOW:
+            self._next_turn = max(self._next_turn or now, now + took)
 
     def out_of_reach(self, why: str) -> None:
         """No connection could be made."""
@@ -90,7 +97,7 @@ class Contract:
 
     def connected(self) -> None:
         """A connection is being opened; it counts whether or not it succeeds."""
-        self.sent = Sent(self.sent.connections + 1, self.sent.requests)
+        self._connections += 1
 
 
 def back_off(failures: int, every: timedelta, jitter: float) -> timedelta:

@@ -88,11 +88,11 @@ class ModbusCollector:
     async def collect(self, target: Target) -> Snapshot:
         session = _Session(target, self._device(target), self._profile(target))
         try:
-            objects = await session.identify()
+            objects = await session.identify() if session.profile.limits.read_identity else ()
             if target.profile == "auto":
                 session.profile = self._chosen(target, objects, session.unread)
                 session.device.contract.tighten(session.profile.limits)
-            server_id = await session.server_id()
+            server_id = await session.server_id() if session.profile.limits.report_server_id else []
             answers = await session.read(self.plan(session.profile))
             snapshot = self._snapshot(session, objects, server_id, answers)
             session.remember()
@@ -155,7 +155,7 @@ class _Session:
 
         Some devices never answer a function that they do not know: so silence here does not end the poll.
         """
-        if not (self.profile.limits.read_identity and self._offers_identity()):
+        if not self._offers_identity():
             return ()
         try:
             return tuple((await self._objects(device_objects())).items())
@@ -166,9 +166,7 @@ class _Session:
         return ()
 
     async def server_id(self) -> list[Item]:
-        """What FC 17 says, where the profile wants it."""
-        if not self.profile.limits.report_server_id:
-            return []
+        """What FC 17 says."""
         try:
             answer = await self._ask(REPORT_SERVER_ID)
         except Unreachable as silence:
