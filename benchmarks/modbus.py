@@ -73,12 +73,11 @@ def run() -> Result:
         [
             f"{CONNECTIONS} connections to {CONNECTIONS} ports on loopback, {clients.REGISTERS} holding registers a "
             "read, the servers in another process. User and system time of the measuring process, "
-            f"{pinned}; the median of {ROUNDS} rounds. The contract's rate is lifted; that a device rests for as long "
-            "as it took to answer is not, and its timer is in the two `collect` rows.",
+            f"{pinned}; the median of {ROUNDS} rounds. The contract's rate is lifted.",
             f"Where the rest goes: of the {1e6 / numbers:.1f} µs of a read over our link {1e6 / bare:.1f} are the "
             f"socket's and asyncio's, {1e6 / link - 1e6 / bare:.1f} the deadline and the checks, "
             f"{1e6 / numbers - 1e6 / link:.1f} the byte count and the numbers. A poll by the collector adds "
-            f"{1e6 / same - 1e6 / link:.1f} for the contract, its rest and the session, and where the answer is new "
+            f"{1e6 / same - 1e6 / link:.1f} for the contract and the session, and where the answer is new "
             f"{1e6 / new - 1e6 / same:.0f} for {clients.REGISTERS} items.",
             f"`Link.ask` and the numbers, sampled: {shares(link_samples)}.",
             f"`collect`, unchanged, sampled: {shares(collect_samples)}.",

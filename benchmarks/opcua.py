@@ -76,7 +76,7 @@ async def _measure(address: str) -> Result:
         rows,
         [
             "One asyncua server on loopback in another process, whose own 15 to 30 µs a value bound what is by the "
-            "clock; so does the contract, which lets a device rest as long as it took to answer (its rate is lifted). "
+            "clock. The contract's rate is lifted. "
             "CPU time is that of the client's process, user and system; × is beside the first row.",
             f"A poll of the collector is GetEndpoints and two Reads: {NODES} nodes, BuildInfo, state and namespaces.",
         ],
