@@ -14,7 +14,7 @@ FULL = (
     "all sessions of the server are taken: close other clients, or let us in for each poll only "
     "(close_after_poll in the profile's limits)"
 )
-UNSECURED = "the server takes no such connection: check policy and mode of the asset"
+UNSECURED = "the server takes no such connection: check security of the asset"
 
 MEANINGS = {
     "BadUserAccessDenied": BAD_LOGIN,

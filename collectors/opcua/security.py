@@ -148,7 +148,7 @@ def choose(endpoints: Iterable[Endpoint], keys: Keys) -> Endpoint:
     offered = ", ".join(sorted({label(endpoint) for endpoint in endpoints})) or "nothing"
     wanted = f"{short(keys.policy)} and {keys.mode}" if keys.secured else "no security"
     raise ValueError(
-        f"the server has no endpoint with {wanted}; set policy and mode of the asset to what it offers: {offered}"
+        f"the server has no endpoint with {wanted}; set security of the asset to what it offers: {offered}"
     )
 
 
