@@ -173,7 +173,8 @@ def identify(access: Access, endpoint: Endpoint, server: bytes, nonce: bytes) ->
     if plain and endpoint.mode == "SignAndEncrypt":
         return user_name(plain[0].id, access.user, access.password.read().encode(), None)
     if plain:
-        raise ValueError('the password would go over the network in clear: set security = "Basic256Sha256:SignAndEncrypt"')
+        remedy = 'set security = "Basic256Sha256:SignAndEncrypt"'
+        raise ValueError(f"the password would go over the network in clear: {remedy}")
     raise ValueError(f"the server wants the password in {short(policies[0].policy)}; asbuilt has {_spoken()}")
 
 
