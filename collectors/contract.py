@@ -37,9 +37,6 @@ class Sent:
     def __sub__(self, earlier: Sent) -> Sent:
         return Sent(self.connections - earlier.connections, self.requests - earlier.requests)
 
-    def __add__(self, other: Sent) -> Sent:
-        return Sent(self.connections + other.connections, self.requests + other.requests)
-
 
 class Contract:
     """The manners towards one device. Every request passes `turn`, whatever it is for and whoever wants it.
