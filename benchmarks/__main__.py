@@ -14,6 +14,7 @@ from pathlib import Path
 
 NAMES = ("modbus", "opcua", "unchanged", "startup", "memory")
 LIBRARIES = ("pymodbus", "asyncua", "sqlalchemy", "msgspec")
+LONGEST = 150  # seconds for one of them
 REPORT = Path(__file__).parent.parent / "docs" / "BENCHMARKS.md"
 
 HEAD = """\
@@ -45,7 +46,12 @@ def main(names: list[str]) -> int:
 def measured_alone(name: str) -> str:
     """A benchmark's section, measured in a process of its own; empty if it failed."""
     print(f"{name} …", file=sys.stderr)
-    done = subprocess.run([sys.executable, "-m", "benchmarks", name], stdout=subprocess.PIPE, text=True)
+    command = [sys.executable, "-m", "benchmarks", name]
+    try:
+        done = subprocess.run(command, stdout=subprocess.PIPE, text=True, timeout=LONGEST)
+    except subprocess.TimeoutExpired:
+        print(f"{name}: not done within {LONGEST} s", file=sys.stderr)
+        return ""
     return done.stdout.rstrip() + "\n" if done.returncode == 0 else ""
 
 

@@ -24,6 +24,7 @@ from monitor.store import Database
 
 ASSETS = 200
 ROUNDS, POLLS = 5, 10_000
+PATIENCE = 30.0  # seconds for each of them
 FIRST_PORT = 1024
 LIFTED = {"requests_per_second": 1_000_000.0}
 WITHOUT_IDENTITY = {**LIFTED, "read_identity": False}
@@ -82,10 +83,13 @@ class Bench:
         async def run() -> None:
             stop = asyncio.Event()
             running = asyncio.create_task(daemon.build(self.plant, self.database).run(stop))
-            while not enough() and not running.done():
-                await asyncio.sleep(0.02)
-            stop.set()
-            await running
+            try:
+                async with asyncio.timeout(PATIENCE):
+                    while not enough() and not running.done():
+                        await asyncio.sleep(0.02)
+            finally:
+                stop.set()
+                await running
 
         # An end of a run may lag by 60 s on disk, two polls at the default of 30 s: the same two polls here.
         with patch.object(daemon, "FLUSH_EVERY", 2 * self.every), asyncio.Runner(loop_factory=self._loop) as runner:
