@@ -36,6 +36,7 @@ DOORS = {  # a library, and the modules that may import it
     "alembic": ["monitor.store", "migrations"],
     "apscheduler": ["monitor.schedule"],
     "httpx": ["monitor.notify"],
+    "numpy": ["collectors.passive"],
 }
 
 
@@ -184,7 +185,15 @@ HARMFUL = re.compile(
     r"|(add|delete)_(node|reference)\w*|diag_\w+|call|execute|send(all|to|file|msg)"
 )
 CARRIERS = ("ftplib", "http", "httpx", "paramiko", "requests", "smtplib", "subprocess", "telnetlib", "urllib.request")
-WIRES = {"collectors.modbus.link", "collectors.opcua.channel"}  # where bytes leave for a device, behind a guard
+WRITERS = {  # where bytes leave
+    "collectors.modbus.link": "self._transport.write",  # for a device, behind a guard
+    "collectors.opcua.channel": "self._transport.write",
+    "collectors.passive.sensor": "sys.stdout.buffer.write",  # for the process that started it
+}
+LISTENER = "collectors.passive"
+DECODERS = "collectors.passive.protocols"  # they name what others do, and can do nothing: they have no way out
+WAYS_OUT = ("asyncio", "ctypes", "multiprocessing", "os", "select", "selectors", "socket", "ssl", "sys")
+SOCKETS = ("collectors.passive.ring", "collectors.passive.engine")  # it receives; it writes addresses as text
 
 
 def words(tree: ast.AST) -> Iterator[tuple[str, ast.AST]]:
@@ -206,8 +215,9 @@ def harm(module: str, source: str) -> list[str]:
     tree, found = ast.parse(source), imports(source)
     wrong = []
     for name, node in words(tree):
-        wire = isinstance(node, ast.Attribute) and ast.unparse(node) == "self._transport.write" and module in WIRES
-        if HARMFUL.fullmatch(name) and not wire:
+        out = isinstance(node, ast.Attribute) and ast.unparse(node) == WRITERS.get(module)
+        said = isinstance(node, ast.Constant) and is_of(module, [DECODERS])
+        if HARMFUL.fullmatch(name) and not (out or said):
             wrong.append(f"{module}: {name}")
     for name in found.names:
         top, last = name.split(".")[0], name.split(".")[-1]
@@ -215,7 +225,9 @@ def harm(module: str, source: str) -> list[str]:
             wrong.append(f"{module}: {name}")
         if top == "asyncua" and not is_of(name, OPCUA_NAMES):
             wrong.append(f"{module}: {name}")
-        if is_of(name, [*CARRIERS]):
+        if is_of(name, [*CARRIERS]) or (is_of(module, [DECODERS]) and is_of(name, [*WAYS_OUT])):
+            wrong.append(f"{module}: {name}")
+        if is_of(module, [LISTENER]) and is_of(name, ["socket"]) and module not in SOCKETS:
             wrong.append(f"{module}: {name}")
     return wrong
 
@@ -268,6 +280,23 @@ def test_bytes_leave_only_where_a_guard_stands() -> None:
     source = "class Link:\n    def f(self): self._transport.write(b'')"
     assert harm("collectors.modbus.link", source) == []
     assert harm("collectors.modbus.link", source.replace("_transport", "_other"))
+    assert harm("collectors.passive.sensor", source)
+
+
+@pytest.mark.parametrize(
+    ("module", "source"),
+    [
+        ("collectors.passive.protocols.new", "import socket"),
+        ("collectors.passive.protocols.new", "import os"),
+        ("collectors.passive.protocols.new", "from asyncio import open_connection"),
+        ("collectors.passive.protocols.new", "def f(other): other.write(b'')"),
+        ("collectors.passive.source", "import socket"),
+        ("collectors.passive.ring", "class Ring:\n    def f(self): self._socket.sendto(b'', ('lo', 0))"),
+    ],
+)
+def test_a_listener_that_could_send_is_found(module: str, source: str) -> None:
+    assert harm(module, source)
+    assert harm("collectors.passive.protocols.new", "NAMES = {5: 'write', 6: 'call'}") == []
 
 
 def test_the_guard_of_modbus_lets_only_reads_through() -> None:

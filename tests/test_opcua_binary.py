@@ -20,8 +20,8 @@ from hypothesis import strategies as st
 
 from baselines.snapshot import canonical
 from collectors.opcua import services
-from collectors.opcua.binary import FAULTS, LONGEST_ARRAY, MOST_ELEMENTS, Beyond, Reader, moment
 from collectors.opcua.nodes import resolve
+from collectors.uabinary import FAULTS, LONGEST_ARRAY, MOST_ELEMENTS, Beyond, Reader, moment
 
 NodeId: Any = ua.NodeId  # takes plain numbers and text, whatever its annotations say
 NAMESPACES = ["http://opcfoundation.org/UA/", "urn:us", "urn:acme"]

@@ -18,8 +18,8 @@ from collectors.modbus import ModbusCollector
 from collectors.modbus.identification import decode_page, decode_server_id
 from collectors.modbus.registers import decode, plan
 from collectors.opcua import services
-from collectors.opcua.binary import FAULTS, Reader
 from collectors.profile import Profiles, parse_profile
+from collectors.uabinary import FAULTS, Reader
 from simulators.floor import Floor
 from simulators.scenario import parse
 from tests.floors import TWO, PlantFolder, RunningFloor, wait_for

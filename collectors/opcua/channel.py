@@ -26,9 +26,9 @@ from collectors.address import Address
 from collectors.collector import Clock, CollectError, Malformed, Refused, Unreachable
 from collectors.contract import Contract
 from collectors.opcua import services
-from collectors.opcua.binary import FAULTS, Reader, node_id, text, u32
 from collectors.opcua.faults import UNTRUSTED, Fault, Gone
 from collectors.opcua.services import ALLOWED, CLOSE_CHANNEL, MODES, OPEN_CHANNEL, SERVICE_FAULT, SERVICES, Request
+from collectors.uabinary import FAULTS, Reader, node_id, text, u32
 
 T = TypeVar("T")
 

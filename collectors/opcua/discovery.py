@@ -11,10 +11,10 @@ from dataclasses import dataclass
 
 from baselines.snapshot import key_of
 from collectors.collector import Refused
-from collectors.opcua.binary import node_id
 from collectors.opcua.reads import Reads, decode
 from collectors.opcua.services import Browsed, Reading, Reference
 from collectors.opcua.status import NOT_THERE, is_bad, status_name
+from collectors.uabinary import node_id
 
 DI = "http://opcfoundation.org/UA/DI/"
 NAMESPACE_ARRAY = node_id(2255)

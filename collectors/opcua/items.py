@@ -15,13 +15,13 @@ from hashlib import sha1
 
 from baselines.asset import Identity, identity_item
 from baselines.snapshot import Category, Item, Severity, Unread, Value
-from collectors.opcua.binary import Beyond, node_id
 from collectors.opcua.discovery import NAMESPACE_ARRAY, Field, Findings
 from collectors.opcua.nodes import resolve
 from collectors.opcua.security import label
 from collectors.opcua.services import Endpoint, Reading
 from collectors.opcua.status import NOT_THERE, is_bad, is_uncertain, status_name
 from collectors.profile import ItemSpec, Node
+from collectors.uabinary import Beyond, node_id
 
 BUILD_INFO = {  # Part 5, 12.4: i=2260 and its parts
     "product_uri": 2262,

@@ -7,8 +7,8 @@ import binascii
 import uuid
 from collections.abc import Sequence
 
-from collectors.opcua.binary import U16, blob, node_id, text
 from collectors.profile import NODE_ID
+from collectors.uabinary import U16, blob, node_id, text
 
 OPC_UA = "http://opcfoundation.org/UA/"
 

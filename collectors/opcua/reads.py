@@ -8,10 +8,10 @@ from functools import partial
 
 from collectors.collector import Unreachable
 from collectors.opcua import services
-from collectors.opcua.binary import Reader
 from collectors.opcua.channel import Channel
 from collectors.opcua.faults import TOO_LARGE, Fault
 from collectors.opcua.services import Browsed, Reading
+from collectors.uabinary import Reader
 
 ROOM_FOR_HEADERS = 1024
 MOST_PAGES = 20  # BrowseNext until then; a server may go on for ever

@@ -16,8 +16,8 @@ from cryptography.hazmat.primitives.asymmetric.rsa import RSAPrivateKey, RSAPubl
 from cryptography.hazmat.primitives.serialization import Encoding, load_der_private_key, load_pem_private_key
 
 from collectors.collector import Access
-from collectors.opcua.binary import blob
 from collectors.opcua.services import Endpoint, TokenPolicy, anonymous, user_name
+from collectors.uabinary import blob
 
 PREFIX = "http://opcfoundation.org/UA/SecurityPolicy#"
 NONE = PREFIX + "None"

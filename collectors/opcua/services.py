@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from datetime import datetime
 
 from baselines.snapshot import Value
-from collectors.opcua.binary import F64, I32, Beyond, Broken, Reader, array, blob, i32, moment, node_id, text, u32
+from collectors.uabinary import F64, I32, Beyond, Broken, Reader, array, blob, i32, moment, node_id, text, u32
 
 GET_ENDPOINTS, OPEN_CHANNEL, CLOSE_CHANNEL = 428, 446, 452  # encoding ids (Part 6, Annex A.3)
 CREATE_SESSION, ACTIVATE_SESSION, CLOSE_SESSION = 461, 467, 473

@@ -19,7 +19,6 @@ from typing import Any
 
 from baselines.snapshot import Value
 from collectors.numbers import shortest_float32
-from collectors.opcua.status import status_name
 
 MOST_ELEMENTS = 1 << 17  # of all arrays of one answer
 LONGEST_ARRAY = 1 << 16  # of one value
@@ -148,6 +147,12 @@ class Reader:
         text = (EPOCH + timedelta(seconds=seconds)).strftime("%Y-%m-%dT%H:%M:%S")
         return text + (f".{ticks:07d}".rstrip("0") if ticks else "") + "Z"
 
+    def status(self) -> str:
+        """A StatusCode by name."""
+        from collectors.opcua.status import status_name  # asyncua has the names: half a second where it is first needed
+
+        return status_name(self.u32())
+
     def qualified_name(self) -> str:
         self.number(U16)
         return self.text() or ""
@@ -261,7 +266,7 @@ OTHERS: dict[int, Callable[[Reader], Value | Beyond]] = {  # the built-in types 
     16: Reader.text,  # XmlElement
     17: Reader.node_id,
     18: Reader.node_id,
-    19: lambda reader: status_name(reader.u32()),
+    19: lambda reader: reader.status(),
     20: Reader.qualified_name,
     21: Reader.localized_text,
     22: Reader.extension_object,

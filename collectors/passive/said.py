@@ -1,0 +1,67 @@
+"""What a decoder makes of one message: the functions it uses, what it says of a host, what it does to a device."""
+
+from __future__ import annotations
+
+from collections.abc import Hashable, Mapping
+from typing import Any, NamedTuple
+
+from baselines.wire import Operation
+
+SENDER = "sender"
+RECEIVER = "receiver"
+
+
+class Malformed(Exception):
+    """The bytes are none of the protocol's; the message says what is wrong. Counted and skipped, never the end."""
+
+
+class Sighting(NamedTuple):
+    """One field of a host's identity, as text. `of` is SENDER, RECEIVER, or the MAC or IP address it speaks of."""
+
+    field: str
+    value: str
+    of: str = SENDER
+
+
+class Act(NamedTuple):
+    """Something that the sender does to the receiver; `detail` is plain JSON."""
+
+    operation: Operation
+    detail: Mapping[str, Any]
+
+
+class Said(NamedTuple):
+    """All that one message says. `functions` are names such as "read-holding-registers"; an answer names none, as its
+    request did. `hidden` says why the rest of the conversation cannot be seen ("encrypted")."""
+
+    functions: tuple[str, ...] = ()
+    sightings: tuple[Sighting, ...] = ()
+    acts: tuple[Act, ...] = ()
+    hidden: str = ""
+
+
+NOTHING = Said()
+
+
+class Asked:
+    """What one connection still owes an answer to, or has sent in part: the newest `MOST` notes of its decoder."""
+
+    MOST = 32
+    __slots__ = ("_notes",)
+
+    def __init__(self) -> None:
+        self._notes: dict[Hashable, Any] = {}
+
+    def note(self, key: Hashable, what: Any) -> None:
+        self._notes.pop(key, None)
+        self._notes[key] = what
+        if len(self._notes) > self.MOST:
+            del self._notes[next(iter(self._notes))]
+
+    def take(self, key: Hashable) -> Any:
+        """What was noted under `key`, once; None if nothing was."""
+        return self._notes.pop(key, None)
+
+    def look(self, key: Hashable) -> Any:
+        """What was noted under `key`, and it stays noted."""
+        return self._notes.get(key)

@@ -1,0 +1,77 @@
+"""The sensor: a process of its own that listens at one interface, reports on standard output, and can do nothing else.
+
+    python -m collectors.passive.sensor INTERFACE
+
+It is started by `asbuilt run` and `asbuilt listen`. Once the capture is open it gives up every right that it has (see
+confine): whatever a frame may do to a decoder, this process can send nothing, open nothing and start nothing.
+"""
+
+from __future__ import annotations
+
+import sys
+import time
+from collections.abc import Callable
+
+from baselines.wire import WireEvent
+from collectors.passive.confine import confine
+from collectors.passive.engine import Engine, spare_the_collector
+from collectors.passive.heard import Heard
+from collectors.passive.live import CaptureLost, CaptureRefused, Live, occupy_standard_descriptors, open_live
+from collectors.passive.makers import maker
+from collectors.passive.report import Report, encode_report, gathered
+
+REFUSED = 2  # exit code: listening cannot begin; standard error says why
+LOST = 3  # the interface went away
+EVENTS_EVERY = 0.5  # seconds; an event waits no longer
+HEARD_EVERY = 5.0  # seconds between two reports of what was heard, while there is something new
+ALIVE_EVERY = 30.0  # seconds: a report comes at least so often
+
+
+def main(interface: str) -> int:
+    occupy_standard_descriptors()
+    try:
+        live = open_live(interface)
+    except (CaptureRefused, CaptureLost) as error:
+        print(error, file=sys.stderr)
+        return REFUSED
+    maker(0)  # read the list while files can still be opened
+    notes = confine(live.descriptors)
+    try:
+        listen(live, lambda report: _write(encode_report(report)), notes)
+    except CaptureLost as error:
+        print(error, file=sys.stderr)
+        return LOST
+    except (BrokenPipeError, KeyboardInterrupt):
+        pass  # whom we told has gone
+    return 0
+
+
+def listen(live: Live, tell: Callable[[Report], None], notes: tuple[str, ...] = ()) -> None:
+    """Hear and tell, without end. Raises CaptureLost."""
+    spare_the_collector()
+    events: list[WireEvent] = []
+    engine = Engine(events.append)
+    tell(Report(notes=notes))
+    told_events = told_heard = told = time.monotonic()
+    version = -1
+    for batch in live.batches():
+        if batch is not None:
+            engine.take(batch)
+        now = time.monotonic()
+        heard: Heard | None = None
+        if (engine.version != version and now - told_heard >= HEARD_EVERY) or now - told >= ALIVE_EVERY:
+            version, told_heard = engine.version, now
+            heard = engine.heard(live.statistics().dropped, sure=True)
+        if heard or (events and now - told_events >= EVENTS_EVERY):
+            tell(Report(gathered(events), heard))
+            events.clear()
+            told = told_events = now
+
+
+def _write(line: bytes) -> None:
+    sys.stdout.buffer.write(line)
+    sys.stdout.buffer.flush()
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1]))
