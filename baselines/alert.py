@@ -54,6 +54,9 @@ NEXT: dict[tuple[AlertState, Event], AlertState] = {  # what is not here changes
 }
 
 
+OF_THE_WIRE = (Kind.CONFLICT, Kind.EVENT)  # alarms that a poll alone neither raises nor clears
+
+
 @dataclass(frozen=True, slots=True)
 class Alert:
     """One alarm; `approved` and `observed` are as JSON shows them. `id` is 0 until it is stored."""
@@ -74,6 +77,7 @@ class Alert:
     shelved_until: datetime | None = None
     reason: str = ""
     id: int = 0
+    who: Mapping[str, Any] | None = None  # client, name, protocol, at: who did it, where the wire has said so
 
 
 @dataclass(frozen=True, slots=True)
@@ -97,7 +101,7 @@ def advance(
     An alarm returns to normal only for an item that was seen to match, or that is gone as it should be: what was not
     observed moves nothing.
     """
-    opened = {alert.item: alert for alert in alerts if alert.state is not NORMAL}
+    opened = {alert.item: alert for alert in alerts if alert.state is not NORMAL and alert.kind not in OF_THE_WIRE}
     moves: list[Move] = []
     for finding in findings:
         told = _told(finding, observed.asset, now)
@@ -111,6 +115,38 @@ def advance(
         if gone or verdicts.get(alert.item) is Verdict.MATCH:
             moves += _step(alert, CONFORMS, now)
     return moves
+
+
+def contradict(alerts: Iterable[Alert], findings: Iterable[Finding], asset: str, now: datetime) -> list[Move]:
+    """The moves that a comparison of what was polled with what was heard makes: an asset's contradictions of now."""
+    opened = {alert.item: alert for alert in alerts if alert.state is not NORMAL and alert.kind is Kind.CONFLICT}
+    moves: list[Move] = []
+    for finding in findings:
+        told = _told(finding, asset, now)
+        known = opened.pop(finding.deviation.key, None)
+        if known is None:
+            moves.append(Move(DEVIATES, NORMAL, replace(told, state=UNACK)))
+        elif moved := _still_deviates(known, told, 0.0):
+            moves.append(moved)
+    for alert in opened.values():
+        moves += _step(alert, CONFORMS, now)
+    return moves
+
+
+def happened(alerts: Iterable[Alert], finding: Finding, asset: str, now: datetime) -> Move:
+    """The move that something makes that was done over the network; done again meanwhile, it is the same alarm."""
+    told = _told(finding, asset, now)
+    known = next((alert for alert in alerts if alert.item == told.item and alert.state is not NORMAL), None)
+    if known is None:
+        return Move(DEVIATES, NORMAL, replace(told, state=UNACK))
+    state = NEXT.get((known.state, DEVIATES), known.state)
+    kept = replace(told, id=known.id, raised_at=known.raised_at, shelved_until=known.shelved_until)
+    return Move(DEVIATES, known.state, replace(kept, state=state, reason=known.reason))
+
+
+def over(alert: Alert, now: datetime) -> Move | None:
+    """What happened is over as soon as it was done: its alarm stays until somebody acknowledges it, and no longer."""
+    return next(iter(_step(alert, CONFORMS, now)), None)
 
 
 def _told(finding: Finding, asset: str, now: datetime) -> Alert:
@@ -127,6 +163,7 @@ def _told(finding: Finding, asset: str, now: datetime) -> Alert:
         finding.direction,
         raised_at=now,
         changed_at=now,
+        who=finding.who,
     )
 
 

@@ -6,24 +6,30 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from enum import StrEnum
 
-from baselines.snapshot import Item, Snapshot, same
+from baselines.snapshot import Item, Snapshot, canonical, same
 
 PROFILE_KEYS = "item."  # these keys come from the profile: a device can neither add nor remove one
+ADDRESS_KEYS = "address."  # who claims an address: a new one is told by the host that has it
+HEARD_KEYS = ("host.", "service.", "conversation.", ADDRESS_KEYS)  # of a segment: who is silent is silent, not gone
 
 
 class Kind(StrEnum):
-    """How an item deviates."""
+    """How an item deviates; or else what an alarm is about: two witnesses that contradict each other (of an approved
+    and an observed value, `approved` is what was polled), or something that somebody did over the network."""
 
     ADDED = "added"
     REMOVED = "removed"
     CHANGED = "changed"
+    CONFLICT = "conflict"
+    EVENT = "event"
 
 
 class Verdict(StrEnum):
     """What is known of an item or an asset, the worst first. What was not seen is never a match.
 
     drift: seen, and it differs. no-longer-observable: looked for, seen before, not seen now. never-seen: looked for,
-    not seen so far. stale: nobody has looked lately. no-baseline: seen, and nobody has approved it.
+    not seen so far. stale: nobody has looked lately, or it has been silent. no-baseline: seen, and nobody has approved
+    it.
     """
 
     DRIFT = "drift"
@@ -63,6 +69,7 @@ def compare(approved: Snapshot, observed: Snapshot) -> tuple[Deviation, ...]:
     """The deviations of `observed` from `approved`, by key. What was not read never deviates.
 
     Tolerance, category and severity are the approved ones: a profile that was edited since cannot hide a change.
+    What a segment's wire says is a list of what was heard: less than approved is no deviation, more is.
     """
     if approved.digest == observed.digest:
         return ()
@@ -73,10 +80,18 @@ def _gone_or_changed(approved: Snapshot, observed: Snapshot) -> Iterable[Deviati
     for item in approved.items:
         found = observed.by_key.get(item.key)
         if found is not None:
-            if not same(item.value, found.value, item.tolerance):
+            if not (same(item.value, found.value, item.tolerance) or _only_less(item, found)):
                 yield Deviation(item.key, Kind.CHANGED, item, found)
-        elif not (observed.misses(item.key) or item.key.startswith(PROFILE_KEYS)):
+        elif not (observed.misses(item.key) or item.key.startswith((PROFILE_KEYS, *HEARD_KEYS))):
             yield Deviation(item.key, Kind.REMOVED, item, None)
+
+
+def _only_less(approved: Item, observed: Item) -> bool:
+    """Whether a list of what was heard holds nothing that was not approved."""
+    if not (approved.key.startswith(HEARD_KEYS) and isinstance(approved.value, tuple)):
+        return False
+    known = [canonical(part) for part in approved.value]
+    return isinstance(observed.value, tuple) and all(canonical(part) in known for part in observed.value)
 
 
 def _added(approved: Snapshot, observed: Snapshot) -> Iterable[Deviation]:
@@ -87,8 +102,8 @@ def _added(approved: Snapshot, observed: Snapshot) -> Iterable[Deviation]:
 
 def _unapproved(approved: Snapshot, key: str) -> bool:
     """Whether a key that is not in the baseline is there because we look further now, not because the device changed:
-    the profile gained it, or it could not be read when the baseline was captured."""
-    return key.startswith(PROFILE_KEYS) or approved.misses(key)
+    the profile gained it, or it could not be read when the baseline was captured; or because another key says it."""
+    return key.startswith((PROFILE_KEYS, ADDRESS_KEYS)) or approved.misses(key)
 
 
 def verdicts(approved: Snapshot | None, observed: Snapshot) -> Mapping[str, Verdict]:
@@ -97,12 +112,17 @@ def verdicts(approved: Snapshot | None, observed: Snapshot) -> Mapping[str, Verd
     if approved is None:
         return found | {gap.key: Verdict.NEVER_SEEN for gap in observed.unread}
     for item in approved.items:
-        found[item.key] = Verdict.MATCH if item.key in observed.by_key else Verdict.NO_LONGER_OBSERVABLE
+        found[item.key] = Verdict.MATCH if item.key in observed.by_key else _unseen(item.key, observed)
     found |= {deviation.key: Verdict.DRIFT for deviation in compare(approved, observed)}
     for gap in (*approved.unread, *observed.unread):
         if not any(gap.covers(key) for key in found):
             found[gap.key] = Verdict.NEVER_SEEN
     return found
+
+
+def _unseen(key: str, observed: Snapshot) -> Verdict:
+    silent = key.startswith(HEARD_KEYS) and not observed.misses(key)
+    return Verdict.STALE if silent else Verdict.NO_LONGER_OBSERVABLE
 
 
 def verdict(approved: Snapshot | None, observed: Snapshot) -> Verdict:

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from enum import StrEnum
+from typing import Any
 
-from baselines.drift import Deviation, Kind
-from baselines.snapshot import Category, Severity, Value
+from baselines.drift import HEARD_KEYS, Deviation, Kind
+from baselines.snapshot import Category, Item, Severity, Value, key_of, utc_text
+from baselines.wire import Operation, WireEvent
 
 TECHNIQUES: dict[Category, tuple[str, ...]] = {  # MITRE ATT&CK for ICS
     Category.FIRMWARE: ("T0857",),  # System Firmware
@@ -16,9 +18,29 @@ TECHNIQUES: dict[Category, tuple[str, ...]] = {  # MITRE ATT&CK for ICS
     Category.PARAMETER: ("T0836",),  # Modify Parameter
     Category.MODE: ("T0858",),  # Change Operating Mode
 }
+HEARD_TECHNIQUES: dict[tuple[str, Kind], tuple[str, ...]] = {  # by what the key of a segment's item begins with
+    ("host.", Kind.ADDED): ("T0864",),  # Transient Cyber Asset
+    ("conversation.", Kind.ADDED): ("T0848",),  # Rogue Master
+    ("conversation.", Kind.CHANGED): ("T0855",),  # Unauthorized Command Message
+    ("address.", Kind.CHANGED): ("T0830", "T0856"),  # Adversary-in-the-Middle, Spoof Reporting Message
+}
+CONFLICT_TECHNIQUES = ("T0856", "T0851")  # Spoof Reporting Message, Rootkit
 MODULE_TECHNIQUES = ("T0839",)  # Module Firmware
 MODULE_KEYS = "device."
 ZERO = (0, "")
+OPERATION_CATEGORIES: dict[Operation, Category] = {  # what of a device an operation changes
+    Operation.PROGRAM_DOWNLOAD: Category.PROGRAM,
+    Operation.PROGRAM_UPLOAD: Category.PROGRAM,
+    Operation.PROGRAM_CHANGE: Category.PROGRAM,
+    Operation.START: Category.MODE,
+    Operation.STOP: Category.MODE,
+    Operation.MODE_CHANGE: Category.MODE,
+    Operation.RESTART: Category.MODE,
+    Operation.FIRMWARE_UPDATE: Category.FIRMWARE,
+    Operation.ADDRESS_CHANGE: Category.NETWORK,
+    Operation.LOGIN: Category.SECURITY,
+    Operation.IDENTITY_READ: Category.IDENTITY,
+}
 
 
 class Direction(StrEnum):
@@ -36,6 +58,7 @@ class Finding:
     severity: Severity
     techniques: tuple[str, ...] = ()
     direction: Direction | None = None
+    who: Mapping[str, Any] | None = None
 
 
 def assess(deviations: Iterable[Deviation]) -> tuple[Finding, ...]:
@@ -46,6 +69,8 @@ def assess(deviations: Iterable[Deviation]) -> tuple[Finding, ...]:
 def _assess(deviation: Deviation) -> Finding:
     item = deviation.item
     techniques = TECHNIQUES.get(item.category, ())
+    if item.key.startswith(HEARD_KEYS) and item.category is Category.NETWORK:
+        techniques = HEARD_TECHNIQUES.get((item.key.partition(".")[0] + ".", deviation.kind), ())
     if item.category is Category.FIRMWARE and item.key.startswith(MODULE_KEYS):
         techniques = MODULE_TECHNIQUES
     way = None
@@ -55,6 +80,23 @@ def _assess(deviation: Deviation) -> Finding:
         way = direction(deviation.approved.value, deviation.observed.value)
     severity = Severity.CRITICAL if way is Direction.DOWNGRADE else item.severity
     return Finding(deviation, severity, techniques, way)
+
+
+def contradiction(field: str, polled: Value, heard: Value) -> Finding:
+    """Two witnesses of one asset: what it answered to us, and what the wire says that it answers to others."""
+    key = f"witness.{field}"
+    approved, observed = (Item(key, value, Category.IDENTITY, Severity.HIGH) for value in (polled, heard))
+    return Finding(Deviation(key, Kind.CONFLICT, approved, observed), Severity.HIGH, CONFLICT_TECHNIQUES)
+
+
+def occurrence(event: WireEvent, name: str) -> Finding:
+    """Something that `event.client` (its name, if it has one) did: one alarm for each client and operation."""
+    key = key_of("wire", event.operation, event.client)
+    category = OPERATION_CATEGORIES.get(event.operation, Category.PARAMETER)
+    told = f"{event.operation} by {name or event.client} over {event.protocol}"
+    who = {"client": event.client, "name": name or None, "protocol": event.protocol, "at": utc_text(event.at)}
+    done = Deviation(key, Kind.EVENT, None, Item(key, told, category, event.severity))
+    return Finding(done, event.severity, event.techniques, who=who)
 
 
 def direction(approved: Value, observed: Value) -> Direction | None:

@@ -19,6 +19,7 @@ from collectors.profile import Profile, Profiles, load_profile
 from collectors.written import FileError, dotted, read_table, read_toml, table, unknown_keys
 
 SECTIONS = ("plant", "store", "asset", "segment", "web", "notify")
+SEGMENT = "segment"  # what stands for the protocol and the profile of a segment
 LISTEN = re.compile(r"\S+:[0-9]{1,5}")
 LOG_IN = ("security", "certificate", "private_key", "server_certificate", "user", "password_env", "password_file")
 Security = Literal["None", "Basic256Sha256:Sign", "Basic256Sha256:SignAndEncrypt"]
@@ -64,9 +65,13 @@ class AssetTable:
 
 @dataclass(frozen=True, slots=True)
 class SegmentTable:
-    """[segment.…]: a network segment that a SPAN or TAP port shows."""
+    """[segment.…]: a network segment that a SPAN or TAP port shows. What was not heard for `stale_after` is stale."""
 
     interface: str
+    stale_after: timedelta = timedelta(days=1)
+    zone: str = ""
+    criticality: Criticality = Criticality.MEDIUM
+    location: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -97,6 +102,16 @@ class Polled:
 
 
 @dataclass(frozen=True, slots=True)
+class Watched:
+    """A segment, as an asset, with how it is listened to."""
+
+    asset: Asset
+    target: Target
+    interface: str
+    stale_after: timedelta
+
+
+@dataclass(frozen=True, slots=True)
 class Plant:
     """A plant.toml that was found right. Relative paths in it are already those beside the file."""
 
@@ -106,7 +121,7 @@ class Plant:
     store_url: str
     assets: Mapping[str, Polled]
     profiles: Profiles
-    segments: Mapping[str, SegmentTable] = field(default_factory=dict)
+    segments: Mapping[str, Watched] = field(default_factory=dict)
     routes: tuple[Route, ...] = ()
 
 
@@ -254,11 +269,25 @@ class _Reader:
     def beside(self, named: str) -> str:
         return str(self.folder / named) if named else ""
 
-    def segment(self, name: str, found: Any, assets: Mapping[str, Any]) -> SegmentTable | None:
+    def segment(self, name: str, found: Any, assets: Mapping[str, Any]) -> Watched | None:
         path = dotted("segment", key_of(name))
         if name in assets:
             self.faults.append(f"{path}: an asset has this name; a segment is an asset too, so give it another")
-        return read_table(SegmentTable, table(found, path, self.faults), path, self.faults)
+        said = read_table(SegmentTable, table(found, path, self.faults), path, self.faults)
+        if said is None:
+            return None
+        if not said.interface.strip():
+            self.faults.append(f'{path}.interface: name the interface that the SPAN or TAP port is on, such as "eth1"')
+        asset = Asset(
+            name,
+            f"interface:{said.interface}",
+            SEGMENT,
+            said.zone,
+            SEGMENT,
+            criticality=said.criticality,
+            location=said.location,
+        )
+        return Watched(asset, Target(name, Address(SEGMENT, said.interface, 0)), said.interface, said.stale_after)
 
     def route(self, name: str, found: Any) -> Route | None:
         path = dotted("notify", key_of(name))

@@ -115,14 +115,15 @@ def opened(path: Path) -> Iterator[tuple[Plant, Database]]:
 
 
 def chosen(plant: Plant, wanted: Sequence[str] | None) -> list[str]:
-    """The assets that the call names, in the order of plant.toml; all, if it names none."""
-    if not plant.assets:
+    """The assets that the call names, segments too, in the order of plant.toml; all, if it names none."""
+    names = [*plant.assets, *plant.segments]
+    if not names:
         raise CallError(f"{plant.path} names no asset yet; add an [asset.…] table")
     for pattern in wanted or ():
-        if not any(_named(name, pattern) for name in plant.assets):
-            known = ", ".join(list(plant.assets)[:MOST_NAMES]) + ", …" * (len(plant.assets) > MOST_NAMES)
+        if not any(_named(name, pattern) for name in names):
+            known = ", ".join(names[:MOST_NAMES]) + ", …" * (len(names) > MOST_NAMES)
             raise CallError(f"{plant.path} names no asset {pattern}; it has {known}")
-    return [name for name in plant.assets if not wanted or any(_named(name, pattern) for pattern in wanted)]
+    return [name for name in names if not wanted or any(_named(name, pattern) for pattern in wanted)]
 
 
 def _named(name: str, pattern: str) -> bool:

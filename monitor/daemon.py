@@ -7,24 +7,32 @@ import contextlib
 import random
 import signal
 from collections import defaultdict
-from collections.abc import Callable
+from collections.abc import AsyncGenerator, Callable, Iterable
+from dataclasses import dataclass
 from datetime import datetime, timedelta
 
 import structlog
 
 from baselines.alert import Move
 from baselines.audit import AuditEntry
+from baselines.rules import occurrence
 from baselines.snapshot import Snapshot
-from collectors.collector import CollectError, Poll
+from collectors.collector import CollectError, Poll, Unreachable
+from collectors.contract import Sent
+from collectors.passive.heard import Heard
+from collectors.passive.report import Happened, Report
 from monitor import store
 from monitor.config import Plant
+from monitor.ears import Deaf, hear
 from monitor.errors import StoreError
 from monitor.notify import Notifier
-from monitor.pipeline import Checked, Standing, goes_on, take, unshelve_due
+from monitor.pipeline import Checked, Standing, confront, goes_on, occur, take, unshelve_due
 from monitor.polling import Poller, utc_now
 from monitor.schedule import DueQueue
+from monitor.segment import Segment
 from monitor.show import checked_document, move_text
 from monitor.store import Database, PollRequest, Run, Transaction
+from monitor.witnesses import Doings, Witnessed, asset_at, contradictions
 from monitor.writer import Writer
 
 FLUSH_EVERY = 60.0  # seconds that the end of a run may lag on disk
@@ -46,8 +54,33 @@ def build(plant: Plant, database: Database) -> Daemon:
     )
 
 
+@dataclass(slots=True)
+class _Ear:
+    """What one segment's sensor has told; `deaf` says why it tells nothing now."""
+
+    segment: Segment
+    heard: Heard | None = None
+    deaf: str | None = "its sensor has not reported yet"
+    lost: bool = False  # frames, since the last report
+
+    def take_in(self, heard: Heard) -> None:
+        before = self.heard.counts.kernel_dropped if self.heard else 0
+        self.lost = heard.counts.kernel_dropped > before
+        self.heard, self.deaf = heard, None
+        self.segment.hear(heard)
+
+    def snapshot(self, approved: Snapshot | None, now: datetime) -> Snapshot:
+        return self.segment.snapshot(approved, now, self.lost)
+
+    def name_of(self, client: str) -> str:
+        """The name of a host by its address, where it has said one."""
+        hosts = self.heard.hosts if self.heard else ()
+        return next((host.names[0] for host in hosts if host.names and client in (host.mac, *host.ips)), "")
+
+
 class Daemon:
-    """One run of the loop over a plant. `clock` tells the time, `jitter` a number from 0 to 1."""
+    """One run of the loop over a plant. `clock` tells the time, `jitter` a number from 0 to 1; `hear` gives what the
+    sensor of an interface says."""
 
     def __init__(
         self,
@@ -57,7 +90,9 @@ class Daemon:
         notifier: Notifier,
         clock: Callable[[], datetime],
         jitter: Callable[[], float],
+        hear: Callable[[str], AsyncGenerator[Report | Deaf, None]] = hear,
     ) -> None:
+        self._hear = hear
         self._plant = plant
         self._database = database
         self._poller = poller
@@ -73,15 +108,28 @@ class Daemon:
         self._due: set[str] = set()  # assets whose scheduled poll is under way
         self._last_request = 0
         self._last_entry = 0  # of the audit chain
+        self._segments = {name: _Ear(Segment(name, watched.stale_after)) for name, watched in plant.segments.items()}
+        self._doings = Doings()
 
     async def run(self, stop: asyncio.Event) -> None:
         """Poll until `stop` is set; then let go of every device and bring the store up to date."""
         with self._database.read() as tx:
             self._last_entry = store.last_audit_id(tx)
+            for name, ear in self._segments.items():
+                last = store.last_run(tx, name, observed=True)
+                if last and last.digest:
+                    ear.segment.restore(store.snapshot_of(tx, name, last.digest, last.last_at, last.profile or ""))
         self._writer = Writer(self._database)
         chores = [
             asyncio.create_task(chore)
-            for chore in (self._listen(), self._flush_at_times(), self._sweep(), self._notifier.run(), self._loop())
+            for chore in (
+                self._listen(),
+                self._flush_at_times(),
+                self._sweep(),
+                self._notifier.run(),
+                self._loop(),
+                *(self._listen_to(name) for name in self._segments),
+            )
         ]
         stopping = asyncio.create_task(stop.wait())
         try:
@@ -129,6 +177,8 @@ class Daemon:
     async def _poll_asset(self, name: str) -> None:
         succeeded = False
         try:
+            if name in self._segments:
+                return await self._observe(name)
             asked = self._asked.pop(name, [])
             poll = await self._poller.poll(self._plant.assets[name])
             succeeded = isinstance(poll.outcome, Snapshot)
@@ -180,6 +230,9 @@ class Daemon:
             log.warning(f"asset.{now.error.kind}", asset=now.asset, why=now.error.text)
         elif failed and not now.error:
             log.info("asset.back", asset=now.asset, verdict=now.verdict)
+        self._tell_moves(moves)
+
+    def _tell_moves(self, moves: list[Move]) -> None:
         for move in moves:
             alert = move.alert
             log.warning(
@@ -192,12 +245,89 @@ class Daemon:
             )
         self._notifier.tell(moves)
 
+    # Segments
+
+    async def _listen_to(self, name: str) -> None:
+        """Hear one segment for as long as we run."""
+        async with contextlib.aclosing(self._hear(self._plant.segments[name].interface)) as reports:
+            async for said in reports:
+                try:
+                    await self._take_in(name, said)
+                except StoreError as error:
+                    log.error("store.failed", asset=name, why=str(error))
+                except Exception:  # a bug of ours at one segment: said with all that helps, and its neighbours go on
+                    log.exception("bug", asset=name)
+
+    async def _take_in(self, name: str, said: Report | Deaf) -> None:
+        ear = self._segments[name]
+        if isinstance(said, Deaf):
+            ear.deaf = said.why
+            return await self._observe(name)
+        for note in said.notes:
+            log.warning("segment.note", segment=name, text=note)
+        await self._occur(name, said.happened)
+        if said.heard:
+            ear.take_in(said.heard)
+            await self._observe(name)
+            await self._confront()
+        return None
+
+    async def _observe(self, name: str) -> None:
+        """Take what is known of a segment now as a poll of it is taken."""
+        ear, watched = self._segments[name], self._plant.segments[name]
+        outcome: Snapshot | CollectError
+        if ear.deaf is not None:
+            outcome = Unreachable(name, ear.deaf)
+        else:
+            approved = await asyncio.to_thread(self._approved, name)
+            outcome = ear.snapshot(approved, self._clock())
+        await self._take(Poll(watched.target, outcome, Sent(), 0.0), self._asked.pop(name, []))
+
+    def _approved(self, name: str) -> Snapshot | None:
+        with self._database.read() as tx:
+            approved = store.current_baseline(tx, name)
+            return store.baseline_snapshot(tx, approved) if approved else None
+
+    async def _occur(self, segment: str, happened: Iterable[Happened]) -> None:
+        """Raise what was done to devices: at the asset that it was done to, or else at the segment."""
+        now = self._clock()
+        told = [each.event for each in happened if self._doings.is_new(each.event, now)]
+        if not told:
+            return
+        ear = self._segments[segment]
+        findings = [
+            (asset_at(self._plant, event.server) or segment, occurrence(event, ear.name_of(event.client)))
+            for event in told
+        ]
+
+        def job(tx: Transaction) -> list[Move]:
+            return [move for asset, finding in findings for move in occur(tx, asset, finding, now)]
+
+        self._tell_moves(await self._writer.write(job))
+
+    async def _confront(self) -> None:
+        """Hold what polls said against what the wire said of the same assets."""
+        now = self._clock()
+        polled = {
+            name: Witnessed(standing.run, standing.snapshot)
+            for name, standing in self._standing.items()
+            if name in self._plant.assets and standing.snapshot
+        }
+        heard = [ear.heard for ear in self._segments.values() if ear.heard and ear.deaf is None]
+        found = contradictions(self._plant, heard, polled)
+
+        def job(tx: Transaction) -> list[Move]:
+            return [move for name, findings in found.items() for move in confront(tx, name, findings, now)]
+
+        if found:
+            self._tell_moves(await self._writer.write(job))
+
     # What commands do, and what time does
 
     async def _listen(self) -> None:
         while True:
             try:
-                requests, entries = await asyncio.to_thread(self._hear)
+                requests, entries = await asyncio.to_thread(self._look)
             except StoreError as error:
                 log.error("store.failed", why=str(error))
                 requests, entries = [], []
@@ -206,12 +336,12 @@ class Daemon:
                 self._standing.pop(entry.subject, None)
             for request in requests:
                 self._last_request = request.id
-                if request.asset in self._plant.assets:
+                if request.asset in self._plant.assets or request.asset in self._segments:
                     self._asked[request.asset].append(request.id)
                     self._poll_now(request.asset)
             await asyncio.sleep(LISTEN_EVERY)
 
-    def _hear(self) -> tuple[list[PollRequest], list[AuditEntry]]:
+    def _look(self) -> tuple[list[PollRequest], list[AuditEntry]]:
         self._database.assure_lead()
         with self._database.read() as tx:
             requests = store.open_poll_requests(tx, self._last_request)

@@ -5,23 +5,24 @@ from __future__ import annotations
 from datetime import datetime, timedelta
 from typing import Any
 
-from baselines.asset import identity_values
+from baselines.asset import Asset, identity_values
 from baselines.drift import Verdict, verdict, worst
 from baselines.snapshot import Snapshot, utc_text
 from monitor import store
-from monitor.config import Plant, Polled
+from monitor.config import Plant
 from monitor.store import Run, Transaction
 
+REPORTED_EVERY = timedelta(seconds=30)  # a sensor reports at least so often
 LAG = timedelta(minutes=1)  # that the end of a run may be behind on disk
 
 
 def inventory(tx: Transaction, plant: Plant, now: datetime) -> list[dict[str, Any]]:
-    """One document per asset, in the order of plant.toml."""
-    return [_document(tx, polled, now) for polled in plant.assets.values()]
+    """One document per asset, in the order of plant.toml; its segments at the end."""
+    polled = [_document(tx, found.asset, found.every, now) for found in plant.assets.values()]
+    return polled + [_document(tx, found.asset, REPORTED_EVERY, now) for found in plant.segments.values()]
 
 
-def _document(tx: Transaction, polled: Polled, now: datetime) -> dict[str, Any]:
-    asset = polled.asset
+def _document(tx: Transaction, asset: Asset, every: timedelta, now: datetime) -> dict[str, Any]:
     last, seen = store.last_run(tx, asset.name), store.last_run(tx, asset.name, observed=True)
     approved = store.current_baseline(tx, asset.name)
     baseline = store.baseline_snapshot(tx, approved) if approved else None
@@ -38,7 +39,7 @@ def _document(tx: Transaction, polled: Polled, now: datetime) -> dict[str, Any]:
         "criticality": asset.criticality,
         "location": asset.location,
         "machine_type": asset.machine_type,
-        "verdict": standing(baseline, observed, last, now, polled.every),
+        "verdict": standing(baseline, observed, last, now, every),
         "last_seen": utc_text(seen.last_at) if seen else None,
         "identity": identity_values(observed.items if observed else ()),
         "digest": observed.digest if observed else None,

@@ -9,7 +9,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass, replace
 from datetime import datetime
 
-from baselines.alert import Move, advance, unshelve
+from baselines.alert import Move, advance, contradict, happened, over, unshelve
 from baselines.baseline import Baseline, State
 from baselines.drift import Verdict, compare, verdict, verdicts
 from baselines.rules import Finding, assess
@@ -100,6 +100,20 @@ def settle(tx: Transaction, approved: Baseline, now: datetime) -> list[Move]:
     observed = store.snapshot_of(tx, approved.asset, run.digest, run.last_at, run.profile or "")
     baseline = store.baseline_snapshot(tx, approved)
     return move_alarms(tx, baseline, observed, assess(compare(baseline, observed)), now)
+
+
+def occur(tx: Transaction, asset: str, finding: Finding, now: datetime) -> list[Move]:
+    """Raise what somebody did to an asset over the network. It is over at once: the alarm waits to be acknowledged."""
+    alerts = store.alerts(tx, [asset])
+    raised = store.store_move(tx, happened(alerts, finding, asset, now))
+    ended = over(raised.alert, now)
+    return [raised, store.store_move(tx, ended)] if ended else [raised]
+
+
+def confront(tx: Transaction, asset: str, findings: Iterable[Finding], now: datetime) -> list[Move]:
+    """Move an asset's alarms of witnesses that contradict each other: `findings` are the contradictions of now."""
+    moves = contradict(store.alerts(tx, [asset]), findings, asset, now)
+    return [store.store_move(tx, move) for move in moves]
 
 
 def unshelve_due(tx: Transaction, now: datetime) -> list[Move]:

@@ -9,14 +9,14 @@ from datetime import UTC, datetime
 from typing import Any
 
 from baselines.alert import Move
-from collectors.collector import LONGEST_POLL, Clock, Collector, Poll, Refused, Target, poll
+from collectors.collector import LONGEST_POLL, Clock, Collector, Poll, Refused, Target, Unreachable, poll
 from collectors.contract import Sent
 from collectors.profile import Profiles
 from collectors.registry import collector_of
 from monitor import store
 from monitor.config import Plant, Polled
 from monitor.errors import StoreError
-from monitor.pipeline import take
+from monitor.pipeline import take, unseen
 from monitor.show import checked_document
 from monitor.store import Database
 
@@ -81,6 +81,9 @@ async def _poll_ourselves(plant: Plant, database: Database, names: Iterable[str]
     moved: list[Move] = []
 
     async def one(name: str) -> Document:
+        if name in plant.segments:
+            progress(name)
+            return _unheard(database, name)
         outcome = await poller.poll(plant.assets[name])
         with database.write() as tx:
             standing, moves = take(tx, outcome, utc_now(), keep=True)
@@ -98,6 +101,16 @@ async def _poll_ourselves(plant: Plant, database: Database, names: Iterable[str]
             notifier = Notifier(plant.name, plant.routes)
             notifier.tell(moved)
             await notifier.drain()
+
+
+def _unheard(database: Database, name: str) -> Document:
+    """A segment while no daemon runs: nobody listens, and no moment's listening would show what a segment is."""
+    error = Unreachable(name, "a segment is heard by the daemon, and none runs on this plant: start asbuilt run")
+    with database.read() as tx:
+        seen_before = store.last_run(tx, name, observed=True) is not None
+        approved = store.current_baseline(tx, name)
+        baseline = store.baseline_snapshot(tx, approved) if approved else None
+    return checked_document(unseen(name, utc_now(), baseline, seen_before, error, Sent()))
 
 
 def _ask_daemon(plant: Plant, database: Database, names: Sequence[str], by: str, progress: Progress) -> list[Document]:

@@ -73,7 +73,7 @@ def alert_document(alert: Alert) -> dict[str, Any]:
         "direction": alert.direction,
         "raised_at": utc_text(alert.raised_at),
         "changed_at": utc_text(alert.changed_at),
-        "who": None,
+        "who": alert.who,
         "acknowledged_by": alert.acknowledged_by,
         "shelved_until": _moment(alert.shelved_until),
         "reason": alert.reason,
@@ -114,11 +114,21 @@ def move_text(move: Move) -> str:
     alert = move.alert
     match move.event:
         case Event.CONFORMS:
-            was = "gone again" if alert.kind is Kind.ADDED else f"back as approved: {value_text(alert.approved)}"
-            return f"{alert.asset}: {alert.item} is {was}"
+            return f"{alert.asset}: {alert.item} {_ended(alert)}"
         case Event.UNSHELVE:
             return f"{alert_text(alert)} (no longer shelved)"
     return alert_text(alert)
+
+
+def _ended(alert: Alert) -> str:
+    match alert.kind:
+        case Kind.ADDED:
+            return "is gone again"
+        case Kind.CONFLICT:
+            return "is no longer contradicted"
+        case Kind.EVENT:
+            return "is over, and waits for somebody to acknowledge it"
+    return f"is back as approved: {value_text(alert.approved)}"
 
 
 def change_text(item: str, kind: str, approved: Any, observed: Any, direction: str | None = None) -> str:
@@ -128,6 +138,10 @@ def change_text(item: str, kind: str, approved: Any, observed: Any, direction: s
             return f"{item} is new: {value_text(observed)}"
         case "removed":
             return f"{item} is gone; it was {value_text(approved)}"
+        case "conflict":
+            return f"{item}: it answers us {value_text(approved)}, and others {value_text(observed)}"
+        case "event":
+            return value_text(observed)
     verb = {Direction.DOWNGRADE: "DOWNGRADED", Direction.UPGRADE: "upgraded"}.get(direction or "", "changed")  # type: ignore[call-overload]
     return f"{item} {verb} from {value_text(approved)} to {value_text(observed)}"
 

@@ -22,7 +22,7 @@ from sqlalchemy import (
 
 from baselines.snapshot import utc_text
 
-HEAD = "0001"  # the migration that makes these tables
+HEAD = "0002"  # the migration that makes these tables
 
 metadata = MetaData(
     naming_convention={
@@ -113,6 +113,7 @@ alert = Table(
     Column("acknowledged_by", Text),
     Column("shelved_until", Moment),
     Column("reason", Text, nullable=False, default=""),
+    Column("who", Text),  # as JSON: who did it, where the wire has said so
     Index("ix_alert_state_asset_id", "state", "asset_id"),
 )
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 from pathlib import Path
 from typing import Annotated
 
@@ -48,14 +49,26 @@ def run(plant_file: PlantFile = PLANT_FILE) -> None:
 
     logs.set_up()
     log = structlog.get_logger()
+    allow_connections()
     with opened(plant_file) as (plant, database):
         if not database.lead(LEAD_WAIT):
             raise NotNow(f"another asbuilt polls this plant already (it holds the store {database.name})")
-        log.info("run.started", plant=plant.name, assets=len(plant.assets), store=database.name)
-        for name in plant.segments:
-            log.warning("segment.unwatched", segment=name, why="this version does not listen to segments yet")
+        assets, segments = len(plant.assets), len(plant.segments)
+        log.info("run.started", plant=plant.name, assets=assets, segments=segments, store=database.name)
         asyncio.run(run_until_stopped(build(plant, database)))
         log.info("run.stopped", plant=plant.name)
+
+
+def allow_connections() -> None:
+    """A connection a device: let this process have as many as the system allows, not the 1,024 that most begin with."""
+    try:
+        import resource
+    except ImportError:  # Windows has no such limit
+        return
+    most = resource.getrlimit(resource.RLIMIT_NOFILE)[1]
+    wanted = 65536 if most == resource.RLIM_INFINITY else most
+    with contextlib.suppress(OSError, ValueError):
+        resource.setrlimit(resource.RLIMIT_NOFILE, (wanted, most))
 
 
 def simulate(ctx: typer.Context) -> None:

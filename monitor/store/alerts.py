@@ -81,6 +81,7 @@ def _alert_values(alert: Alert) -> dict[str, Any]:
         "acknowledged_by": alert.acknowledged_by,
         "shelved_until": alert.shelved_until,
         "reason": alert.reason,
+        "who": json.dumps(alert.who) if alert.who else None,
     }
 
 
@@ -102,4 +103,5 @@ def _alert(row: Row[Any]) -> Alert:
         row.shelved_until,
         row.reason,
         row.id,
+        json.loads(row.who) if row.who else None,
     )
