@@ -1,0 +1,235 @@
+"""What asbuilt hears in captures, field by field against tshark.
+
+    python -m benchmarks.agreement FOLDER [--differences]
+
+tshark is the yardstick: of every value that it shows in a field of identity, how many are in our evidence; of every
+frame in which it sees something done to a device, in how many we report an event. A value counts where the same
+protocol says the same letters and digits in the same capture.
+"""
+
+from __future__ import annotations
+
+import shutil
+import subprocess
+import sys
+from collections import Counter
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
+from pathlib import Path
+
+from baselines.wire import WireEvent
+from collectors.passive.engine import Engine
+from collectors.passive.heard import Heard
+from collectors.passive.source import NoCapture, open_capture
+
+SEPARATOR, AGGREGATOR = "\x1f", "\x1e"
+
+
+def as_is(value: str) -> str:
+    return value
+
+
+def hexadecimal(value: str) -> str:
+    return f"{int(value, 0):08x}"
+
+
+@dataclass(frozen=True)
+class Field:
+    """A field of tshark's, and where the same stands in our evidence."""
+
+    theirs: str
+    protocol: str
+    ours: tuple[str, ...]
+    written: Callable[[str], str] = as_is
+    only: str = ""  # a display filter: the frames in which the field is an identity
+
+
+@dataclass(frozen=True)
+class Doing:
+    """The frames in which tshark sees something done to a device, and the protocol that we report it under."""
+
+    name: str
+    shown: str  # display filter
+    protocol: tuple[str, ...]
+
+
+ENIP = ("enip", "enip-udp")
+FIELDS = (
+    Field("lldp.chassis.id.mac", "lldp", ("chassis_id",)),
+    Field("lldp.port.id", "lldp", ("port_id",)),
+    Field("lldp.port.id.mac", "lldp", ("port_id",)),
+    Field("lldp.port.desc", "lldp", ("port_description",)),
+    Field("lldp.tlv.system.name", "lldp", ("name",)),
+    Field("lldp.tlv.system.desc", "lldp", ("description",)),
+    Field("lldp.mgn.addr.ip4", "lldp", ("ip",)),
+    Field("lldp.mgn.addr.ip6", "lldp", ("ip",)),
+    Field("lldp.media.hardware", "lldp", ("hardware_revision",)),
+    Field("lldp.media.firmware", "lldp", ("firmware_revision",)),
+    Field("lldp.media.software", "lldp", ("software_revision",)),
+    Field("lldp.media.sn", "lldp", ("serial_number",)),
+    Field("lldp.media.manufacturer", "lldp", ("manufacturer",)),
+    Field("lldp.media.model", "lldp", ("model",)),
+    Field("lldp.media.asset", "lldp", ("asset_id",)),
+    Field("cdp.deviceid", "cdp", ("name",)),
+    Field("cdp.platform", "cdp", ("model",)),
+    Field("cdp.software_version", "cdp", ("description",)),
+    Field("cdp.portid", "cdp", ("port_id",)),
+    Field("pn_dcp.suboption_device_nameofstation", "profinet-dcp", ("name",), only="pn_dcp.service_type != 0"),
+    Field("pn_dcp.suboption_device_devicevendorvalue", "profinet-dcp", ("model",)),
+    Field("pn_dcp.suboption_device_id", "profinet-dcp", ("device_id",), only="pn_dcp.service_type != 0"),
+    Field("pn_dcp.suboption_vendor_id", "profinet-dcp", ("vendor_id",), only="pn_dcp.service_type != 0"),
+    Field("pn_dcp.suboption_ip_ip", "profinet-dcp", ("ip",), only="pn_dcp.service_type != 0"),
+    Field("dhcp.option.hostname", "dhcp", ("name",)),
+    Field("dhcp.fqdn.name", "dhcp", ("name",)),
+    Field("dhcp.option.vendor_class_id", "dhcp", ("vendor_class",)),
+    Field("modbus.object_str_value", "modbus", ("*",)),
+    Field("enip.lir.name", "enip", ("product_name",)),
+    Field("enip.lir.serial", "enip", ("serial_number",), hexadecimal),
+    Field("enip.lir.prodcode", "enip", ("product_code",)),
+    Field("cip.id.product_name", "enip", ("*",)),
+    Field("cip.id.serial_number", "enip", ("*",), hexadecimal),
+    Field("cip.id.product_code", "enip", ("*",)),
+    Field("s7comm.szl.xy11.0001.anz", "s7comm", ("product_code", "*")),
+    Field("s7comm.szl.001c.0001.name", "s7comm", ("name",)),
+    Field("s7comm.szl.001c.0002.name", "s7comm", ("module_name",)),
+    Field("s7comm.szl.001c.0003.tag", "s7comm", ("plant_id",)),
+    Field("s7comm.szl.001c.0004.copyright", "s7comm", ("copyright",)),
+    Field("s7comm.szl.001c.0005.serialn", "s7comm", ("serial_number", "module_serial_number")),
+    Field("s7comm.szl.001c.0007.cputypname", "s7comm", ("model",)),
+    Field("opcua.ApplicationUri", "opcua", ("application_uri",)),
+    Field("opcua.ProductUri", "opcua", ("product_uri",)),
+    Field("opcua.ManufacturerName", "opcua", ("manufacturer",)),
+    Field("opcua.ProductName", "opcua", ("product_name",)),
+    Field("opcua.SoftwareVersion", "opcua", ("software_revision",)),
+    Field("opcua.BuildNumber", "opcua", ("build_number",)),
+    Field("bacapp.instance_number", "bacnet", ("*",), only="bacapp.unconfirmed_service == 0"),
+    Field("bacapp.vendor_identifier", "bacnet", ("vendor_id",), only="bacapp.unconfirmed_service == 0"),
+)
+DOINGS = (
+    Doing("Modbus writes", "modbus.func_code in {5,6,15,16,21,22,23} && tcp.dstport == 502", ("modbus",)),
+    Doing("Modbus restarts", "modbus.func_code == 8 && modbus.diagnostic_code == 1 && tcp.dstport == 502", ("modbus",)),
+    Doing("Modbus identity reads", "modbus.func_code == 43 && tcp.dstport == 502", ("modbus",)),
+    Doing("S7 writes", "s7comm.header.rosctr == 1 && s7comm.param.func == 5", ("s7comm",)),
+    Doing("S7 downloads", "s7comm.header.rosctr == 1 && s7comm.param.func == 0x1a", ("s7comm",)),
+    Doing("S7 uploads", "s7comm.header.rosctr == 1 && s7comm.param.func == 0x1d", ("s7comm",)),
+    Doing("S7 program invocations", "s7comm.header.rosctr == 1 && s7comm.param.func == 0x28", ("s7comm",)),
+    Doing("S7 stops", "s7comm.header.rosctr == 1 && s7comm.param.func == 0x29", ("s7comm",)),
+    Doing("CIP starts, stops, resets", "cip.rr == 0 && cip.service in {5,6,7}", ENIP),
+    Doing("CIP attributes set", "cip.rr == 0 && cip.service in {2,4,16}", ENIP),
+    Doing("CIP tag writes", "cip.rr == 0 && cip.service in {0x4d,0x53} && cip.symbol", ENIP),
+    Doing("ListIdentity", "enip.command == 0x63 && !enip.lir.vendor", ENIP),
+    Doing("OPC UA writes", "opcua.servicenodeid.numeric == 673", ("opcua",)),
+    Doing("OPC UA calls", "opcua.servicenodeid.numeric == 712", ("opcua",)),
+    Doing("DCP sets", "pn_dcp.service_id == 4 && pn_dcp.service_type == 0", ("profinet-dcp",)),
+    Doing("BACnet writes", "bacapp.type == 0 && bacapp.confirmed_service in {15,16}", ("bacnet",)),
+    Doing("BACnet restarts", "bacapp.type == 0 && bacapp.confirmed_service == 20", ("bacnet",)),
+)
+
+
+def hear(path: Path) -> tuple[Heard, list[WireEvent]]:
+    events: list[WireEvent] = []
+    engine = Engine(events.append)
+    for batch in open_capture(path):
+        engine.take(batch)
+    engine.finish()
+    return engine.heard(), events
+
+
+def spelt(value: str) -> str:
+    """Letters and digits, as tshark and we may escape the rest otherwise."""
+    for escaped in ("\\n", "\\r", "\\t"):
+        value = value.replace(escaped, " ")
+    return "".join(letter for letter in value.casefold() if letter.isalnum())
+
+
+def their_values(path: Path, field: Field) -> set[str]:
+    shown = f"({field.theirs})" + (f" && ({field.only})" if field.only else "")
+    found: set[str] = set()
+    for line in tshark(path, shown, field.theirs):
+        for value in line.split(AGGREGATOR):
+            try:
+                found.add(spelt(field.written(value)))
+            except ValueError:
+                continue
+    return found - {""}
+
+
+def tshark(path: Path, shown: str, field: str) -> list[str]:
+    """The field's values in the frames that a display filter shows."""
+    command = ["tshark", "-r", str(path), "-Y", shown, "-T", "fields", "-e", field]
+    command += ["-E", f"aggregator={AGGREGATOR}", "-E", "occurrence=a"]
+    done = subprocess.run(command, capture_output=True, text=True, errors="replace")
+    return [line for line in done.stdout.splitlines() if line]
+
+
+def protocols_in(path: Path) -> set[str]:
+    """The dissectors that say anything of a capture, so that only their fields are asked for."""
+    done = subprocess.run(
+        ["tshark", "-r", str(path), "-q", "-z", "io,phs"], capture_output=True, text=True, errors="replace"
+    )
+    return {line.split()[0] for line in done.stdout.splitlines() if "frames:" in line}
+
+
+def main(arguments: list[str]) -> int:
+    if not shutil.which("tshark"):
+        print("tshark is not installed: it is the yardstick (Debian: apt install tshark)", file=sys.stderr)
+        return 2
+    paths = sorted(path for path in Path(arguments[0]).rglob("*.pcap*") if path.is_file())
+    theirs: Counter[str] = Counter()
+    ours: Counter[str] = Counter()
+    differences: list[str] = []
+    for path in paths:
+        try:
+            heard, events = hear(path)
+        except NoCapture:
+            continue
+        spoken = protocols_in(path)
+        for field in FIELDS:
+            if field.theirs.split(".")[0] in spoken:
+                _compare(
+                    field.theirs, their_values(path, field), _our_values(heard, field), theirs, ours, path, differences
+                )
+        for doing in DOINGS:
+            if doing.shown.lstrip("(!").split(".")[0] in spoken:
+                frames = set(tshark(path, doing.shown, "frame.number"))
+                mine = {str(event.frame) for event in events if event.protocol in doing.protocol}
+                _compare(doing.name, frames, mine, theirs, ours, path, differences)
+    width = max(map(len, theirs), default=0)
+    for name in theirs:
+        print(f"{name:<{width}}  {ours[name]:>6} of {theirs[name]:>6}  {ours[name] / theirs[name]:.1%}")
+    total, agreed = theirs.total(), ours.total()
+    print(f"{'all':<{width}}  {agreed:>6} of {total:>6}  {agreed / max(1, total):.2%}   ({len(paths)} captures)")
+    if "--differences" in arguments:
+        print("\n".join(differences))
+    return 0
+
+
+def _our_values(heard: Heard, field: Field) -> set[str]:
+    return {
+        spelt(found.value)
+        for host in heard.hosts
+        for found in host.evidence
+        if (found.field in field.ours or "*" in field.ours) and found.protocol.startswith(field.protocol)
+    }
+
+
+def _compare(
+    name: str,
+    said: set[str],
+    heard: set[str],
+    theirs: Counter[str],
+    ours: Counter[str],
+    path: Path,
+    differences: list[str],
+) -> None:
+    if said:
+        theirs[name] += len(said)
+        agreed = {value for value in said if value in heard or any(value in more for more in heard if len(value) > 8)}
+        ours[name] += len(agreed)
+        said -= agreed
+    missing: Iterable[str] = sorted(said)
+    differences += [f"{path.name}: {name}: tshark says {value!r}" for value in missing]
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]) if sys.argv[1:] else 2)
