@@ -42,7 +42,7 @@ from tests.frames import (
     udp,
 )  # fmt: skip
 
-PCAPS = Path(os.environ.get("ASBUILT_PCAPS", "/work/shared/pcaps"))
+PCAPS = Path(os.environ.get("ASBUILT_PCAPS", Path(__file__).parents[2] / "shared" / "pcaps"))
 REAL = sorted(PCAPS.glob("*/*.pcap*"))
 needs_pcaps = pytest.mark.skipif(not REAL, reason=f"no real captures in {PCAPS} (ASBUILT_PCAPS names another folder)")
 

@@ -115,12 +115,13 @@ def test_a_decoder_says_or_calls_it_malformed(name: str, data: st.DataObject) ->
     decoded(protocol, data.draw(st.binary(max_size=300)), data.draw(st.booleans()), asked)
 
 
-def signatures(protocol: Protocol, messages: list[bytes]) -> list[int]:
+def signatures(protocol: Protocol, messages: list[bytes], client: bool) -> list[int]:
     assert protocol.sign is not None
     head = np.zeros((len(messages), HEAD), np.uint8)
     for row, message in enumerate(messages):
         head[row, : min(HEAD, len(message))] = np.frombuffer(message[:HEAD], np.uint8)
-    return [int(found) for found in protocol.sign(head, np.array([len(message) for message in messages], np.int64))]
+    lengths = np.array([len(message) for message in messages], np.int64)
+    return [int(found) for found in protocol.sign(head, lengths, np.full(len(messages), client))]
 
 
 @pytest.mark.parametrize("name", [name for name, protocol in PROTOCOLS.items() if protocol.sign])
@@ -134,7 +135,7 @@ def test_what_has_the_same_signature_says_the_same(name: str, data: st.DataObjec
         messages += [case.message]
     for client in (True, False):
         said: dict[int, Said | None] = {}
-        for message, signature in zip(messages, signatures(protocol, messages), strict=True):
+        for message, signature in zip(messages, signatures(protocol, messages, client), strict=True):
             if signature:
                 if protocol.cut:
                     assert protocol.cut(message) == len(message), "signed, and not exactly one message"
@@ -151,7 +152,7 @@ def test_recorded_messages_that_need_what_was_asked_are_always_decoded() -> None
         if case.protocol.sign and (case.before or case.says.get("acts")):
             alone = decoded(case.protocol, case.message, case.client, Asked())
             if case.says.get("acts") or alone != decoded(case.protocol, case.message, case.client, case.asked()):
-                assert signatures(case.protocol, [case.message])[0] < CONTINUES, case.name
+                assert signatures(case.protocol, [case.message], case.client)[0] < CONTINUES, case.name
 
 
 @pytest.mark.parametrize("name", [name for name, protocol in PROTOCOLS.items() if protocol.carrier is Carrier.TCP])

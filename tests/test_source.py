@@ -26,7 +26,7 @@ from hypothesis import strategies as st
 from collectors.passive import source
 from collectors.passive.source import BLOCK, LARGEST, LATEST, MOST, PAD, Batch, Capture, NoCapture, open_capture
 
-PCAPS = Path(os.environ.get("ASBUILT_PCAPS", "/work/shared/pcaps"))
+PCAPS = Path(os.environ.get("ASBUILT_PCAPS", Path(__file__).parents[2] / "shared" / "pcaps"))
 REAL = list(csv.DictReader((PCAPS / "SOURCES.tsv").open(), delimiter="\t")) if (PCAPS / "SOURCES.tsv").exists() else []
 # tshark and capinfos count 154 in it, not what the list says
 MISCOUNTED = {"icsnpp-opcua-binary/open62541_client-server_mainloop.pcap": 154}

@@ -51,6 +51,7 @@ EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 SYN, RST, ACK = 0x02, 0x04, 0x10
 TRIES_MOST = 6  # payloads of one way of a conversation that are looked at for a protocol
 FLOWS_MOST = 1 << 17
+DULL_MOST, DULL_LONGEST = 1 << 14, 600  # messages that said nothing and are remembered; bytes of one
 SIGNATURES_MOST = 1 << 19
 HELD_MOST = 32 << 20  # bytes of incomplete messages in all streams together
 MANY_PAIRS = np.uint64(1 << 40)  # tells the number of a flow from that of a pair
@@ -86,7 +87,7 @@ class Engine:
             for number, protocol in enumerate(protocols)
             for port in protocol.ports
         }
-        self._beginning = {
+        self._beginning: dict[str, list[tuple[int, Callable[[bytes], bool]]]] = {
             carrier: [
                 (FIRST + number, protocol.begins)
                 for number, protocol in enumerate(protocols)
@@ -100,11 +101,12 @@ class Engine:
         self._flows = Flows()
         self._known = Table(FLOWS_MOST)
         self._signatures = Table(SIGNATURES_MOST)
+        self._dull: set[tuple[int, bytes]] = set()  # flow, and an unnumbered message that said nothing in it
         self._ends: dict[tuple[str, str, int, int, int], int] = {}
         self._fragments = Fragments()
         self._malformed: Counter[str] = Counter()
         self._packets = self._bytes = self._unreadable = self._decoded = self._not_kept = self._skipped = 0
-        self._sightings = 0
+        self._sightings = self._told = 0
         self._first_at = self._last_at = 0
 
     # What was heard
@@ -222,6 +224,7 @@ class Engine:
         self._flows.clear()
         self._known.clear()
         self._signatures.clear()
+        self._dull.clear()
         self._ends.clear()
 
     # Flows
@@ -348,7 +351,7 @@ class Engine:
         head = gather(batch.data, headers.payload[rows], HEAD)
         short = np.flatnonzero(length < HEAD)
         head[short] *= length[short, None] > COLUMNS
-        signed = protocol.sign(head, length)
+        signed = protocol.sign(head, length, self._flows.from_client[flows[rows]])
         unsigned: Row = (signed == 0) | ~headers.whole[rows]
         whose = np.where(signed < CONTINUES, flows[rows].astype(np.uint64) | MANY_PAIRS, self._flows.pair[flows[rows]])
         keys = (whose * MULTIPLIERS[0] ^ signed) * MIX
@@ -393,7 +396,13 @@ class Engine:
             if protocol.cut is None:
                 self._say(protocol, payload, flow, client, number, at)
             else:
+                known_again = self._unnumbered(protocol, payload, flow, whole, flags)
+                if known_again in self._dull:
+                    continue
+                before = self._told, self._decoded + 1, self._changes(flow)
                 goes_on = self._stream(protocol, payload, flow, client, whole, sequence, flags, number, at)
+                if known_again and not goes_on and before == (self._told, self._decoded, self._changes(flow)):
+                    self._remember_dull(known_again, payload, protocol.cut)
             if first and self._sightings > sightings:
                 held.telling[flow] = goes_on = True
             if told == known and not goes_on:
@@ -422,6 +431,28 @@ class Engine:
             batch.number[rows], batch.at[rows], signed,
         )  # fmt: skip
         return list(zip(*(column.tolist() for column in columns), strict=True))
+
+    def _unnumbered(
+        self, protocol: Protocol, payload: bytes, flow: int, whole: int, flags: int
+    ) -> tuple[int, bytes] | None:
+        """What a message that says nothing could be known again by; None if its content is not all that matters."""
+        if protocol.unnumbered is None or not whole or flags & SYN or not 0 < len(payload) <= DULL_LONGEST:
+            return None
+        held = self._flows
+        asked = held.asked.get(flow)
+        if (asked and asked.waits) or held.pending[flow]:
+            return None
+        return flow, protocol.unnumbered(payload)
+
+    def _remember_dull(self, message: tuple[int, bytes], payload: bytes, cut: Callable[[bytes], int]) -> None:
+        if cut(payload) == len(payload):
+            if len(self._dull) >= DULL_MOST:
+                self._dull.clear()
+            self._dull.add(message)
+
+    def _changes(self, flow: int) -> int:
+        asked = self._flows.asked.get(flow)
+        return asked.changes if asked else 0
 
     def _stream(
         self, protocol: Protocol, payload: bytes, flow: int, client: int, whole: int, sequence: int, flags: int,
@@ -482,7 +513,10 @@ class Engine:
         """The protocol that begins with this payload, or that another connection to the same port was told by."""
         if talk.protocol != talk.carrier:
             return next(FIRST + at for at, known in enumerate(self._protocols) if known.name == talk.protocol)
-        return next((known for known, begins in self._beginning[Carrier(talk.carrier)] if begins(payload)), UNTOLD)
+        for known, begins in self._beginning[talk.carrier]:
+            if begins(payload):
+                return known
+        return UNTOLD
 
     def _is_hidden(self, known: int, payload: bytes, flow: int) -> bool:
         cut, stream = self._protocols[known - FIRST].cut, self._flows.streams.get(flow)
@@ -500,17 +534,21 @@ class Engine:
             said = protocol.decode(message, bool(client), asked)
         except Malformed:
             self._malformed[protocol.name] += 1
+            self._told += 1
             return
         if said is not NOTHING:
             self._keep(protocol, said, flow, number, at)
 
     def _keep(self, protocol: Protocol, said: Said, flow: int, number: int, at: int) -> None:
-        source, destination, talk = self._flows.source[flow], self._flows.destination[flow], self._flows.talk[flow]
-        self.version += 1
-        if talk:
+        talk = self._flows.talk[flow]
+        if talk and not (talk.functions.issuperset(said.functions) and said.hidden in ("", talk.hidden)):
             talk.functions.update(said.functions)
-            if said.hidden:
-                talk.hidden = said.hidden
+            talk.hidden = said.hidden or talk.hidden
+            self.version += 1
+        if not said.sightings and not said.acts:
+            return
+        self._told += 1
+        source, destination = self._flows.source[flow], self._flows.destination[flow]
         for sighting in said.sightings:
             self._sightings += 1
             whom = (
@@ -518,8 +556,8 @@ class Engine:
                 else destination if sighting.of == RECEIVER
                 else self.inventory.of(sighting.of, at, number)
             )  # fmt: skip
-            if whom:
-                whom.saw(sighting.field, sighting.value, protocol.name, number, at)
+            if whom and whom.saw(sighting.field, sighting.value, protocol.name, number, at):
+                self.version += 1
         for act in said.acts:
             moment = EPOCH + timedelta(microseconds=at // 1000)
             self._on_event(

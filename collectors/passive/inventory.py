@@ -63,12 +63,15 @@ class Address:
         """Whether there is more of it than one frame."""
         return self.again or self.last_at - self.first_at >= SURE_AFTER
 
-    def saw(self, name: str, value: str, protocol: str, frame: int, at: int) -> None:
-        """Keep a value; said again, it becomes the newest, but keeps the frame in which it was first seen."""
-        first, _ = self.evidence.pop((name, value, protocol), (frame, at))
-        self.evidence[name, value, protocol] = first, at
+    def saw(self, name: str, value: str, protocol: str, frame: int, at: int) -> bool:
+        """Keep a value; said again, it becomes the newest, but keeps the frame in which it was first seen. Whether it
+        is new."""
+        key = (name, value, protocol)
+        known = self.evidence.pop(key, None)
+        self.evidence[key] = known[0] if known else frame, at
         if len(self.evidence) > EVIDENCE_MOST:
             del self.evidence[next(iter(self.evidence))]
+        return known is None
 
 
 @dataclass(slots=True)

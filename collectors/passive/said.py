@@ -44,15 +44,24 @@ NOTHING = Said()
 
 
 class Asked:
-    """What one connection still owes an answer to, or has sent in part: the newest `MOST` notes of its decoder."""
+    """What a decoder remembers of one connection: what still has to be answered, or was sent in part (the newest `MOST`
+    notes), and what holds for all of it (kept by name)."""
 
     MOST = 32
-    __slots__ = ("_notes",)
+    __slots__ = ("_kept", "_notes", "changes")
 
     def __init__(self) -> None:
         self._notes: dict[Hashable, Any] = {}
+        self._kept: dict[str, Any] = {}
+        self.changes = 0  # how often something was noted, taken or kept
+
+    @property
+    def waits(self) -> bool:
+        """Whether anything is noted that has not been taken."""
+        return bool(self._notes)
 
     def note(self, key: Hashable, what: Any) -> None:
+        self.changes += 1
         self._notes.pop(key, None)
         self._notes[key] = what
         if len(self._notes) > self.MOST:
@@ -60,8 +69,19 @@ class Asked:
 
     def take(self, key: Hashable) -> Any:
         """What was noted under `key`, once; None if nothing was."""
-        return self._notes.pop(key, None)
+        found = self._notes.pop(key, None)
+        self.changes += found is not None
+        return found
 
     def look(self, key: Hashable) -> Any:
         """What was noted under `key`, and it stays noted."""
         return self._notes.get(key)
+
+    def keep(self, name: str, what: Any) -> None:
+        """Remember something for as long as the connection lasts. The names are few, and the decoder's own."""
+        self.changes += 1
+        self._kept[name] = what
+
+    def kept(self, name: str) -> Any:
+        """What was kept by this name; None if nothing was."""
+        return self._kept.get(name)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 
 from collectors.passive.protocols.mixing import mixed
-from collectors.passive.protocols.protocol import Bytes, Carrier, Lengths, Protocol, Signatures
+from collectors.passive.protocols.protocol import Bytes, Carrier, Flags, Lengths, Protocol, Signatures
 from collectors.passive.protocols.texts import ip_text, mac_text
 from collectors.passive.said import Asked, Malformed, Said, Sighting
 
@@ -37,7 +37,7 @@ def decode(message: bytes, client: bool, asked: Asked) -> Said:
     return Said((function,), (Sighting("ip", ip_text(address), mac_text(sender)),))
 
 
-def sign(head: Bytes, length: Lengths) -> Signatures:
+def sign(head: Bytes, length: Lengths, client: Flags) -> Signatures:
     """The message itself: what was claimed before is claimed again."""
     claim = head[:, :PADDED].copy()
     claim[:, SIZE:] = 0  # padding, or what a network card left there

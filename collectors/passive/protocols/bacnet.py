@@ -33,7 +33,7 @@ from collectors.passive.protocols.bacnet_values import (
     unsigned,
 )  # fmt: skip
 from collectors.passive.protocols.mixing import mixed
-from collectors.passive.protocols.protocol import HEAD, Bytes, Carrier, Lengths, Protocol, Signatures
+from collectors.passive.protocols.protocol import HEAD, Bytes, Carrier, Flags, Lengths, Protocol, Signatures
 from collectors.passive.protocols.texts import ip_text
 from collectors.passive.said import NOTHING, SENDER, Act, Asked, Malformed, Said, Sighting
 
@@ -513,7 +513,7 @@ IS_FIELD = np.zeros(256, np.bool_)
 IS_FIELD[[number for number in FIELDS if number < 256]] = True
 
 
-def sign(head: Bytes, length: Lengths) -> Signatures:
+def sign(head: Bytes, length: Lengths, client: Flags) -> Signatures:
     """The bytes from the network header to what the answer depends on, without the invoke id: to the service for what
     says only its name or nothing, to the object for what says which device speaks; 0 for what identifies or does more.
     """

@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 
 from baselines.wire import Operation
-from collectors.passive.protocols.protocol import Bytes, Carrier, Lengths, Protocol, Signatures
+from collectors.passive.protocols.protocol import Bytes, Carrier, Flags, Lengths, Protocol, Signatures
 from collectors.passive.protocols.texts import ip_text, mac_text, text
 from collectors.passive.said import NOTHING, Act, Asked, Malformed, Said, Sighting
 
@@ -169,7 +169,7 @@ def _setting(block: tuple[int, int], value: bytes) -> dict[str, Any]:
     return {"option": block[0], "suboption": block[1], "data": value[:32].hex()}
 
 
-def sign(head: Bytes, length: Lengths) -> Signatures:
+def sign(head: Bytes, length: Lengths, client: Flags) -> Signatures:
     """Whatever is no DCP, by the range of its FrameID."""
     frame = (head[:, 0].astype(np.int64) << 8) + head[:, 1]
     kind = np.searchsorted(LIMITS, frame).astype(np.uint64)

@@ -30,7 +30,7 @@ from collectors.passive.protocols.cip import (
     request,
     state,
 )
-from collectors.passive.protocols.protocol import CONTINUES, Bytes, Carrier, Lengths, Protocol, Signatures
+from collectors.passive.protocols.protocol import CONTINUES, Bytes, Carrier, Flags, Lengths, Protocol, Signatures
 from collectors.passive.said import NOTHING, Act, Asked, Malformed, Said, Sighting
 
 HEADER = 24  # 2-3.1: command, length, session, status, sender context, options
@@ -164,22 +164,19 @@ def _cip(data: bytes, way: str, number: int, connection: int, asked: Asked) -> S
     found = _request(data) if len(data) > CACHED_MOST else _request_again(data)
     if not found.said.acts and not found.awaits:
         return found.said
-    opened: dict[int, Connection] = asked.look("opened") or {}
+    opened: dict[int, Connection] = asked.kept("opened") or {}
     known = opened.get(connection)
     if known and known.route:
         found = _request(data, known.route)
     if found.awaits:
-        if opened:
-            asked.note("opened", asked.take("opened"))  # no older than what is awaited over it
         awaits = found.awaits
         if connection and not known and not isinstance(awaits, Connection):
             awaits = tuple(want._replace(route=want.route or UNKNOWN) for want in awaits)
         asked.note((way, connection if known else 0, number), awaits)
     if found.block:
-        told = asked.take("firmware")
-        asked.note("firmware", True)
-        if told:
+        if asked.kept("firmware"):
             return only(found.said.functions[0])
+        asked.keep("firmware", True)
     return found.said
 
 
@@ -206,7 +203,7 @@ _request_again = lru_cache(256)(_request)  # who polls says the same again and a
 
 
 def _answered(data: bytes, way: str, number: int, connection: int, asked: Asked) -> Said:
-    opened: dict[int, Connection] = asked.look("opened") or {}
+    opened: dict[int, Connection] = asked.kept("opened") or {}
     over = next((key for key, known in opened.items() if known.to_originator == connection), 0) if connection else 0
     awaited = asked.take((way, over, number))
     if awaited is None:
@@ -217,7 +214,7 @@ def _answered(data: bytes, way: str, number: int, connection: int, asked: Asked)
             opened = opened | {to_target: Connection(to_originator, awaited.route)}
             while len(opened) > OPENED_MOST:
                 del opened[next(iter(opened))]
-            asked.note("opened", opened)
+            asked.keep("opened", opened)
         return NOTHING
     found = answer(data, awaited)
     return Said((), found) if found else NOTHING
@@ -231,6 +228,11 @@ def cut(stream: bytes) -> int:
     if command not in COMMANDS or status not in STATUSES or options:
         return -1
     return HEADER + int(length)
+
+
+def unnumbered(message: bytes) -> bytes:
+    """Without the sender's context (2-3.1), and of a connected message without its number (volume 1, 3-4.1)."""
+    return message[:12] + message[20:44] + message[46:] if message[0] == SEND_UNIT else message[:12] + message[20:]
 
 
 def begins(payload: bytes) -> bool:
@@ -265,7 +267,7 @@ LOUD = np.array(
 )
 
 
-def sign(head: Bytes, lengths: Lengths) -> Signatures:
+def sign(head: Bytes, lengths: Lengths, client: Flags) -> Signatures:
     words: NDArray[np.uint16] = np.ascontiguousarray(head).view("<u2")
     command = words[:, 0]
     plain = (words[:, 4] | words[:, 5] | words[:, 10] | words[:, 11]) == 0  # no status, no options
@@ -309,7 +311,7 @@ def decode_io(message: bytes, client: bool, asked: Asked) -> Said:
     return IO
 
 
-def sign_io(head: Bytes, lengths: Lengths) -> Signatures:
+def sign_io(head: Bytes, lengths: Lengths, client: Flags) -> Signatures:
     words: NDArray[np.uint16] = np.ascontiguousarray(head).view("<u2")
     plain = (words[:, 0] == 2) & (words[:, 1] == SEQUENCED_ADDRESS) & (words[:, 2] == 8)
     plain &= (words[:, 7] == CONNECTED_DATA) & (words[:, 8] + np.int64(18) == lengths)
@@ -317,6 +319,6 @@ def sign_io(head: Bytes, lengths: Lengths) -> Signatures:
     return signatures
 
 
-ENIP = Protocol("enip", Carrier.TCP, frozenset((44818,)), decode, cut, sign, begins)
+ENIP = Protocol("enip", Carrier.TCP, frozenset((44818,)), decode, cut, sign, begins, unnumbered)
 ENIP_UDP = Protocol("enip-udp", Carrier.UDP, frozenset((44818,)), decode, None, sign, begins_udp)
 CIP_IO = Protocol("cip-io", Carrier.UDP, frozenset((2222,)), decode_io, None, sign_io)

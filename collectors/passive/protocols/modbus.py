@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 
 from baselines.wire import Operation
-from collectors.passive.protocols.protocol import Bytes, Carrier, Lengths, Protocol, Signatures
+from collectors.passive.protocols.protocol import Bytes, Carrier, Flags, Lengths, Protocol, Signatures
 from collectors.passive.protocols.texts import LONGEST, text
 from collectors.passive.said import NOTHING, Act, Asked, Malformed, Said, Sighting
 
@@ -380,18 +380,18 @@ def begins(payload: bytes) -> bool:
     return function > EXCEPTION and function & 0x7F in FUNCTIONS and size == 1 and 0 < body[0] <= 11  # 7
 
 
-# Signatures. Whether a message asks or answers is not in it: what is signed does nothing either way.
+# Signatures. What is signed does nothing, whoever sends it; most answers only repeat what they answer.
 
 ASKS_OR_TELLS = np.isin(np.arange(256), (*READS, 7, 11, 12, 20, 24)) | (np.arange(256) > EXCEPTION)
-WRITTEN = np.isin(np.arange(256), (15, 16))  # a request of these is longer than its answer
+TELLS_NOTHING = ~np.isin(np.arange(256), (REPORT_SERVER_ID, TRANSPORT, UMAS))  # as an answer
 UMAS_QUIET = np.isin(np.arange(256), sorted(set(UMAS_FUNCTIONS) - set(UMAS_ACTS) - {SIGNED}))
 MULTIPLIER = np.uint64(0x9E3779B97F4A7C15)
 MARK = np.uint64(1 << 63)
 
 
-def sign(head: Bytes, length: Lengths) -> Signatures:
+def sign(head: Bytes, length: Lengths, client: Flags) -> Signatures:
     """Of a read, neither address nor data says more of a conversation than its function does; nor do most answers.
-    Those that say who the device is have no signature, nor have those that may repeat what was written."""
+    Those that say who the device is have no signature."""
     function = head[:, HEADER]
     size = (head[:, 4].astype(np.int64) << 8) + head[:, 5] + 6
     umas = function == UMAS
@@ -400,7 +400,7 @@ def sign(head: Bytes, length: Lengths) -> Signatures:
     twelve = length == HEADER + 5
     code = head[:, HEADER + 2]
     second = head[:, HEADER + 1].astype(np.uint64) << np.uint64(8) | code
-    quiet = ASKS_OR_TELLS[function] | (WRITTEN[function] & twelve)
+    quiet = ASKS_OR_TELLS[function] | (TELLS_NOTHING[function] & ~client)
     diagnosed = (function == DIAGNOSTICS) & twelve & (second != RESTART_COMMUNICATIONS) & (second != LISTEN_ONLY)
     answered = ((code == DONE) | (code == REFUSED)) & (length < LEAST_ID)
     monitored = umas & (length > HEADER + 2) & (UMAS_QUIET[code] | answered)

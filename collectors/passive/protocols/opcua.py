@@ -11,7 +11,7 @@ import numpy as np
 
 from baselines.snapshot import plain
 from baselines.wire import Operation
-from collectors.passive.protocols.protocol import Bytes, Carrier, Lengths, Protocol, Signatures
+from collectors.passive.protocols.protocol import Bytes, Carrier, Flags, Lengths, Protocol, Signatures
 from collectors.passive.protocols.texts import text
 from collectors.passive.said import NOTHING, RECEIVER, SENDER, Act, Asked, Malformed, Said, Sighting
 from collectors.uabinary import FAULTS, Beyond, Reader
@@ -137,11 +137,11 @@ def _opened(message: bytes, asked: Asked) -> Said:
     found += [Sighting(field, value) for field, value in _certificate(certificate)]
     secure = bool(policy) and policy != NONE_POLICY
     if not secure:
-        asked.note("mode", "None")
+        asked.keep("mode", "None")
         reader.take(8)
         kind = _encoding(reader)
         return Said(("open-secure-channel",) if kind == 446 else (), tuple(found))
-    asked.note("mode", "secure")  # Sign or SignAndEncrypt: the bodies will tell
+    asked.keep("mode", "secure")  # Sign or SignAndEncrypt: the bodies will tell
     return Said(("open-secure-channel",), tuple(found))
 
 
@@ -197,7 +197,7 @@ def _body(message: bytes, at: int, request: bytes, asked: Asked) -> Said:
     if said is None:
         if number in ANSWERS:
             return _answer(number, message, begin) if number in DESCRIBING else NOTHING
-        if asked.look("mode") == "None" and number:
+        if asked.kept("mode") == "None" and number:
             return Said((f"service-{number}",))
         return ENCRYPTED
     if number == READ:
@@ -449,7 +449,7 @@ def begins(payload: bytes) -> bool:
     return len(payload) >= 8 and cut(payload) > 0
 
 
-def sign(head: Bytes, length: Lengths) -> Signatures:
+def sign(head: Bytes, length: Lengths, client: Flags) -> Signatures:
     """Services whose number alone says all: subscriptions, browsing, and the answers that describe nobody."""
     words = np.ascontiguousarray(head).view("<u4")
     message = (words[:, 0] == int.from_bytes(b"MSGF", "little")) & (words[:, 1] == length)

@@ -14,6 +14,7 @@ from collectors.passive.said import Asked, Said
 
 Bytes: TypeAlias = NDArray[np.uint8]
 Lengths: TypeAlias = NDArray[np.int64]
+Flags: TypeAlias = NDArray[np.bool_]
 Signatures: TypeAlias = NDArray[np.uint64]
 
 HEAD = 64  # bytes of a payload that a signature is made of
@@ -34,14 +35,20 @@ Decode: TypeAlias = Callable[[bytes, bool, Asked], Said]
 # The length of the message that a stream's next bytes begin, 0 if they are too few to tell, -1 if they begin none.
 Cut: TypeAlias = Callable[[bytes], int]
 
-# Signatures of n payloads, from their first HEAD bytes (n × HEAD, zero-filled) and their lengths. 0: decode it always.
+# Signatures of n payloads, from their first HEAD bytes (n × HEAD, zero-filled), their lengths, and whether the client of
+# the conversation sent each. 0: decode it always.
 # Two payloads that went the same way of the same conversation with the same signature say the same, do nothing to a
 # device, leave no note in Asked and take none: so the second needs no decoding. A payload that is not exactly one whole
 # message has the signature 0. Signatures below CONTINUES are for messages that only go on with what was begun, such as
 # the thousands of blocks of one firmware: of each such signature one connection's first is decoded, and decode, by a
 # note in Asked, tells them no more than once either.
 CONTINUES = 256
-Sign: TypeAlias = Callable[[Bytes, Lengths], Signatures]
+Sign: TypeAlias = Callable[[Bytes, Lengths, Flags], Signatures]
+
+# A whole message without what only numbers it. Two of which it is the same, and that went the same way of one flow,
+# say the same while nothing waits in Asked: so what said nothing once is known to say nothing again. For messages that
+# say all that they say by their content, too much of it for a signature.
+Unnumbered: TypeAlias = Callable[[bytes], bytes]
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,3 +66,4 @@ class Protocol:
     cut: Cut | None = None
     sign: Sign | None = None
     begins: Callable[[bytes], bool] | None = None
+    unnumbered: Unnumbered | None = None

@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 
 from baselines.wire import Operation
-from collectors.passive.protocols.protocol import Bytes, Carrier, Lengths, Protocol, Signatures
+from collectors.passive.protocols.protocol import Bytes, Carrier, Flags, Lengths, Protocol, Signatures
 from collectors.passive.protocols.texts import text
 from collectors.passive.said import NOTHING, Act, Asked, Malformed, Said, Sighting
 
@@ -582,7 +582,7 @@ def _word(head: Bytes, at: int) -> Lengths:
     return word | head[:, at + 1]
 
 
-def sign(head: Bytes, length: Lengths) -> Signatures:
+def sign(head: Bytes, length: Lengths, client: Flags) -> Signatures:
     """Whole messages of which a few bytes say all: reads of variables, answers to jobs, cyclic data, and lists that
     tell neither identity nor operating mode."""
     whole = (head[:, 0] == 3) & (head[:, 1] == 0) & (_word(head, 2) == length)

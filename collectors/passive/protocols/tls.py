@@ -6,7 +6,7 @@ import struct
 
 import numpy as np
 
-from collectors.passive.protocols.protocol import Bytes, Carrier, Lengths, Protocol, Signatures
+from collectors.passive.protocols.protocol import Bytes, Carrier, Flags, Lengths, Protocol, Signatures
 from collectors.passive.said import RECEIVER, Asked, Malformed, Said, Sighting
 
 HANDSHAKE = 22
@@ -56,7 +56,7 @@ def _server_name(hello: bytes) -> str:
     return ""
 
 
-def sign(head: Bytes, length: Lengths) -> Signatures:
+def sign(head: Bytes, length: Lengths, client: Flags) -> Signatures:
     size = (head[:, 3].astype(np.int64) << 8) + head[:, 4] + 5
     known = (head[:, 0] >= TYPES[0]) & (head[:, 0] <= TYPES[-1]) & (head[:, 1] == 3) & (head[:, 2] <= 4)
     hello = (head[:, 0] == HANDSHAKE) & (head[:, 5] == CLIENT_HELLO)
