@@ -21,7 +21,7 @@ format: $(VENV)/dev.done         ## put the code in form
 	@$(BIN)/ruff check --fix .
 	@$(BIN)/ruff format .
 
-bench: $(VENV)/dev.done          ## measure, and write docs/BENCHMARKS.md
+bench: $(VENV)/dev.done $(VENV)/bench.done   ## measure, and write docs/BENCHMARKS.md
 	@$(BIN)/python -m benchmarks
 
 proof: $(VENV)/dev.done          ## the long proofs in full, and write docs/PROOF.md
@@ -29,9 +29,9 @@ proof: $(VENV)/dev.done          ## the long proofs in full, and write docs/PROO
 
 lock: $(VENV)/dev.done           ## pin the newest versions that pyproject.toml allows
 	@$(PIP) uv
-	@for kind in run dev; do \
+	@for kind in run dev bench; do \
 	  $(BIN)/uv pip compile pyproject.toml --quiet --upgrade --universal --python-version 3.11 --generate-hashes \
-	    --no-emit-index-url --no-header --extra postgresql --group build $$([ $$kind = dev ] && echo --group dev) \
+	    --no-emit-index-url --no-header --extra postgresql --group build $$([ $$kind = run ] || echo --group $$kind) \
 	    --output-file requirements/$$kind.txt || exit 1; \
 	done
 

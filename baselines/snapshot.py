@@ -323,4 +323,6 @@ def parse_item(fields: Mapping[str, Any]) -> Item:
 
 def utc_text(moment: datetime) -> str:
     """ISO 8601 in UTC with Z, to the millisecond."""
-    return moment.astimezone(UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
+    if moment.tzinfo is not UTC:
+        moment = moment.astimezone(UTC)
+    return moment.isoformat(timespec="milliseconds").removesuffix("+00:00") + "Z"

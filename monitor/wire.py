@@ -15,6 +15,7 @@ from baselines.snapshot import utc_text
 from baselines.wire import Operation, WireEvent
 from collectors.passive.heard import Conversation, Counts, HeardHost
 
+ENCODE = msgspec.json.Encoder().encode
 IN_MEMORY = 16 << 20  # bytes of events; more are kept in a temporary file
 
 
@@ -32,7 +33,7 @@ class Events:
         self.first.setdefault(key, event)
         self.counts[key] += times
         document = event_document(event) | ({"times": times} if times > 1 else {})
-        self._file.write(msgspec.json.encode(document) + b"\n")
+        self._file.write(ENCODE(document) + b"\n")
 
     def __len__(self) -> int:
         return self.counts.total()

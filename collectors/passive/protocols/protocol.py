@@ -35,8 +35,8 @@ Decode: TypeAlias = Callable[[bytes, bool, Asked], Said]
 # The length of the message that a stream's next bytes begin, 0 if they are too few to tell, -1 if they begin none.
 Cut: TypeAlias = Callable[[bytes], int]
 
-# Signatures of n payloads, from their first HEAD bytes (n × HEAD, zero-filled), their lengths, and whether the client of
-# the conversation sent each. 0: decode it always.
+# Signatures of n payloads, from their first HEAD bytes (n × HEAD, zero-filled), their lengths, and whether the client
+# of the conversation sent each. 0: decode it always.
 # Two payloads that went the same way of the same conversation with the same signature say the same, do nothing to a
 # device, leave no note in Asked and take none: so the second needs no decoding. A payload that is not exactly one whole
 # message has the signature 0. Signatures below CONTINUES are for messages that only go on with what was begun, such as
