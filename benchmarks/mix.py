@@ -8,6 +8,7 @@ says of itself (a serial number) stays, and so do checksums, which no dissector 
 
 from __future__ import annotations
 
+import os
 import struct
 import sys
 from collections.abc import Iterator
@@ -19,6 +20,12 @@ from collectors.passive.source import NoCapture, open_capture
 FRAMES = 1_000_000
 APART = 3600 * 10**9  # nanoseconds between two replicas
 TAGS = (b"\x81\x00", b"\x88\xa8", b"\x91\x00")
+
+
+def captures() -> Path | None:
+    """The folder of real captures: what ASBUILT_PCAPS names, or the one beside the project; None if there is none."""
+    folder = Path(os.environ.get("ASBUILT_PCAPS", Path(__file__).parents[2] / "shared" / "pcaps"))
+    return folder if folder.is_dir() else None
 
 
 def frames_of(folder: Path) -> list[tuple[int, bytes, int]]:

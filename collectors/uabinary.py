@@ -49,15 +49,19 @@ class Beyond:
 class Reader:
     """Reads one message from its first byte to its last; every method takes what it is named after.
 
-    A short message raises Broken, struct.error or IndexError: `FAULTS` are all that it can raise.
+    A short message raises Broken, struct.error or IndexError: `FAULTS` are all that it can raise. `status_name` says
+    how a status code among the values is written.
     """
 
-    __slots__ = ("data", "at", "namespaces", "_elements", "_depth")
+    __slots__ = ("data", "at", "namespaces", "_status_name", "_elements", "_depth")
 
-    def __init__(self, data: bytes, namespaces: Sequence[str] = ()) -> None:
+    def __init__(
+        self, data: bytes, namespaces: Sequence[str] = (), status_name: Callable[[int], str] = "0x{:08X}".format
+    ) -> None:
         self.data = data
         self.at = 0
         self.namespaces = namespaces
+        self._status_name = status_name
         self._elements = 0
         self._depth = 0
 
@@ -148,10 +152,8 @@ class Reader:
         return text + (f".{ticks:07d}".rstrip("0") if ticks else "") + "Z"
 
     def status(self) -> str:
-        """A StatusCode by name."""
-        from collectors.opcua.status import status_name  # asyncua has the names: half a second where it is first needed
-
-        return status_name(self.u32())
+        """A StatusCode, as `status_name` writes it."""
+        return self._status_name(self.u32())
 
     def qualified_name(self) -> str:
         self.number(U16)

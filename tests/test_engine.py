@@ -5,6 +5,8 @@ from __future__ import annotations
 import dataclasses
 import os
 import random
+import subprocess
+import sys
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from struct import pack
@@ -19,7 +21,9 @@ from baselines.wire import Operation, WireEvent
 from collectors.passive import engine as engine_module
 from collectors.passive.engine import Engine
 from collectors.passive.heard import Heard
+from collectors.passive.protocols.catalogue import PROTOCOLS
 from collectors.passive.protocols.modbus import MODBUS
+from collectors.passive.said import Asked, Said
 from collectors.passive.source import Batch, NoCapture, open_capture
 from tests.frames import (
     ACK,
@@ -587,3 +591,57 @@ def test_real_captures_with_bytes_changed(path: Path, seed: int) -> None:
         for at in rng.sample(range(len(data)), min(200, len(data) // 8)):
             data[at] = rng.randrange(256)
         listened([dataclasses.replace(one, data=data)])
+
+
+# ---- In a process that can open nothing any more
+
+LOADS = """
+import json, sys
+from collectors.passive.engine import Engine
+from collectors.passive.protocols.catalogue import prepare
+from collectors.passive.report import Report, encode_report
+from collectors.passive.said import Malformed
+from tests.test_engine import REAL, captured
+from tests.test_protocols import CASES
+
+captures = [captured(path) for path in REAL if path.stat().st_size < 100_000]
+prepare()
+loaded = []
+sys.addaudithook(lambda event, about: loaded.append(f"{event} {about[0]}") if event in ("import", "open") else None)
+for case in CASES:
+    try:
+        case.protocol.decode(case.message, case.client, case.asked())
+    except Malformed:
+        pass
+for batches in captures:
+    engine = Engine(lambda event: None)
+    for one in batches:
+        engine.take(one)
+    engine.finish()
+    encode_report(Report(heard=engine.heard(sure=True)))
+    assert not engine.bugs, engine.bugs
+print(json.dumps(loaded))
+"""
+
+
+def test_hearing_loads_nothing_that_was_not_prepared() -> None:
+    root = Path(__file__).parents[1]
+    done = subprocess.run([sys.executable, "-c", LOADS], cwd=root, capture_output=True, text=True, check=False)
+    assert (done.stderr, done.stdout) == ("", "[]\n")
+
+
+def test_a_bug_of_ours_in_a_decoder_is_told_and_ends_nothing() -> None:
+    def broken(message: bytes, client: bool, asked: Asked) -> Said:
+        if message[7] == 6:
+            raise ZeroDivisionError("ours")
+        return MODBUS.decode(message, client, asked)
+
+    events: list[WireEvent] = []
+    protocols = tuple(dataclasses.replace(each, decode=broken) if each is MODBUS else each for each in PROTOCOLS)
+    engine = Engine(events.append, protocols)
+    wrong, right = (bytes.fromhex(f"0001 0000 0006 01 {function} 0001 ff00") for function in ("06", "05"))
+    parts = (tcp(wrong, 40000, 502, 1), tcp(right, 40000, 502, 13))
+    engine.take(batch([ethernet(ipv4(part, 6)) for part in parts]))
+    assert [event.detail["function"] for event in events] == ["write-single-coil"]
+    assert engine.heard().counts.malformed == {"modbus": 1}
+    assert "ZeroDivisionError: ours" in engine.bugs["modbus"]

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from collectors.passive import inventory as inventory_module
 from collectors.passive.heard import HeardHost, Service
 from collectors.passive.inventory import EVIDENCE_MOST, UNSURE_MOST, Address, Inventory, Marks, contradicted, mac_text
-from collectors.passive.makers import _lines, maker
+from collectors.passive.makers import listed, maker
 
 SECOND = 10**9
 A, B, C = 0x001B1B000001, 0x000054000002, 0x00004E000003
@@ -334,6 +334,6 @@ def test_the_longest_prefix_says_who_made_it() -> None:
 
 def test_the_list_of_makers_is_in_order() -> None:
     """Or else a maker would not be found in it."""
-    prefixes = [line for line in _lines() if line[:1] not in (b"", b"#")]
+    prefixes = [line for line in listed() if line[:1] not in (b"", b"#")]
     assert len(prefixes) > 50_000
     assert prefixes == sorted(prefixes)

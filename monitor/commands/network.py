@@ -51,6 +51,8 @@ def replay(
     except OSError as error:
         raise CallError(f"{file} cannot be read: {error.strerror or error}") from None
     engine.finish()
+    for protocol, bug in engine.bugs.items():
+        typer.echo(f"a bug of ours in decoding {protocol}; such messages are counted as malformed\n{bug}", err=True)
     heard = engine.heard()
     if json:
         _write_json(capture_document(heard.counts, capture.truncated, capture.why), heard, events)

@@ -25,6 +25,7 @@ from collectors.passive.protocols.bacnet_values import (
     UNSIGNED,
     Tag,
     characters,
+    load_character_sets,
     named,
     object_text,
     primitive,
@@ -575,4 +576,6 @@ def sign(head: Bytes, length: Lengths, client: Flags) -> Signatures:
     return np.where(carried & (end > 0) & (length >= at + end), signed, np.uint64(0))
 
 
-BACNET = Protocol("bacnet", Carrier.UDP, frozenset({47808}), decode, sign=sign, begins=begins)
+BACNET = Protocol(
+    "bacnet", Carrier.UDP, frozenset({47808}), decode, sign=sign, begins=begins, prepare=load_character_sets
+)

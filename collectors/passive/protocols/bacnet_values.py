@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import codecs
 import re
 import struct
 from collections.abc import Iterator
@@ -139,6 +140,11 @@ def _any(part: int, offset: int = 0) -> str:
 
 def _finite(value: float) -> float | str:
     return value if value - value == 0 else str(value)
+
+
+def load_character_sets() -> None:
+    for name in ("utf-32-be", "utf-16-be"):
+        codecs.lookup(name)
 
 
 def characters(data: bytes) -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collectors.passive.makers import listed
 from collectors.passive.protocols.arp import ARP
 from collectors.passive.protocols.bacnet import BACNET
 from collectors.passive.protocols.cdp import CDP
@@ -14,6 +15,17 @@ from collectors.passive.protocols.opcua import OPCUA
 from collectors.passive.protocols.protocol import Protocol
 from collectors.passive.protocols.s7comm import S7COMM
 from collectors.passive.protocols.tls import TLS
+
+
+def prepare() -> None:
+    """Load all that hearing ever needs from a file, while files can still be opened (see confine)."""
+    import numpy.ma  # noqa: F401  (np.unique does so when it is first called)
+
+    listed()
+    for protocol in PROTOCOLS:
+        if protocol.prepare:
+            protocol.prepare()
+
 
 PROTOCOLS: tuple[Protocol, ...] = (
     ARP,

@@ -25,10 +25,12 @@ from collectors.passive.protocols.cip import (
     Heard,
     Want,
     answer,
+    device_types,
     identity,
     pccc,
     request,
     state,
+    vendors,
 )
 from collectors.passive.protocols.protocol import CONTINUES, Bytes, Carrier, Flags, Lengths, Protocol, Signatures
 from collectors.passive.said import NOTHING, Act, Asked, Malformed, Said, Sighting
@@ -199,7 +201,7 @@ def _request(data: bytes, route: str = "") -> Requested:
     return Requested(said, heard.connection or tuple(heard.wants) or None, block)
 
 
-_request_again = lru_cache(256)(_request)  # who polls says the same again and again
+_request_again = lru_cache(2048)(_request)  # who polls says the same again and again
 
 
 def _answered(data: bytes, way: str, number: int, connection: int, asked: Asked) -> Said:
@@ -228,6 +230,11 @@ def cut(stream: bytes) -> int:
     if command not in COMMANDS or status not in STATUSES or options:
         return -1
     return HEADER + int(length)
+
+
+def prepare() -> None:
+    vendors()
+    device_types()
 
 
 def unnumbered(message: bytes) -> bytes:
@@ -319,6 +326,6 @@ def sign_io(head: Bytes, lengths: Lengths, client: Flags) -> Signatures:
     return signatures
 
 
-ENIP = Protocol("enip", Carrier.TCP, frozenset((44818,)), decode, cut, sign, begins, unnumbered)
+ENIP = Protocol("enip", Carrier.TCP, frozenset((44818,)), decode, cut, sign, begins, unnumbered, prepare)
 ENIP_UDP = Protocol("enip-udp", Carrier.UDP, frozenset((44818,)), decode, None, sign, begins_udp)
 CIP_IO = Protocol("cip-io", Carrier.UDP, frozenset((2222,)), decode_io, None, sign_io)

@@ -145,6 +145,10 @@ def _opened(message: bytes, asked: Asked) -> Said:
     return Said(("open-secure-channel",), tuple(found))
 
 
+def prepare() -> None:
+    import cryptography.x509  # noqa: F401  (forty milliseconds that only few captures need)
+
+
 def _certificate(der: bytes) -> Iterator[tuple[str, str]]:
     if len(der) < 64:
         return
@@ -459,4 +463,4 @@ def sign(head: Bytes, length: Lengths, client: Flags) -> Signatures:
     return np.where(known, (number.astype(np.uint64) + np.uint64(1)) * MULTIPLIER, np.uint64(0))
 
 
-OPCUA = Protocol("opcua", Carrier.TCP, frozenset({4840}), decode, cut, sign, begins)
+OPCUA = Protocol("opcua", Carrier.TCP, frozenset({4840}), decode, cut, sign, begins, prepare=prepare)

@@ -57,6 +57,7 @@ class Protocol:
 
     `ports` are those of its servers (of an Ethernet protocol: its EtherTypes). `cut` is needed on TCP alone. `begins`
     tells a conversation on any other port by its first payload; without it the protocol is known by its port only.
+    `prepare` loads what its decoder would otherwise load when it first needs it.
     """
 
     name: str
@@ -67,3 +68,4 @@ class Protocol:
     sign: Sign | None = None
     begins: Callable[[bytes], bool] | None = None
     unnumbered: Unnumbered | None = None
+    prepare: Callable[[], None] | None = None
