@@ -33,6 +33,13 @@ def hexadecimal(value: str) -> str:
     return f"{int(value, 0):08x}"
 
 
+def address(value: str) -> str:
+    """0.0.0.0 is nobody's: it identifies no host, and we do not keep it."""
+    if value == "0.0.0.0":
+        raise ValueError("nobody's address")
+    return value
+
+
 @dataclass(frozen=True)
 class Field:
     """A field of tshark's, and where the same stands in our evidence."""
@@ -61,7 +68,7 @@ FIELDS = (
     Field("lldp.port.desc", "lldp", ("port_description",)),
     Field("lldp.tlv.system.name", "lldp", ("name",)),
     Field("lldp.tlv.system.desc", "lldp", ("description",)),
-    Field("lldp.mgn.addr.ip4", "lldp", ("ip",)),
+    Field("lldp.mgn.addr.ip4", "lldp", ("ip",), address),
     Field("lldp.mgn.addr.ip6", "lldp", ("ip",)),
     Field("lldp.media.hardware", "lldp", ("hardware_revision",)),
     Field("lldp.media.firmware", "lldp", ("firmware_revision",)),
