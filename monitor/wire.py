@@ -53,8 +53,8 @@ def event_document(event: WireEvent) -> dict[str, Any]:
         "server": event.server,
         "protocol": event.protocol,
         "operation": event.operation,
-        "detail": dict(event.detail),
-        "techniques": list(event.techniques),
+        "detail": event.detail,
+        "techniques": event.techniques,
     }
 
 

@@ -14,7 +14,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from collectors.passive.protocols.protocol import CONTINUES, HEAD, Carrier, Protocol
+from collectors.passive.protocols.protocol import CONTINUES, GLANCE, HEAD, Carrier, Protocol
 from collectors.passive.said import SENDER, Asked, Malformed, Said
 
 DATA = sorted((Path(__file__).parent / "data" / "wire").glob("*.toml"))
@@ -177,3 +177,17 @@ def test_what_begins_a_conversation_is_told_without_an_error(name: str, junk: by
     for other in CASES:
         if other.protocol.begins and other.protocol.name != name and other.protocol.carrier is PROTOCOLS[name].carrier:
             assert not (begins(other.message) and other.protocol.begins(other.message)), "two protocols claim it"
+
+
+@pytest.mark.parametrize("case", [case for case in CASES if case.protocol.begins], ids=lambda case: case.name)
+def test_a_glance_lets_every_message_pass(case: Case) -> None:
+    place, allowed = case.protocol.glance
+    assert place < GLANCE
+    assert case.protocol.begins is not None
+    if case.protocol.cut is None:
+        assert case.message[place] in allowed or not case.protocol.begins(case.message)
+    elif case.protocol.cut(case.message) == len(case.message):
+        assert case.message[place] in allowed
+        for value in set(range(256)) - set(allowed):
+            message = case.message[:place] + bytes([value]) + case.message[place + 1 :]
+            assert case.protocol.cut(message) != len(message), "what no glance lets pass is none of its messages"

@@ -39,7 +39,7 @@ from collectors.passive.headers import (
 from collectors.passive.heard import Counts, Heard
 from collectors.passive.inventory import GROUP_BIT, Address, Inventory, Talk
 from collectors.passive.protocols.catalogue import PROTOCOLS
-from collectors.passive.protocols.protocol import CONTINUES, HEAD, Carrier, Protocol
+from collectors.passive.protocols.protocol import CONTINUES, GLANCE, HEAD, Carrier, Protocol, Unnumbered
 from collectors.passive.protocols.tls import HIDDEN
 from collectors.passive.protocols.tls import TLS as TLS_PROTOCOL
 from collectors.passive.protocols.tls import cut as tls_record
@@ -95,6 +95,14 @@ class Engine:
                 if protocol.begins and protocol.carrier is carrier
             ]
             for carrier in Carrier
+        }
+        self._glances = {
+            carrier: [
+                (protocol.glance[0], np.isin(np.arange(256), list(protocol.glance[1])))
+                for protocol in protocols
+                if protocol.begins and protocol.carrier is carrier
+            ]
+            for carrier in (Carrier.TCP, Carrier.UDP)
         }
         self._tls = FIRST + protocols.index(TLS_PROTOCOL) if TLS_PROTOCOL in protocols else OTHER
         self.inventory = Inventory()
@@ -326,6 +334,9 @@ class Engine:
         """The rows that can teach something, in order; and for each whether it is the first of its signature."""
         protocol = self._flows.protocol[flows]
         spoken = (protocol != OTHER) & (headers.length > 0)
+        untold = np.flatnonzero(spoken & (protocol == UNTOLD))
+        untold = untold[~self._could_begin(batch, headers, untold)]
+        spoken[untold] = False
         hand = (headers.flags & SYN).astype(np.bool_) & (protocol >= FIRST)
         signed = np.zeros(len(flows), np.bool_)
         if self._everything:
@@ -343,6 +354,16 @@ class Engine:
             signed[rows[first]] = True
         rows = np.flatnonzero(hand)
         return rows, signed[rows]
+
+    def _could_begin(self, batch: Batch, headers: Headers, rows: Row) -> Row:
+        """Which of the rows may hold a message of a protocol that is known by more than its port."""
+        head = gather(batch.data, headers.payload[rows], GLANCE)
+        found = np.zeros(len(rows), np.bool_)
+        for carrier, number in ((Carrier.TCP, TCP), (Carrier.UDP, UDP)):
+            of_it = headers.protocol[rows] == number
+            for place, allowed in self._glances[carrier]:
+                found |= of_it & allowed[head[:, place]]
+        return found
 
     def _teaches(self, protocol: Protocol, batch: Batch, headers: Headers, flows: Row, rows: Row) -> tuple[Row, Row]:
         """Which of the rows have no signature, and which are the first with theirs in their conversation."""
@@ -397,8 +418,10 @@ class Engine:
             protocol, sightings, goes_on = protocols[told - FIRST], self._sightings, False
             if protocol.cut is None:
                 self._say(protocol, payload, flow, client, number, at)
+            elif protocol.unnumbered is None:
+                goes_on = self._stream(protocol, payload, flow, client, whole, sequence, flags, number, at)
             else:
-                known_again = self._unnumbered(protocol, payload, flow, whole, flags)
+                known_again = self._unnumbered(protocol.unnumbered, payload, flow, whole, flags)
                 if known_again in self._dull:
                     continue
                 before = self._told, self._decoded + 1, self._changes(flow)
@@ -435,16 +458,16 @@ class Engine:
         return list(zip(*(column.tolist() for column in columns), strict=True))
 
     def _unnumbered(
-        self, protocol: Protocol, payload: bytes, flow: int, whole: int, flags: int
+        self, unnumbered: Unnumbered, payload: bytes, flow: int, whole: int, flags: int
     ) -> tuple[int, bytes] | None:
         """What a message that says nothing could be known again by; None if its content is not all that matters."""
-        if protocol.unnumbered is None or not whole or flags & SYN or not 0 < len(payload) <= DULL_LONGEST:
+        if not whole or flags & SYN or not 0 < len(payload) <= DULL_LONGEST:
             return None
         held = self._flows
         asked = held.asked.get(flow)
         if (asked and asked.waits) or held.pending[flow]:
             return None
-        return flow, protocol.unnumbered(payload)
+        return flow, unnumbered(payload)
 
     def _remember_dull(self, message: tuple[int, bytes], payload: bytes, cut: Callable[[bytes], int]) -> None:
         if cut(payload) == len(payload):
@@ -466,6 +489,9 @@ class Engine:
         stream = held.streams.get(flow)
         if stream is None:
             stream = held.streams[flow] = Stream()
+        elif not flags & SYN and stream.alone(sequence, payload, cut):
+            self._say(protocol, payload, flow, client, number, at)
+            return False
         if flags & SYN:
             stream.begin(sequence)
             held.asked.pop(flow, None)

@@ -64,6 +64,20 @@ class Stream:
         self._waiting.clear()
         self._waiting_bytes = 0
 
+    def alone(self, sequence: int, payload: bytes, cut: Cut) -> bool:
+        """Take a segment that is exactly one message, behind all that was taken, while nothing is incomplete: as most
+        are. Whether it was; if not, feed it."""
+        end = self._end
+        if end is None or self._held or self._waiting:
+            return False
+        ahead = (sequence - end + HALF) % WRAP - HALF
+        if not 0 <= ahead <= NEAR or not cut(payload) == len(payload) <= LARGEST:
+            return False
+        self._fed += 1
+        self._note(end + ahead, len(payload))
+        self.spoken = True
+        return True
+
     def feed(self, sequence: int, payload: bytes, cut: Cut, cut_short: bool = False) -> list[bytes]:
         """The messages that are whole now. `cut_short`: the end of this segment was not captured."""
         self._fed += 1
@@ -72,10 +86,6 @@ class Stream:
         if self._end is None or abs(at - end) > NEAR:
             self._begin_anew(at)
         held = bool(self._held)
-        if at >= end and not held and not self._waiting and cut(payload) == len(payload) <= LARGEST:  # as it mostly is
-            self._note(at, len(payload))
-            self.spoken = True
-            return [payload]
         messages = self._feed(at, payload, cut)
         if cut_short:
             self.give_up()

@@ -577,5 +577,12 @@ def sign(head: Bytes, length: Lengths, client: Flags) -> Signatures:
 
 
 BACNET = Protocol(
-    "bacnet", Carrier.UDP, frozenset({47808}), decode, sign=sign, begins=begins, prepare=load_character_sets
+    "bacnet",
+    Carrier.UDP,
+    frozenset({47808}),
+    decode,
+    sign=sign,
+    begins=begins,
+    glance=(0, bytes([BVLC])),
+    prepare=load_character_sets,
 )

@@ -326,6 +326,7 @@ def sign_io(head: Bytes, lengths: Lengths, client: Flags) -> Signatures:
     return signatures
 
 
-ENIP = Protocol("enip", Carrier.TCP, frozenset((44818,)), decode, cut, sign, begins, unnumbered, prepare)
-ENIP_UDP = Protocol("enip-udp", Carrier.UDP, frozenset((44818,)), decode, None, sign, begins_udp)
+GLANCE = (0, bytes(COMMANDS))
+ENIP = Protocol("enip", Carrier.TCP, frozenset((44818,)), decode, cut, sign, begins, GLANCE, unnumbered, prepare)
+ENIP_UDP = Protocol("enip-udp", Carrier.UDP, frozenset((44818,)), decode, None, sign, begins_udp, GLANCE)
 CIP_IO = Protocol("cip-io", Carrier.UDP, frozenset((2222,)), decode_io, None, sign_io)

@@ -410,4 +410,4 @@ def sign(head: Bytes, length: Lengths, client: Flags) -> Signatures:
     return np.where(known, kind * MULTIPLIER | MARK, np.uint64(0))
 
 
-MODBUS = Protocol("modbus", Carrier.TCP, frozenset({502}), decode, cut, sign, begins)
+MODBUS = Protocol("modbus", Carrier.TCP, frozenset({502}), decode, cut, sign, begins, (2, b"\0"))

@@ -463,4 +463,5 @@ def sign(head: Bytes, length: Lengths, client: Flags) -> Signatures:
     return np.where(known, (number.astype(np.uint64) + np.uint64(1)) * MULTIPLIER, np.uint64(0))
 
 
-OPCUA = Protocol("opcua", Carrier.TCP, frozenset({4840}), decode, cut, sign, begins, prepare=prepare)
+GLANCE = (0, bytes(kind[0] for kind in KINDS))
+OPCUA = Protocol("opcua", Carrier.TCP, frozenset({4840}), decode, cut, sign, begins, GLANCE, prepare=prepare)

@@ -17,6 +17,7 @@ Lengths: TypeAlias = NDArray[np.int64]
 Flags: TypeAlias = NDArray[np.bool_]
 Signatures: TypeAlias = NDArray[np.uint64]
 
+GLANCE = 4  # bytes of a payload in which a glance lies
 HEAD = 64  # bytes of a payload that a signature is made of
 
 
@@ -57,6 +58,7 @@ class Protocol:
 
     `ports` are those of its servers (of an Ethernet protocol: its EtherTypes). `cut` is needed on TCP alone. `begins`
     tells a conversation on any other port by its first payload; without it the protocol is known by its port only.
+    With it goes `glance`, a place in every message and the bytes that can stand there: what has none is not looked at.
     `prepare` loads what its decoder would otherwise load when it first needs it.
     """
 
@@ -67,5 +69,6 @@ class Protocol:
     cut: Cut | None = None
     sign: Sign | None = None
     begins: Callable[[bytes], bool] | None = None
+    glance: tuple[int, bytes] = (0, bytes(range(256)))
     unnumbered: Unnumbered | None = None
     prepare: Callable[[], None] | None = None

@@ -615,4 +615,4 @@ def sign(head: Bytes, length: Lengths, client: Flags) -> Signatures:
     return np.where(known, told * MULTIPLIER | MARK, np.uint64(0))
 
 
-S7COMM = Protocol("s7comm", Carrier.TCP, frozenset({102}), decode, cut, sign, begins)
+S7COMM = Protocol("s7comm", Carrier.TCP, frozenset({102}), decode, cut, sign, begins, (0, b"\3"))

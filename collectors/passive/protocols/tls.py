@@ -71,4 +71,5 @@ TLS = Protocol(
     cut,
     sign,
     begins=lambda payload: len(payload) >= 6 and payload[0] == HANDSHAKE and cut(payload) > 0,
+    glance=(0, bytes(TYPES)),
 )
