@@ -262,7 +262,7 @@ class Engine:
         if fragment:
             return self._flows.add(source, destination, None, OTHER, True)
         if not source_ip and not destination_ip:
-            return self._open_below_ip(source, destination, kind)
+            return self._open_below_ip(source, destination, kind, at)
         ends = (source_ip, destination_ip, source_port, destination_port, ip_protocol)
         back = self._ends.get((destination_ip, source_ip, destination_port, source_port, ip_protocol), -1)
         carrier = Carrier.TCP if ip_protocol == TCP else Carrier.UDP if ip_protocol == UDP else None
@@ -273,7 +273,7 @@ class Engine:
                 protocol = UNTOLD  # one way was looked at in vain; the other may tell
         elif carrier is None:
             talk, from_client, protocol = (
-                self.inventory.talk(source, destination, "ip", f"ip-{ip_protocol}", 0),
+                self.inventory.talk(source, destination, "ip", f"ip-{ip_protocol}", 0, at),
                 True,
                 OTHER,
             )
@@ -283,7 +283,7 @@ class Engine:
             client, server = (source, destination) if from_client else (destination, source)
             port = destination_port if from_client else source_port
             name = self._protocols[protocol - FIRST].name if protocol >= FIRST else str(carrier)
-            talk = self.inventory.talk(client, server, str(carrier), name, port)
+            talk = self.inventory.talk(client, server, str(carrier), name, port, at)
             if talk.protocol != talk.carrier and protocol == UNTOLD:  # told by an earlier connection to this port
                 protocol = self._begun(talk, b"")
         opened = self._flows.add(source, destination, talk, protocol, from_client)
@@ -294,14 +294,14 @@ class Engine:
         self._ends[ends] = opened
         return opened
 
-    def _open_below_ip(self, source: Address, destination: Address, kind: int) -> int:
+    def _open_below_ip(self, source: Address, destination: Address, kind: int, at: int) -> int:
         protocol = self._ports.get((Carrier.ETHERNET, kind), OTHER)
         talk = None
         if protocol != OTHER:
             name = self._protocols[protocol - FIRST].name
             source.protocols.add(name)
             if name != "arp" and not destination.mac & GROUP_BIT:
-                talk = self.inventory.talk(source, destination, "ethernet", name, 0)
+                talk = self.inventory.talk(source, destination, "ethernet", name, 0, at)
         return self._flows.add(source, destination, talk, protocol, True)
 
     def _roles(self, carrier: Carrier, source_port: int, destination_port: int, flags: int) -> tuple[bool, int]:
@@ -519,7 +519,7 @@ class Engine:
                 else self.inventory.of(sighting.of, at, number)
             )  # fmt: skip
             if whom:
-                whom.saw(sighting.field, sighting.value, protocol.name, number, at)
+                self.inventory.saw(whom, sighting.field, sighting.value, protocol.name, number, at)
         for act in said.acts:
             moment = EPOCH + timedelta(microseconds=at // 1000)
             self._on_event(
