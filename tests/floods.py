@@ -11,13 +11,15 @@ import json
 import resource
 import sys
 import time
+from collections.abc import Iterator
 from dataclasses import dataclass
 from struct import pack
 
 import numpy as np
 
 from collectors.passive.engine import Engine
-from collectors.passive.source import PAD, Batch
+from collectors.passive.inventory import Inventory
+from collectors.passive.source import BLOCK, PAD, Batch
 from tests.frames import ACK, AT, SERVER_MAC, SYN, ethernet, fragments4, ipv4, tcp, udp
 
 SECOND = 10**9
@@ -63,6 +65,7 @@ PLC = "10.0.1.1"
 MODBUS_READ = pack(">HHHBBHH", 7, 0, 6, 1, 3, 0, 1)
 UMAS_READ_ID = pack(">HHHBBBB", 7, 0, 4, 1, 90, 0, 2)
 ENIP_BEGUN = pack("<HHIIQI", 0x6F, 1400, 1, 0, 0, 0)
+OPC_UA_PART = b"MSGC" + pack("<5I", 1300, 1, 1, 1, 0)
 CHATTY = [(5, f"n{n:03}".encode()) for n in range(200)]
 
 FLOODS: dict[str, Flood] = {
@@ -95,6 +98,10 @@ FLOODS: dict[str, Flood] = {
     ),
     "half messages of one connection": _every(
         ethernet(ipv4(tcp(ENIP_BEGUN + bytes(1300), 1, 44818, 3), 6, to=PLC), 0x0800, ONE, SERVER_MAC), (38, 4)
+    ),
+    "parts of long messages": _every(
+        ethernet(ipv4(tcp(OPC_UA_PART + bytes(1276), 1, 4840, 3), 6, to=PLC), 0x0800, ONE, SERVER_MAC),
+        (34, 2), (38, 4), (74, 4),
     ),
     "requests that await an answer": _every(
         ethernet(ipv4(tcp(UMAS_READ_ID, 1, 502, 3), 6, to=PLC), 0x0800, ONE, SERVER_MAC), SOURCE_IP, (38, 4), (54, 2)
@@ -133,9 +140,20 @@ class Plant:
         ]
 
 
-def flooded(kind: Flood, count: int, second: int, among: list[bytes], number: int) -> Batch:
-    """A second of a flood: `count` frames of its kind, and `among` them those of the plant."""
-    rng, width = np.random.default_rng((7, second // kind.seconds)), len(kind.frames[0])
+def second_of(kind: Flood, count: int, second: int, among: list[bytes], number: int) -> Iterator[Batch]:
+    """`count` frames of a flood, and `among` them those of the plant, in batches as large as those of a capture."""
+    parts = 1 + count * len(kind.frames[0]) // BLOCK
+    for part in range(parts):
+        share = len(among) * part // parts, len(among) * (part + 1) // parts
+        batch = flooded(kind, count // parts, (second, part, parts), among[slice(*share)], number)
+        number += len(batch.offset)
+        yield batch
+
+
+def flooded(kind: Flood, count: int, when: tuple[int, int, int], among: list[bytes], number: int) -> Batch:
+    """One batch. `when`: in which second, and which part of how many of it."""
+    second, part, parts = when
+    rng, width = np.random.default_rng((7, second // kind.seconds, part)), len(kind.frames[0])
     rows = np.tile(np.frombuffer(b"".join(kind.frames), np.uint8).reshape(-1, width), (count // len(kind.frames), 1))
     made = rng.integers(0, 256, (len(rows) // len(kind.frames), sum(size for _, size in kind.made_up[0])), np.uint8)
     for which, spans in enumerate(kind.made_up):
@@ -145,29 +163,27 @@ def flooded(kind: Flood, count: int, second: int, among: list[bytes], number: in
     sizes = np.concatenate([np.full(count, width), np.array([len(one) for one in among], np.int64)])
     offset = np.cumsum(sizes) - sizes
     order = np.insert(np.arange(count), np.arange(more) * count // max(1, more), np.arange(count, count + more))
-    times = AT + second * SECOND + np.arange(count + more) * (SECOND // max(1, count + more))
+    begin = AT + (second - 2 * MINUTE) * SECOND + SECOND * part // parts
+    times = begin + np.arange(count + more) * (SECOND // parts // max(1, count + more))
     return Batch(
         np.frombuffer(rows.tobytes() + b"".join(among) + bytes(PAD), np.uint8), offset[order], sizes[order],
         sizes[order], times, np.arange(number, number + count + more), 1,
     )  # fmt: skip
 
 
-def flood(name: str, count: int) -> dict[str, float]:
+def flood(name: str, count: int, inventory: Inventory | None = None) -> dict[str, float]:
     """What a minute of a flood does. Raises AssertionError if somebody is lost."""
     plant, engine, number, spent, newcomer_told = Plant(), Engine(lambda event: None), 1, 0.0, 0
-    approved = {*POLLED, MASTER}
+    approved, before = {*POLLED, MASTER}, memory()
+    engine.inventory = inventory or engine.inventory
     for second in range(-2 * MINUTE, MINUTE):
-        if second == 0:
-            before = memory()
+        before = memory() if second == 0 else before
         frames = count // MINUTE if second >= 0 else 0
-        batch = flooded(FLOODS[name], frames, second + 2 * MINUTE, plant.frames(second), number)
-        if not len(batch.offset):
-            continue
-        number += len(batch.offset)
-        began = time.process_time()
-        engine.take(batch)
-        if second >= 0:
-            spent += time.process_time() - began
+        for batch in second_of(FLOODS[name], frames, second + 2 * MINUTE, plant.frames(second), number):
+            number += len(batch.offset)
+            began = time.process_time()
+            engine.take(batch)
+            spent += time.process_time() - began if second >= 0 else 0
         if second > 0 and (second + 1) % TOLD_EVERY == 0:
             heard = engine.heard(sure=True)
             there = {ip for host in heard.hosts for ip in host.ips}

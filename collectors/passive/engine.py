@@ -52,7 +52,7 @@ SYN, RST, ACK = 0x02, 0x04, 0x10
 TRIES_MOST = 6  # payloads of one way of a conversation that are looked at for a protocol
 FLOWS_MOST = 1 << 17
 SIGNATURES_MOST = 1 << 19
-HELD_MOST = 32 << 20  # bytes of incomplete messages in all streams together
+HELD_MOST = 32 << 20  # bytes of incomplete messages in all streams together, and as many in all notes
 MANY_PAIRS = np.uint64(1 << 40)  # tells the number of a flow from that of a pair
 MIX = np.uint64(0xD6E8FEB86659FD93)
 COLUMNS = np.arange(HEAD)
@@ -105,6 +105,7 @@ class Engine:
         self._malformed: Counter[str] = Counter()
         self._packets = self._bytes = self._unreadable = self._decoded = self._not_kept = self._skipped = 0
         self._sightings = 0
+        self._weighed = 0  # bytes that had been heard when it was looked how much the notes hold
         self._first_at = self._last_at = 0
 
     # What was heard
@@ -161,6 +162,8 @@ class Engine:
         if len(hand):
             self._decode(batch, headers, flows, hand, signed)
             self._relieve()
+            if self._bytes - self._weighed > HELD_MOST:
+                self._relieve_notes()
 
     def _readable(self, batch: Batch) -> tuple[Batch, Headers]:
         headers = read_headers(batch)
@@ -211,6 +214,20 @@ class Engine:
             held.streams[number].give_up()
             held.pending[number] = False
             total -= sizes[number]
+            if total <= HELD_MOST // 2:
+                return
+
+    def _relieve_notes(self) -> None:
+        """As of the streams, of the messages that decoders hold in part."""
+        self._weighed = self._bytes
+        sizes = {asked: asked.held_bytes for asked in self._flows.asked.values()}
+        total = sum(sizes.values())
+        if total <= HELD_MOST:
+            return
+        for asked in sorted(sizes, key=sizes.__getitem__, reverse=True):
+            asked.give_up()
+            self._skipped += sizes[asked]
+            total -= sizes[asked]
             if total <= HELD_MOST // 2:
                 return
 

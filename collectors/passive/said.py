@@ -47,21 +47,37 @@ class Asked:
     """What one connection still owes an answer to, or has sent in part: the newest `MOST` notes of its decoder."""
 
     MOST = 32
-    __slots__ = ("_notes",)
+    __slots__ = ("_notes", "_parts")
 
     def __init__(self) -> None:
         self._notes: dict[Hashable, Any] = {}
+        self._parts: dict[Hashable, int] = {}  # the sizes of those notes that hold a part of a message
 
-    def note(self, key: Hashable, what: Any) -> None:
-        self._notes.pop(key, None)
+    @property
+    def held_bytes(self) -> int:
+        """Of all parts of messages."""
+        return sum(self._parts.values())
+
+    def note(self, key: Hashable, what: Any, size: int = 0) -> None:
+        """`size`: of what is a part of a message, how many bytes it is."""
+        self.take(key)
         self._notes[key] = what
+        if size:
+            self._parts[key] = size
         if len(self._notes) > self.MOST:
-            del self._notes[next(iter(self._notes))]
+            self.take(next(iter(self._notes)))
 
     def take(self, key: Hashable) -> Any:
         """What was noted under `key`, once; None if nothing was."""
+        self._parts.pop(key, None)
         return self._notes.pop(key, None)
 
     def look(self, key: Hashable) -> Any:
         """What was noted under `key`, and it stays noted."""
         return self._notes.get(key)
+
+    def give_up(self) -> None:
+        """The rest of what has come in part will not come."""
+        for key in self._parts:
+            del self._notes[key]
+        self._parts.clear()
