@@ -66,7 +66,7 @@ MODBUS_READ = pack(">HHHBBHH", 7, 0, 6, 1, 3, 0, 1)
 UMAS_READ_ID = pack(">HHHBBBB", 7, 0, 4, 1, 90, 0, 2)
 ENIP_BEGUN = pack("<HHIIQI", 0x6F, 1400, 1, 0, 0, 0)
 OPC_UA_PART = b"MSGC" + pack("<5I", 1300, 1, 1, 1, 0)
-CHATTY = [(5, f"n{n:03}".encode()) for n in range(200)]
+CHATTY = [(5, f"n{n:03}".encode()) for n in range(40)]
 
 FLOODS: dict[str, Flood] = {
     "MAC and IP addresses": _every(

@@ -116,7 +116,9 @@ def test_a_decoder_says_or_calls_it_malformed(name: str, data: st.DataObject) ->
     decoded(protocol, data.draw(st.binary(max_size=300)), data.draw(st.booleans()), asked)
 
 
-LENGTHS = {  # where lengths stand in a message of that beginning: byte, size, and how many bytes they leave out
+LENGTHS: dict[
+    str, dict[bytes, tuple[tuple[int, str, int], ...]]
+] = {  # where lengths stand in a message of that beginning: byte, size, and how many bytes they leave out
     "modbus": {b"": ((4, ">H", 6),)},
     "s7comm": {b"": ((2, ">H", 0),)},
     "opcua": {b"": ((4, "<I", 0),)},
@@ -130,7 +132,7 @@ def mended(protocol: Protocol, message: bytes) -> bytes:
     """The message with its outer lengths as they should be, so that what is wrong inside it is looked at."""
     data = bytearray(message)
     lengths = LENGTHS.get(protocol.name, {})
-    for at, size, less in next((found for begin, found in lengths.items() if message.startswith(begin)), ()):
+    for at, size, less in next((held for begin, held in lengths.items() if message.startswith(begin)), ()):
         if at + calcsize(size) <= len(data) and len(data) >= less:
             pack_into(size, data, at, (len(data) - less) & 0xFFFF)
     return bytes(data)
