@@ -20,9 +20,11 @@ from pathlib import Path
 from baselines.wire import WireEvent
 from collectors.passive.engine import Engine
 from collectors.passive.heard import Heard
+from collectors.passive.protocols.cip import device_types
 from collectors.passive.source import NoCapture, open_capture
 
-SEPARATOR, AGGREGATOR = "\x1f", "\x1e"
+AGGREGATOR = "\x1e"
+TOGETHER = "\x1f"  # between the values of two fields that are one of ours
 
 
 def as_is(value: str) -> str:
@@ -40,9 +42,42 @@ def address(value: str) -> str:
     return value
 
 
+def number(value: str) -> str:
+    return str(int(value, 0))
+
+
+def revision(value: str) -> str:
+    """Of two fields; the minor one is written with two digits, as Rockwell prints it."""
+    major, minor = value.split(TOGETHER)
+    return f"{int(major, 0)}.{int(minor, 0):02d}"
+
+
+def listed_revision(value: str) -> str:
+    major, minor = value.split(".")
+    return f"{int(major)}.{int(minor):02d}"
+
+
+def device_type(value: str) -> str:
+    """CIP's names, as ODVA lists them: tshark gives the number."""
+    return device_types().get(int(value, 0)) or f"type {int(value, 0)}"
+
+
+def bits(*names: str) -> Callable[[str], str]:
+    """The names of the bits that are set, from the lowest."""
+    return lambda value: "".join(sorted(name for bit, name in enumerate(names) if int(value, 0) >> bit & 1))
+
+
+def firmware(value: str) -> str:
+    """Ausbg, whose first byte is "V", and Ausbe, of a firmware: V3.2.6."""
+    first, rest = (int(part, 0) for part in value.split(TOGETHER))
+    if first >> 8 != ord("V"):
+        raise ValueError("no firmware")
+    return f"V{first & 0xFF}.{rest >> 8}.{rest & 0xFF}"
+
+
 @dataclass(frozen=True)
 class Field:
-    """A field of tshark's, and where the same stands in our evidence."""
+    """A field of tshark's (or two, with a blank between them), and where the same stands in our evidence."""
 
     theirs: str
     protocol: str
@@ -61,8 +96,23 @@ class Doing:
 
 
 ENIP = ("enip", "enip-udp")
+LLDP_CAPABILITIES = (  # IEEE 802.1AB, 8.5.8.1
+    "other", "repeater", "bridge", "wlanap", "router", "telephone", "docsis", "station", "cvlan", "svlan", "tpmr",
+)  # fmt: skip
+CDP_CAPABILITIES = (
+    "router", "transparentbridge", "sourceroutebridge", "switch", "host", "igmp", "repeater", "telephone",
+    "remotelymanaged", "cvta", "twoportmacrelay",
+)  # fmt: skip
+DCP_ROLES = ("iodevice", "iocontroller", "iomultidevice", "iosupervisor")
 FIELDS = (
+    Field("lldp.chassis.id", "lldp", ("chassis_id",)),
     Field("lldp.chassis.id.mac", "lldp", ("chassis_id",)),
+    Field("lldp.chassis.id.ip4", "lldp", ("chassis_id", "ip")),
+    Field("lldp.port.id.ip4", "lldp", ("port_id", "ip")),
+    Field("lldp.tlv.enable_system_cap", "lldp", ("capabilities",), bits(*LLDP_CAPABILITIES)),
+    Field("lldp.ieee.802_1.port_vlan.id", "lldp", ("vlan",), number),
+    Field("lldp.ieee.802_1.vlan.name", "lldp", ("vlan_name",)),
+    Field("lldp.profinet.cm_mac_add", "lldp", ("*",)),
     Field("lldp.port.id", "lldp", ("port_id",)),
     Field("lldp.port.id.mac", "lldp", ("port_id",)),
     Field("lldp.port.desc", "lldp", ("port_description",)),
@@ -81,22 +131,53 @@ FIELDS = (
     Field("cdp.platform", "cdp", ("model",)),
     Field("cdp.software_version", "cdp", ("description",)),
     Field("cdp.portid", "cdp", ("port_id",)),
+    Field("cdp.capabilities", "cdp", ("capabilities",), bits(*CDP_CAPABILITIES)),
+    Field("cdp.nrgyz.ip_address", "cdp", ("ip",)),
+    Field("cdp.native_vlan", "cdp", ("vlan",), number),
+    Field("cdp.vtp_management_domain", "cdp", ("domain",)),
+    Field("cdp.system_name", "cdp", ("system_name",)),
+    Field("cdp.location", "cdp", ("location",)),
+    Field("cdp.model_number", "cdp", ("model_number",)),
+    Field("cdp.hardware_version_id", "cdp", ("hardware_revision",)),
+    Field("cdp.system_serial_number", "cdp", ("serial_number",)),
     Field("pn_dcp.suboption_device_nameofstation", "profinet-dcp", ("name",), only="pn_dcp.service_type != 0"),
     Field("pn_dcp.suboption_device_devicevendorvalue", "profinet-dcp", ("model",)),
     Field("pn_dcp.suboption_device_id", "profinet-dcp", ("device_id",), only="pn_dcp.service_type != 0"),
     Field("pn_dcp.suboption_vendor_id", "profinet-dcp", ("vendor_id",), only="pn_dcp.service_type != 0"),
     Field("pn_dcp.suboption_ip_ip", "profinet-dcp", ("ip",), only="pn_dcp.service_type != 0"),
+    Field("pn_dcp.suboption_ip_mac_address", "profinet-dcp", ("mac",), only="pn_dcp.service_type != 0"),
+    Field("pn_dcp.suboption_device_aliasname", "profinet-dcp", ("alias",), only="pn_dcp.service_type != 0"),
+    Field("pn_dcp.suboption_device_role", "profinet-dcp", ("role",), bits(*DCP_ROLES)),
+    Field("pn_dcp.suboption_device_oem_ven_id", "profinet-dcp", ("oem_vendor_id",)),
+    Field("pn_dcp.suboption_device_oem_dev_id", "profinet-dcp", ("oem_device_id",)),
     Field("dhcp.option.hostname", "dhcp", ("name",)),
+    Field("dhcp.option.domain_name", "dhcp", ("domain",), only="dhcp.option.dhcp == 5"),
+    Field("dhcp.client_id.undef", "dhcp", ("client_id",)),
+    Field("dhcp.ip.client", "dhcp", ("ip",)),
+    Field("dhcp.ip.your", "dhcp", ("ip",), only="dhcp.option.dhcp == 5"),
     Field("dhcp.fqdn.name", "dhcp", ("name",)),
     Field("dhcp.option.vendor_class_id", "dhcp", ("vendor_class",)),
     Field("modbus.object_str_value", "modbus", ("*",)),
     Field("enip.lir.name", "enip", ("product_name",)),
     Field("enip.lir.serial", "enip", ("serial_number",), hexadecimal),
     Field("enip.lir.prodcode", "enip", ("product_code",)),
+    Field("enip.lir.vendor", "enip", ("vendor_id",), number),
+    Field("enip.lir.devtype", "enip", ("device_type",), device_type),
+    Field("enip.lir.revision", "enip", ("software_revision",), listed_revision),
+    Field("cip.id.vendor_id", "enip", ("*",), number),
+    Field("cip.id.device_type", "enip", ("*",), device_type),
+    Field("cip.id.major_rev cip.id.minor_rev", "enip", ("*",), revision),
     Field("cip.id.product_name", "enip", ("*",)),
     Field("cip.id.serial_number", "enip", ("*",), hexadecimal),
     Field("cip.id.product_code", "enip", ("*",)),
     Field("s7comm.szl.xy11.0001.anz", "s7comm", ("product_code", "*")),
+    Field(
+        "s7comm.szl.xy11.0001.ausbg", "s7comm", ("hardware_revision", "*"), number, "s7comm.szl.xy11.0001.index == 1"
+    ),
+    Field("s7comm.szl.xy11.0001.ausbg s7comm.szl.xy11.0001.ausbe", "s7comm", ("software_revision", "*"), firmware),
+    Field("s7comm.szl.001c.0008.snmcmmc", "s7comm", ("*",)),
+    Field("s7comm.szl.001c.000a.oem_copyright_string", "s7comm", ("*",)),
+    Field("s7comm.szl.001c.000b.loc_id", "s7comm", ("*",)),
     Field("s7comm.szl.001c.0001.name", "s7comm", ("name",)),
     Field("s7comm.szl.001c.0002.name", "s7comm", ("module_name",)),
     Field("s7comm.szl.001c.0003.tag", "s7comm", ("plant_id",)),
@@ -105,6 +186,8 @@ FIELDS = (
     Field("s7comm.szl.001c.0007.cputypname", "s7comm", ("model",)),
     Field("opcua.ApplicationUri", "opcua", ("application_uri",)),
     Field("opcua.ProductUri", "opcua", ("product_uri",)),
+    Field("opcua.EndpointUrl", "opcua", ("endpoint_url",)),
+    Field("opcua.SecurityPolicyUri", "opcua", ("security_policy", "security_policies")),
     Field("opcua.ManufacturerName", "opcua", ("manufacturer",)),
     Field("opcua.ProductName", "opcua", ("product_name",)),
     Field("opcua.SoftwareVersion", "opcua", ("software_revision",)),
@@ -121,13 +204,22 @@ DOINGS = (
     Doing("S7 uploads", "s7comm.header.rosctr == 1 && s7comm.param.func == 0x1d", ("s7comm",)),
     Doing("S7 program invocations", "s7comm.header.rosctr == 1 && s7comm.param.func == 0x28", ("s7comm",)),
     Doing("S7 stops", "s7comm.header.rosctr == 1 && s7comm.param.func == 0x29", ("s7comm",)),
+    Doing("S7 passwords", "s7comm.param.userdata.funcgroup == 5 && s7comm.param.userdata.type == 4", ("s7comm",)),
+    Doing(
+        "S7 clock sets", "s7comm.param.userdata.funcgroup == 7 && s7comm.param.userdata.subfunc in {2,4}", ("s7comm",)
+    ),
     Doing("CIP starts, stops, resets", "cip.rr == 0 && cip.service in {5,6,7}", ENIP),
     Doing("CIP attributes set", "cip.rr == 0 && cip.service in {2,4,16}", ENIP),
     Doing("CIP tag writes", "cip.rr == 0 && cip.service in {0x4d,0x53} && cip.symbol", ENIP),
+    Doing("CIP firmware", "cip.rr == 0 && cip.class == 0xa1", ENIP),
+    Doing("CIP programs", "cip.rr == 0 && cip.class in {0x68,0x64} && !(cip.service in {1,3,14,0x4c,0x52,0x55})", ENIP),
+    Doing("CIP controller modes", "cip.rr == 0 && cip.class == 0x8e && cip.service in {6,7}", ENIP),
     Doing("ListIdentity", "enip.command == 0x63 && !enip.lir.vendor", ENIP),
     Doing("OPC UA writes", "opcua.servicenodeid.numeric == 673", ("opcua",)),
     Doing("OPC UA calls", "opcua.servicenodeid.numeric == 712", ("opcua",)),
     Doing("DCP sets", "pn_dcp.service_id == 4 && pn_dcp.service_type == 0", ("profinet-dcp",)),
+    Doing("DCP identifies", "pn_dcp.service_id == 5 && pn_dcp.service_type == 0", ("profinet-dcp",)),
+    Doing("BACnet programs", "bacapp.type == 0 && bacapp.confirmed_service in {7,8,9,10,11,17}", ("bacnet",)),
     Doing("BACnet writes", "bacapp.type == 0 && bacapp.confirmed_service in {15,16}", ("bacnet",)),
     Doing("BACnet restarts", "bacapp.type == 0 && bacapp.confirmed_service == 20", ("bacnet",)),
 )
@@ -150,10 +242,12 @@ def spelt(value: str) -> str:
 
 
 def their_values(path: Path, field: Field) -> set[str]:
-    shown = f"({field.theirs})" + (f" && ({field.only})" if field.only else "")
+    names = field.theirs.split()
+    shown = f"({names[0]})" + (f" && ({field.only})" if field.only else "")
     found: set[str] = set()
-    for line in tshark(path, shown, field.theirs):
-        for value in line.split(AGGREGATOR):
+    for line in tshark(path, shown, *names):
+        for values in zip(*(column.split(AGGREGATOR) for column in line.split("\t")), strict=False):
+            value = TOGETHER.join(values)
             try:
                 found.add(spelt(field.written(value)))
             except ValueError:
@@ -161,9 +255,10 @@ def their_values(path: Path, field: Field) -> set[str]:
     return found - {""}
 
 
-def tshark(path: Path, shown: str, field: str) -> list[str]:
-    """The field's values in the frames that a display filter shows."""
-    command = ["tshark", "-r", str(path), "-Y", shown, "-T", "fields", "-e", field]
+def tshark(path: Path, shown: str, *fields: str) -> list[str]:
+    """The fields' values in the frames that a display filter shows, with a tab between them."""
+    command = ["tshark", "-r", str(path), "-Y", shown, "-T", "fields"]
+    command += [part for field in fields for part in ("-e", field)]
     command += ["-E", f"aggregator={AGGREGATOR}", "-E", "occurrence=a"]
     done = subprocess.run(command, capture_output=True, text=True, errors="replace")
     return [line for line in done.stdout.splitlines() if line]

@@ -12,9 +12,11 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parent.parent
+PROOFS = {"tests/test_proof.py": "0", "tests/test_proof_wire.py": "auto"}  # and how many processes share them
 HEAD = """# Proof
 
-Written by `make proof`, which runs `tests/test_proof.py` in full; `make test` runs the same small.
+Written by `make proof`, which runs `tests/test_proof.py` and `tests/test_proof_wire.py` in full; `make test` runs the
+same small.
 
 {when}, Python {python}, {machine}, {cores} cores.
 
@@ -27,10 +29,11 @@ def main() -> int:
     """Run the proofs; 0 if all of them held, and only then the page is written."""
     with tempfile.TemporaryDirectory() as folder:
         notes = Path(folder) / "notes"
-        command = [sys.executable, "-m", "pytest", "--numprocesses=0", "tests/test_proof.py"]
-        done = subprocess.run(command, cwd=ROOT, env={**os.environ, "ASBUILT_PROOF": str(notes)}, check=False)
-        if done.returncode:
-            return done.returncode
+        for proofs, processes in PROOFS.items():
+            command = [sys.executable, "-m", "pytest", f"--numprocesses={processes}", proofs]
+            done = subprocess.run(command, cwd=ROOT, env={**os.environ, "ASBUILT_PROOF": str(notes)}, check=False)
+            if done.returncode:
+                return done.returncode
         rows = [json.loads(line) for line in notes.read_text(encoding="utf-8").splitlines()]
     head = HEAD.format(
         when=datetime.now(UTC).date(),

@@ -515,6 +515,23 @@ def test_streams_together_hold_no_more_than_they_may(monkeypatch: pytest.MonkeyP
     assert listening.heard().counts.skipped > 0
 
 
+def test_notes_together_hold_no_more_than_they_may(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Chunks of OPC UA messages that never end; who has sent little may go on."""
+    monkeypatch.setattr(engine_module, "HELD_MOST", 200_000)
+    events: list[WireEvent] = []
+    listening = Engine(events.append)
+    connections = [Connection(10_000 + n, 4840) for n in range(100)]
+    small = Connection(9_999, 102)
+    listening.take(batch(small.asked(bytes.fromhex("0300000b 02f000 32010000"))))
+    for n in range(20):
+        part = b"MSGC" + pack("<5I", 1024, 1, 1, n, n) + bytes(1000)
+        listening.take(batch([frame for one in connections for frame in one.asked(part)]))
+        sizes = {id(asked): asked.held_bytes for asked in listening._flows.asked.values()}
+        assert sum(sizes.values()) <= 300_000
+    assert any(0 < asked.held_bytes < 100 for asked in listening._flows.asked.values())
+    assert listening.heard().counts.skipped > 1_000_000
+
+
 # ---- Anything at all
 
 

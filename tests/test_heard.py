@@ -11,7 +11,16 @@ from hypothesis import strategies as st
 
 from collectors.passive import inventory as inventory_module
 from collectors.passive.heard import HeardHost, Service
-from collectors.passive.inventory import EVIDENCE_MOST, UNSURE_MOST, Address, Inventory, Marks, contradicted, mac_text
+from collectors.passive.inventory import (
+    EVIDENCE_FEW,
+    EVIDENCE_MOST,
+    UNSURE_MOST,
+    Address,
+    Inventory,
+    Marks,
+    contradicted,
+    mac_text,
+)
 from collectors.passive.makers import listed, maker
 
 SECOND = 10**9
@@ -184,7 +193,7 @@ def test_evidence_is_bounded() -> None:
     inventory = Inventory()
     card = sent(inventory, A, "10.0.0.1")
     for n in range(3 * EVIDENCE_MOST):
-        card.saw("name", f"n{n}", "dhcp", n, n)
+        inventory.saw(card, "name", f"n{n}", "dhcp", n, n)
     assert len(card.evidence) == EVIDENCE_MOST
     assert f"n{3 * EVIDENCE_MOST - 1}" in only(inventory).names
 
@@ -220,11 +229,13 @@ def small_marks(monkeypatch: pytest.MonkeyPatch) -> None:
 
 @pytest.mark.usefixtures("small_marks")
 def test_a_flood_of_cards_leaves_the_real_ones() -> None:
-    """60,000 made-up cards of one frame each, in a minute. Who answered, said what it is, or sent for long, is kept. A
-    new device is told when it sends again; so is who has said something in one frame: a flood may say things too."""
+    """60,000 made-up cards of one frame each, in a minute. Who talks for a while, said what it is, or sent for long, is
+    kept. A new device is told when it sends again; so is who has said something in one frame: a flood may say things
+    too."""
     inventory, rng, now = Inventory(2000, 2000), random.Random(14), 1000 * SECOND
     client, server = sent(inventory, A, "10.0.0.1", now), sent(inventory, B, "10.0.0.2", now)
-    inventory.talk(client, server, "tcp", "modbus", 502).answered = True
+    talk = inventory.talk(client, server, "tcp", "modbus", 502, now)
+    talk.answered, talk.last_at = True, now + 2 * SECOND
     sent(inventory, C, "", now).saw("serial_number", "S-1", "lldp", 1, now)
     quiet = sent(inventory, 0x000054000099, "10.0.0.3", now)
     quiet.last_at = now + 2 * SECOND
@@ -267,13 +278,52 @@ def test_a_flood_of_conversations() -> None:
     inventory, now = Inventory(1000, 1000), SECOND
     client, server = sent(inventory, A, "10.0.0.1", now), sent(inventory, B, "10.0.0.2", now)
     for port in range(5000):
-        talk = inventory.talk(client, server, "tcp", "tcp", port + 1)
+        talk = inventory.talk(client, server, "tcp", "tcp", port + 1, now + port)
         talk.last_at = now + port
         talk.answered = port == 501
         if inventory.full:
             assert inventory.forget(now + port) > 400
     assert [talk.port for talk in inventory.conversations() if talk.answered] == [502]
     assert len(inventory.talks) < 1000
+
+
+def test_made_up_clients_that_are_answered_push_out_nobody() -> None:
+    """Whoever opens connections from made-up addresses makes a device answer each of them."""
+    inventory, now = Inventory(1000, 1000), SECOND
+    client, server = sent(inventory, A, "10.0.0.1", now), sent(inventory, B, "10.0.0.2", now)
+    talk = inventory.talk(client, server, "tcp", "modbus", 502, now)
+    client.last_at = server.last_at = talk.last_at = now + 20 * SECOND
+    talk.answered = True
+    for n in range(5000):
+        now += SECOND // 100
+        made_up = sent(inventory, 0x020000000000 + n, f"10.1.{n >> 8}.{n & 255}", now)
+        opened = inventory.talk(made_up, server, "tcp", "modbus", 502, now)
+        opened.answered, opened.last_at = True, now
+        inventory.forget(now)
+    assert {(A, "10.0.0.1"), (B, "10.0.0.2")} <= set(inventory.addresses)
+    assert ("10.0.0.1", "10.0.0.2", "tcp", 502) in inventory.talks
+    assert len(inventory.talks) < 1000
+    assert len(inventory.hosts(sure=True)) < 20
+
+
+def test_what_made_up_cards_say_has_a_bound_too() -> None:
+    inventory, now = Inventory(1000, 1000, values_most=2000), SECOND
+    real = sent(inventory, A, "10.0.0.1", now)
+    real.last_at = now + 20 * SECOND
+    for n in range(100):
+        inventory.saw(real, "name", f"plc{n}", "lldp", n, now)
+    for n in range(900):
+        made_up = sent(inventory, 0x020000000000 + n, "", now + n)
+        for name in range(100):
+            inventory.saw(made_up, "name", f"n{name}", "lldp", n, now + n)
+    held = sum(len(found.evidence) for found in inventory.addresses.values())
+    assert held < 2000 + 900 * EVIDENCE_FEW + 100
+    inventory.forget(now)
+    held = sum(len(found.evidence) for found in inventory.addresses.values())
+    assert 900 < held <= 1000
+    assert not inventory.full
+    assert len(real.evidence) == 100
+    assert (A, "10.0.0.1") in inventory.addresses
 
 
 def test_nothing_is_forgotten_while_there_is_room() -> None:

@@ -7,6 +7,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from importlib import import_module
 from pathlib import Path
+from struct import calcsize, pack_into
 from typing import Any
 
 import numpy as np
@@ -115,13 +116,45 @@ def test_a_decoder_says_or_calls_it_malformed(name: str, data: st.DataObject) ->
     decoded(protocol, data.draw(st.binary(max_size=300)), data.draw(st.booleans()), asked)
 
 
-def signatures(protocol: Protocol, messages: list[bytes], client: bool) -> list[int]:
+LENGTHS: dict[
+    str, dict[bytes, tuple[tuple[int, str, int], ...]]
+] = {  # where lengths stand in a message of that beginning: byte, size, and how many bytes they leave out
+    "modbus": {b"": ((4, ">H", 6),)},
+    "s7comm": {b"": ((2, ">H", 0),)},
+    "opcua": {b"": ((4, "<I", 0),)},
+    "bacnet": {b"": ((2, ">H", 0),)},
+    "profinet-dcp": {b"": ((10, ">H", 12),)},
+    "enip": {b"\x6f": ((2, "<H", 24), (38, "<H", 40)), b"\x70": ((2, "<H", 24), (42, "<H", 44)), b"": ((2, "<H", 24),)},
+}
+
+
+def mended(protocol: Protocol, message: bytes) -> bytes:
+    """The message with its outer lengths as they should be, so that what is wrong inside it is looked at."""
+    data = bytearray(message)
+    lengths = LENGTHS.get(protocol.name, {})
+    for at, size, less in next((held for begin, held in lengths.items() if message.startswith(begin)), ()):
+        if at + calcsize(size) <= len(data) and len(data) >= less:
+            pack_into(size, data, at, (len(data) - less) & 0xFFFF)
+    return bytes(data)
+
+
+@pytest.mark.parametrize("case", CASES, ids=lambda case: f"{case.protocol.name}: {case.name}")
+def test_a_recorded_message_that_ends_early(case: Case) -> None:
+    """Also where its lengths say that this is its end."""
+    for length in range(len(case.message)):
+        cut = case.message[:length]
+        for message in {cut, mended(case.protocol, cut)}:
+            decoded(case.protocol, message, case.client, case.asked())
+
+
+def signatures(protocol: Protocol, messages: list[bytes], client: bool | list[bool]) -> list[int]:
+    """`client`: who sent all of them, or each."""
     assert protocol.sign is not None
     head = np.zeros((len(messages), HEAD), np.uint8)
     for row, message in enumerate(messages):
         head[row, : min(HEAD, len(message))] = np.frombuffer(message[:HEAD], np.uint8)
     lengths = np.array([len(message) for message in messages], np.int64)
-    return [int(found) for found in protocol.sign(head, lengths, np.full(len(messages), client))]
+    return [int(found) for found in protocol.sign(head, lengths, np.broadcast_to(client, len(messages)))]
 
 
 @pytest.mark.parametrize("name", [name for name, protocol in PROTOCOLS.items() if protocol.sign])

@@ -54,7 +54,7 @@ TRIES_MOST = 6  # payloads of one way of a conversation that are looked at for a
 FLOWS_MOST = 1 << 17
 DULL_MOST, DULL_LONGEST = 1 << 14, 600  # messages that said nothing and are remembered; bytes of one
 SIGNATURES_MOST = 1 << 19
-HELD_MOST = 32 << 20  # bytes of incomplete messages in all streams together
+HELD_MOST = 32 << 20  # bytes of incomplete messages in all streams together, and as many in all notes
 MANY_PAIRS = np.uint64(1 << 40)  # tells the number of a flow from that of a pair
 MIX = np.uint64(0xD6E8FEB86659FD93)
 COLUMNS = np.arange(HEAD)
@@ -117,6 +117,7 @@ class Engine:
         self._malformed: Counter[str] = Counter()
         self._packets = self._bytes = self._unreadable = self._decoded = self._not_kept = self._skipped = 0
         self._sightings = self._told = 0
+        self._weighed = 0  # bytes that had been heard when it was looked how much the notes hold
         self._first_at = self._last_at = 0
 
     # What was heard
@@ -173,6 +174,8 @@ class Engine:
         if len(hand):
             self._decode(batch, headers, flows, hand, signed)
             self._relieve()
+            if self._bytes - self._weighed > HELD_MOST:
+                self._relieve_notes()
 
     def _readable(self, batch: Batch) -> tuple[Batch, Headers]:
         headers = read_headers(batch)
@@ -226,6 +229,20 @@ class Engine:
             if total <= HELD_MOST // 2:
                 return
 
+    def _relieve_notes(self) -> None:
+        """As of the streams, of the messages that decoders hold in part."""
+        self._weighed = self._bytes
+        sizes = {asked: asked.held_bytes for asked in self._flows.asked.values()}
+        total = sum(sizes.values())
+        if total <= HELD_MOST:
+            return
+        for asked in sorted(sizes, key=sizes.__getitem__, reverse=True):
+            asked.give_up()
+            self._skipped += sizes[asked]
+            total -= sizes[asked]
+            if total <= HELD_MOST // 2:
+                return
+
     def _begin_anew(self) -> None:
         """Too many flows or addresses: what was counted is kept, what they were is learned again."""
         self._flows.settle()
@@ -275,7 +292,7 @@ class Engine:
         if fragment:
             return self._flows.add(source, destination, None, OTHER, True)
         if not source_ip and not destination_ip:
-            return self._open_below_ip(source, destination, kind)
+            return self._open_below_ip(source, destination, kind, at)
         ends = (source_ip, destination_ip, source_port, destination_port, ip_protocol)
         back = self._ends.get((destination_ip, source_ip, destination_port, source_port, ip_protocol), -1)
         carrier = Carrier.TCP if ip_protocol == TCP else Carrier.UDP if ip_protocol == UDP else None
@@ -286,7 +303,7 @@ class Engine:
                 protocol = UNTOLD  # one way was looked at in vain; the other may tell
         elif carrier is None:
             talk, from_client, protocol = (
-                self.inventory.talk(source, destination, "ip", f"ip-{ip_protocol}", 0),
+                self.inventory.talk(source, destination, "ip", f"ip-{ip_protocol}", 0, at),
                 True,
                 OTHER,
             )
@@ -296,7 +313,7 @@ class Engine:
             client, server = (source, destination) if from_client else (destination, source)
             port = destination_port if from_client else source_port
             name = self._protocols[protocol - FIRST].name if protocol >= FIRST else str(carrier)
-            talk = self.inventory.talk(client, server, str(carrier), name, port)
+            talk = self.inventory.talk(client, server, str(carrier), name, port, at)
             if talk.protocol != talk.carrier and protocol == UNTOLD:  # told by an earlier connection to this port
                 protocol = self._begun(talk, b"")
         opened = self._flows.add(source, destination, talk, protocol, from_client)
@@ -307,14 +324,14 @@ class Engine:
         self._ends[ends] = opened
         return opened
 
-    def _open_below_ip(self, source: Address, destination: Address, kind: int) -> int:
+    def _open_below_ip(self, source: Address, destination: Address, kind: int, at: int) -> int:
         protocol = self._ports.get((Carrier.ETHERNET, kind), OTHER)
         talk = None
         if protocol != OTHER:
             name = self._protocols[protocol - FIRST].name
             source.protocols.add(name)
             if name != "arp" and not destination.mac & GROUP_BIT:
-                talk = self.inventory.talk(source, destination, "ethernet", name, 0)
+                talk = self.inventory.talk(source, destination, "ethernet", name, 0, at)
         return self._flows.add(source, destination, talk, protocol, True)
 
     def _roles(self, carrier: Carrier, source_port: int, destination_port: int, flags: int) -> tuple[bool, int]:
@@ -591,7 +608,7 @@ class Engine:
                 else destination if sighting.of == RECEIVER
                 else self.inventory.of(sighting.of, at, number)
             )  # fmt: skip
-            if whom and whom.saw(sighting.field, sighting.value, protocol.name, number, at):
+            if whom and self.inventory.saw(whom, sighting.field, sighting.value, protocol.name, number, at):
                 self.version += 1
         for act in said.acts:
             moment = EPOCH + timedelta(microseconds=at // 1000)

@@ -20,10 +20,13 @@ NAMES_FROM = ("name",)
 FIELDS = tuple(found.name for found in fields(Identity))
 CARD = "mac"  # the witness that is only the prefix of a MAC address
 EVIDENCE_MOST = 200  # values of one address
+EVIDENCE_FEW = 8  # of one that may be made up, while there are too many
+VALUES_MOST = 1 << 18  # of all addresses
 ADDRESSES_MOST = 1 << 15
 TALKS_MOST = 1 << 16
 UNSURE_MOST = 200  # hosts of one frame each that are told; more are a flood
 SURE_AFTER = 10**9  # nanoseconds between the first and the last frame of a host
+STANDING_MOST = 3600 * 10**9  # who was there for an hour gives way to nobody who was there for longer
 MARKS = 1 << 25  # bits: of a million marks a minute, one in 5,000 is taken for another
 MARKS_KEPT = 60 * 10**9  # nanoseconds
 MAC = re.compile("[0-9A-Fa-f]{2}(:[0-9A-Fa-f]{2}){5}")
@@ -59,9 +62,14 @@ class Address:
         return self.ip or mac_text(self.mac)
 
     @property
+    def standing(self) -> int:
+        """For how many nanoseconds it has been there."""
+        return _standing(self.first_at, self.last_at)
+
+    @property
     def sure(self) -> bool:
         """Whether there is more of it than one frame."""
-        return self.again or self.last_at - self.first_at >= SURE_AFTER
+        return self.again or self.standing >= SURE_AFTER
 
     def saw(self, name: str, value: str, protocol: str, frame: int, at: int) -> bool:
         """Keep a value; said again, it becomes the newest, but keeps the frame in which it was first seen. Whether it
@@ -69,9 +77,14 @@ class Address:
         key = (name, value, protocol)
         known = self.evidence.pop(key, None)
         self.evidence[key] = known[0] if known else frame, at
-        if len(self.evidence) > EVIDENCE_MOST:
-            del self.evidence[next(iter(self.evidence))]
         return known is None
+
+    def trim(self, most: int) -> int:
+        """Let the oldest values go until there are `most`; how many went."""
+        before = len(self.evidence)
+        while len(self.evidence) > most:
+            del self.evidence[next(iter(self.evidence))]
+        return before - len(self.evidence)
 
 
 @dataclass(slots=True)
@@ -83,12 +96,26 @@ class Talk:
     carrier: str
     protocol: str
     port: int
+    first_at: int = 0
     functions: set[str] = field(default_factory=set)
     hidden: str = ""
     answered: bool = False  # the server has sent something, not only refused
     packets: int = 0
     bytes: int = 0
     last_at: int = 0
+
+    @property
+    def standing(self) -> int:
+        return _standing(self.first_at, self.last_at)
+
+    @property
+    def sure(self) -> bool:
+        """Whether it is more than what one frame of a made-up sender begins, and another answers."""
+        return self.standing >= SURE_AFTER or (self.client.sure and self.server.sure)
+
+
+def _standing(first_at: int, last_at: int) -> int:
+    return min(max(0, last_at - first_at), STANDING_MOST)
 
 
 class Marks:
@@ -127,35 +154,37 @@ class Marks:
 class Inventory:
     """The addresses and conversations that an engine has heard.
 
-    When they are too many, those go first of which only one frame was seen: a flood of made-up addresses is that. Who
-    comes again after that was there before, and stays.
+    When they are too many, those go first of which only one frame was seen: a flood of made-up addresses is that. Of
+    the others those stay that have been there for longest. Who comes again after that was there before, and stays.
     """
 
-    def __init__(self, addresses_most: int = ADDRESSES_MOST, talks_most: int = TALKS_MOST) -> None:
+    def __init__(
+        self, addresses_most: int = ADDRESSES_MOST, talks_most: int = TALKS_MOST, values_most: int = VALUES_MOST
+    ) -> None:
         self.addresses: dict[tuple[int, str], Address] = {}
         self.talks: dict[tuple[str, str, str, int], Talk] = {}
         self._by_ip: dict[str, Address] = {}
-        self._addresses_most, self._talks_most = addresses_most, talks_most
+        self._addresses_most, self._talks_most, self._values_most = addresses_most, talks_most, values_most
+        self._values = 0  # of evidence
         self._forgotten = Marks()
 
     @property
     def full(self) -> bool:
-        return len(self.addresses) >= self._addresses_most or len(self.talks) >= self._talks_most
+        return (
+            len(self.addresses) >= self._addresses_most
+            or len(self.talks) >= self._talks_most
+            or self._values >= self._values_most
+        )
 
     def forget(self, now: int) -> int:
         """Make room; how many addresses and conversations were let go. `now` is in nanoseconds."""
         addresses, talks = len(self.addresses), len(self.talks)
         if not self.full:
             return 0
-        spoken = [talk for talk in self.talks.values() if talk.answered or talk.functions]
-        kept_talks = sorted(spoken, key=lambda talk: talk.last_at)[-self._talks_most // 2 :]
+        spoken = [talk for talk in self.talks.values() if talk.answered or talk.functions or talk.sure]
+        kept_talks = sorted(spoken, key=lambda talk: (talk.sure, talk.standing, talk.last_at))[-self._talks_most // 2 :]
         known = {id(end) for talk in kept_talks for end in (talk.client, talk.server)}
-        worth = [
-            (id(found) in known or found.sure, found.last_at, found)
-            for found in self.addresses.values()
-            if id(found) in known or found.sure or found.evidence
-        ]
-        kept = [found for _, _, found in sorted(worth, key=lambda one: one[:2])[-self._addresses_most // 2 :]]
+        kept = self._best(known)
         staying = {id(found) for found in kept}
         self._forgotten.turn(now)
         for key, found in self.addresses.items():
@@ -170,6 +199,22 @@ class Inventory:
         }
         return addresses - len(self.addresses) + talks - len(self.talks)
 
+    def _best(self, known: set[int]) -> list[Address]:
+        """The addresses to keep, as far as they and what is known of them has room. `known`: ends of conversations."""
+        worth = [
+            (found.sure, id(found) in known, found.standing, found.last_at, found)
+            for found in self.addresses.values()
+            if id(found) in known or found.sure or found.evidence
+        ]
+        kept, self._values = [], 0
+        for *_, found in sorted(worth, key=lambda one: one[:4], reverse=True)[: self._addresses_most // 2]:
+            self._values += len(found.evidence)
+            if self._values > self._values_most // 2:
+                self._values -= len(found.evidence)
+                break
+            kept.append(found)
+        return kept
+
     def address(self, mac: int, ip: str, at: int, frame: int) -> Address:
         found = self.addresses.get((mac, ip))
         if found is None:
@@ -179,12 +224,20 @@ class Inventory:
                 self._by_ip.setdefault(ip, found)
         return found
 
-    def talk(self, client: Address, server: Address, carrier: str, protocol: str, port: int) -> Talk:
+    def saw(self, whom: Address, name: str, value: str, protocol: str, frame: int, at: int) -> bool:
+        """Keep what was said of somebody; whether it is new."""
+        if not whom.saw(name, value, protocol, frame, at):
+            return False
+        crowded = self._values >= self._values_most and not whom.sure
+        self._values += 1 - whom.trim(EVIDENCE_FEW if crowded else EVIDENCE_MOST)
+        return True
+
+    def talk(self, client: Address, server: Address, carrier: str, protocol: str, port: int, at: int = 0) -> Talk:
         """The conversation of a client with a port of a server; several connections are one conversation."""
         key = (client.text, server.text, carrier, port)
         found = self.talks.get(key)
         if found is None:
-            found = self.talks[key] = Talk(client, server, carrier, protocol, port)
+            found = self.talks[key] = Talk(client, server, carrier, protocol, port, at)
         return found
 
     def of(self, whom: str, at: int, frame: int) -> Address | None:
@@ -219,8 +272,8 @@ class Inventory:
         """
         heard = [found for found in self.addresses.values() if found.sent or found.evidence]
         if sure and len(heard) > UNSURE_MOST:
-            answered = {id(end) for talk in self.talks.values() if talk.answered for end in (talk.client, talk.server)}
-            certain = [found for found in heard if found.sure or id(found) in answered]
+            talking = {id(end) for talk in self.talks.values() if talk.sure for end in (talk.client, talk.server)}
+            certain = [found for found in heard if found.sure or id(found) in talking]
             heard = heard if len(heard) - len(certain) <= UNSURE_MOST else certain
         groups = _grouped(heard)
         talks: defaultdict[str, list[Talk]] = defaultdict(list)

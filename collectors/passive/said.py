@@ -48,10 +48,11 @@ class Asked:
     notes), and what holds for all of it (kept by name)."""
 
     MOST = 32
-    __slots__ = ("_kept", "_notes", "changes")
+    __slots__ = ("_kept", "_notes", "_parts", "changes")
 
     def __init__(self) -> None:
         self._notes: dict[Hashable, Any] = {}
+        self._parts: dict[Hashable, int] = {}  # the sizes of those notes that hold a part of a message
         self._kept: dict[str, Any] = {}
         self.changes = 0  # how often something was noted, taken or kept
 
@@ -60,15 +61,24 @@ class Asked:
         """Whether anything is noted that has not been taken."""
         return bool(self._notes)
 
-    def note(self, key: Hashable, what: Any) -> None:
+    @property
+    def held_bytes(self) -> int:
+        """Of all parts of messages."""
+        return sum(self._parts.values())
+
+    def note(self, key: Hashable, what: Any, size: int = 0) -> None:
+        """`size`: of what is a part of a message, how many bytes it is."""
         self.changes += 1
-        self._notes.pop(key, None)
+        self.take(key)
         self._notes[key] = what
+        if size:
+            self._parts[key] = size
         if len(self._notes) > self.MOST:
-            del self._notes[next(iter(self._notes))]
+            self.take(next(iter(self._notes)))
 
     def take(self, key: Hashable) -> Any:
         """What was noted under `key`, once; None if nothing was."""
+        self._parts.pop(key, None)
         found = self._notes.pop(key, None)
         self.changes += found is not None
         return found
@@ -85,3 +95,9 @@ class Asked:
     def kept(self, name: str) -> Any:
         """What was kept by this name; None if nothing was."""
         return self._kept.get(name)
+
+    def give_up(self) -> None:
+        """The rest of what has come in part will not come."""
+        for key in self._parts:
+            del self._notes[key]
+        self._parts.clear()

@@ -259,7 +259,7 @@ def _joined(
     held = asked.take(key)
     if sequence == 0 and (held is None or held[0] != 0 or held[1] != service):  # 0 is expected after number 255 too
         if held is not None and held[1] == service and bytes(held[2][: len(part)]) == part:
-            asked.note(key, held)
+            asked.note(key, held, len(held[2]))
             return None
         held = (0, service, bytearray())
     if held is None:
@@ -269,12 +269,12 @@ def _joined(
     if begun != service or 0 < ahead < 128 or len(body) + len(part) > LARGEST:
         return b""
     if ahead:  # sent again
-        asked.note(key, held)
+        asked.note(key, held, len(body))
         return None
     body += part
     if not more:
         return bytes(body)
-    asked.note(key, ((sequence + 1) & 0xFF, service, body))
+    asked.note(key, ((sequence + 1) & 0xFF, service, body), len(body))
     return None
 
 

@@ -951,14 +951,15 @@ def _attribute(of: int, number: int, data: bytes, at: int, prefix: str) -> tuple
     kind = KINDS.get((of, number))
     if kind is None:
         return [], at
-    size, read = kind
+    (size, read), pad = kind, 0
     if size == SHORT_STRING:
         size = 1 + data[at] if at < len(data) else 1
     elif size < 0:
         before = 20 if size == INTERFACE else 0
         length = int.from_bytes(data[at + before : at + before + 2], "little")
-        size = before + 2 + (2 * length if size == PATH else length if size == UNPADDED else length + (length & 1))
-    if at + size > len(data) + 1:  # some leave the pad byte of a string out
+        pad = length & 1 if size in (STRING, INTERFACE) else 0
+        size = before + 2 + pad + (2 * length if size == PATH else length)
+    if at + size - pad > len(data):  # some leave the pad byte of a string out
         raise Malformed("an attribute that has no end")
     found = read(data[at : at + size])
     return [Sighting(prefix + name, value[:TEXT_MOST]) for name, value in found if value], at + size

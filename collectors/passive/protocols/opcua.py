@@ -178,7 +178,7 @@ def _message(message: bytes, client: bool, asked: Asked) -> Said:
         return _body(message, SYMMETRIC, request, asked)
     whole = (part if part is not None else message[:SYMMETRIC]) + message[SYMMETRIC:]
     if chunk == b"C":
-        asked.note(key, whole[:PARTIAL_MOST])
+        asked.note(key, whole[:PARTIAL_MOST], min(len(whole), PARTIAL_MOST))
         return NOTHING
     return _body(whole, SYMMETRIC, request, asked)
 

@@ -247,7 +247,7 @@ def decode(message: bytes, client: bool, asked: Asked) -> Said:
 def _hold(data: bytes, key: tuple[str, int], asked: Asked) -> None:
     held = asked.take(key)
     if held is None or (held and len(held) + len(data) <= PARTIAL_MOST):
-        asked.note(key, (held or b"") + data)
+        asked.note(key, (held or b"") + data, len(held or b"") + len(data))
     else:
         asked.note(key, TOO_LONG)
 
@@ -256,7 +256,7 @@ def _hold_part(data: bytes, key: tuple[str, int], asked: Asked) -> None:
     """Of other protocols (MMS has many such parts) the beginning says all that we know."""
     held = asked.look(key)
     if held is None and data[0] != S7:
-        asked.note(key, data[:BEGINNING_MOST])
+        asked.note(key, data[:BEGINNING_MOST], min(len(data), BEGINNING_MOST))
     elif not held or held[0] == S7:
         _hold(data, key, asked)
 

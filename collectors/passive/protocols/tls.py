@@ -30,7 +30,7 @@ def cut(data: bytes) -> int:
 
 def decode(message: bytes, client: bool, asked: Asked) -> Said:
     """One record: of a ClientHello the server's name, of all others nothing but that they are encrypted."""
-    if cut(message) != len(message):
+    if not message or cut(message) != len(message):
         raise Malformed("no TLS record")
     if message[0] == HANDSHAKE and message[5:6] == bytes([CLIENT_HELLO]) and (name := _server_name(message[9:])):
         return Said(("tls",), (Sighting("name", name, RECEIVER),), hidden=HIDDEN)
