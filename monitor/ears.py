@@ -32,22 +32,31 @@ async def hear(
     interface: str, command: Callable[[str], list[str]] = command, first_wait: float = FIRST_WAIT
 ) -> AsyncGenerator[Report | Deaf, None]:
     """The reports of an interface's sensor, without end; Deaf whenever it has ended."""
-    wait = first_wait
+    wait, clock = first_wait, asyncio.get_running_loop().time
     while True:
-        async with contextlib.aclosing(_one_life(command(interface))) as life:
+        began = clock()
+        async with contextlib.aclosing(_one_life(command(interface), asyncio.Event())) as life:
             async for said in life:
-                if isinstance(said, Report) and said.heard:
-                    wait = first_wait
                 yield said
+        if clock() - began > LONGEST_WAIT:  # it was well for a while: a frame that ends it at once may come again
+            wait = first_wait
         await asyncio.sleep(wait)
         wait = min(2 * wait, LONGEST_WAIT)
 
 
-async def _one_life(argv: list[str]) -> AsyncGenerator[Report | Deaf, None]:
+def hear_until(
+    stop: asyncio.Event, interface: str, command: Callable[[str], list[str]] = command
+) -> AsyncGenerator[Report | Deaf, None]:
+    """The reports of one sensor, until `stop` is set and it has told the rest, or until it ends; then Deaf."""
+    return _one_life(command(interface), stop)
+
+
+async def _one_life(argv: list[str], stop: asyncio.Event) -> AsyncGenerator[Report | Deaf, None]:
     pipe = asyncio.subprocess.PIPE
     try:
+        # in a session of its own: Ctrl-C at a terminal is for us, who end it
         process = await asyncio.create_subprocess_exec(
-            *argv, stdin=asyncio.subprocess.DEVNULL, stdout=pipe, stderr=pipe, limit=LINE_MOST
+            *argv, stdin=asyncio.subprocess.DEVNULL, stdout=pipe, stderr=pipe, limit=LINE_MOST, start_new_session=True
         )
     except OSError as error:
         yield Deaf(f"the sensor cannot be started: {error.strerror}")
@@ -55,6 +64,7 @@ async def _one_life(argv: list[str]) -> AsyncGenerator[Report | Deaf, None]:
     assert process.stdout is not None
     assert process.stderr is not None
     last_words = asyncio.create_task(_last_words(process.stderr))
+    stopping = asyncio.create_task(_stop(process, stop))
     why = ""
     try:
         while line := await asyncio.wait_for(process.stdout.readline(), SILENT_FOR):
@@ -64,6 +74,7 @@ async def _one_life(argv: list[str]) -> AsyncGenerator[Report | Deaf, None]:
     except ValueError as error:
         why = f"the sensor has said what is no report: {error}"
     finally:
+        stopping.cancel()
         await _end(process)
         said = await last_words
     yield Deaf(why or said or f"the sensor ended ({process.returncode})")
@@ -74,7 +85,14 @@ async def _last_words(stream: asyncio.StreamReader) -> str:
     last = ""
     while part := await stream.read(4096):
         last = (last + part.decode("utf-8", "replace"))[-4096:]
-    return last.strip().rpartition("\n")[2]
+    words = last.strip().rpartition("\n")[2]
+    return words if words.isprintable() else repr(words)
+
+
+async def _stop(process: asyncio.subprocess.Process, stop: asyncio.Event) -> None:
+    await stop.wait()
+    with contextlib.suppress(ProcessLookupError):
+        process.terminate()
 
 
 async def _end(process: asyncio.subprocess.Process) -> None:
