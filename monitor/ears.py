@@ -10,10 +10,17 @@ from dataclasses import dataclass
 
 from collectors.passive.report import Report, decode_report
 
-LINE_MOST = 256 << 20  # bytes of one report
-SILENT_FOR = 90.0  # seconds without a report after which a sensor is taken for stuck
-FIRST_WAIT, LONGEST_WAIT = 1.0, 60.0  # seconds before it is started again
-KILL_AFTER = 2.0
+
+@dataclass(frozen=True, slots=True)
+class Limits:
+    """What a sensor is given, in seconds: `silent_for` without a report, it is taken for stuck; `first_wait` to
+    `longest_wait` go by before it is started again; told to end, it is killed after `kill_after`."""
+
+    line_most: int = 256 << 20  # bytes of one report
+    silent_for: float = 90.0
+    first_wait: float = 1.0
+    longest_wait: float = 60.0
+    kill_after: float = 2.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,34 +36,41 @@ def command(interface: str) -> list[str]:
 
 
 async def hear(
-    interface: str, command: Callable[[str], list[str]] = command, first_wait: float = FIRST_WAIT
+    interface: str, command: Callable[[str], list[str]] = command, limits: Limits = Limits()
 ) -> AsyncGenerator[Report | Deaf, None]:
     """The reports of an interface's sensor, without end; Deaf whenever it has ended."""
-    wait, clock = first_wait, asyncio.get_running_loop().time
+    wait, clock = limits.first_wait, asyncio.get_running_loop().time
     while True:
         began = clock()
-        async with contextlib.aclosing(_one_life(command(interface), asyncio.Event())) as life:
+        async with contextlib.aclosing(_one_life(command(interface), asyncio.Event(), limits)) as life:
             async for said in life:
                 yield said
-        if clock() - began > LONGEST_WAIT:  # it was well for a while: a frame that ends it at once may come again
-            wait = first_wait
+        if (
+            clock() - began > limits.longest_wait
+        ):  # it was well for a while: a frame that ends it at once may come again
+            wait = limits.first_wait
         await asyncio.sleep(wait)
-        wait = min(2 * wait, LONGEST_WAIT)
+        wait = min(2 * wait, limits.longest_wait)
 
 
 def hear_until(
     stop: asyncio.Event, interface: str, command: Callable[[str], list[str]] = command
 ) -> AsyncGenerator[Report | Deaf, None]:
     """The reports of one sensor, until `stop` is set and it has told the rest, or until it ends; then Deaf."""
-    return _one_life(command(interface), stop)
+    return _one_life(command(interface), stop, Limits())
 
 
-async def _one_life(argv: list[str], stop: asyncio.Event) -> AsyncGenerator[Report | Deaf, None]:
+async def _one_life(argv: list[str], stop: asyncio.Event, limits: Limits) -> AsyncGenerator[Report | Deaf, None]:
     pipe = asyncio.subprocess.PIPE
     try:
         # in a session of its own: Ctrl-C at a terminal is for us, who end it
         process = await asyncio.create_subprocess_exec(
-            *argv, stdin=asyncio.subprocess.DEVNULL, stdout=pipe, stderr=pipe, limit=LINE_MOST, start_new_session=True
+            *argv,
+            stdin=asyncio.subprocess.DEVNULL,
+            stdout=pipe,
+            stderr=pipe,
+            limit=limits.line_most,
+            start_new_session=True,
         )
     except OSError as error:
         yield Deaf(f"the sensor cannot be started: {error.strerror}")
@@ -67,15 +81,15 @@ async def _one_life(argv: list[str], stop: asyncio.Event) -> AsyncGenerator[Repo
     stopping = asyncio.create_task(_stop(process, stop))
     why = ""
     try:
-        while line := await asyncio.wait_for(process.stdout.readline(), SILENT_FOR):
+        while line := await asyncio.wait_for(process.stdout.readline(), limits.silent_for):
             yield decode_report(line)
     except TimeoutError:
-        why = f"the sensor has said nothing for {SILENT_FOR:g} s"
+        why = f"the sensor has said nothing for {limits.silent_for:g} s"
     except ValueError as error:
         why = f"the sensor has said what is no report: {error}"
     finally:
         stopping.cancel()
-        await _end(process)
+        await _end(process, limits.kill_after)
         said = await last_words
     yield Deaf(why or said or f"the sensor ended ({process.returncode})")
 
@@ -95,11 +109,11 @@ async def _stop(process: asyncio.subprocess.Process, stop: asyncio.Event) -> Non
         process.terminate()
 
 
-async def _end(process: asyncio.subprocess.Process) -> None:
+async def _end(process: asyncio.subprocess.Process, kill_after: float) -> None:
     with contextlib.suppress(ProcessLookupError):
         process.terminate()
         try:
-            await asyncio.wait_for(process.wait(), KILL_AFTER)
+            await asyncio.wait_for(process.wait(), kill_after)
         except TimeoutError:
             process.kill()
             await process.wait()
