@@ -79,17 +79,18 @@ async def _one_life(argv: list[str], stop: asyncio.Event, limits: Limits) -> Asy
     assert process.stderr is not None
     last_words = asyncio.create_task(_last_words(process.stderr))
     stopping = asyncio.create_task(_stop(process, stop))
-    why = ""
+    why, patience = "", 0.0
     try:
         while line := await asyncio.wait_for(process.stdout.readline(), limits.silent_for):
             yield decode_report(line)
+        patience = limits.kill_after  # it is ending
     except TimeoutError:
         why = f"the sensor has said nothing for {limits.silent_for:g} s"
     except ValueError as error:
         why = f"the sensor has said what is no report: {error}"
     finally:
         stopping.cancel()
-        await _end(process, limits.kill_after)
+        await _end(process, patience, limits.kill_after)
         said = await last_words
     yield Deaf(why or said or f"the sensor ended ({process.returncode})")
 
@@ -109,11 +110,19 @@ async def _stop(process: asyncio.subprocess.Process, stop: asyncio.Event) -> Non
         process.terminate()
 
 
-async def _end(process: asyncio.subprocess.Process, kill_after: float) -> None:
-    with contextlib.suppress(ProcessLookupError):
-        process.terminate()
+async def _end(process: asyncio.subprocess.Process, patience: float, kill_after: float) -> None:
+    """Wait for its end; help it after a while. One that has ended must not be sent a signal: its code would be lost."""
+    for wait, end in ((patience, process.terminate), (kill_after, process.kill)):
         try:
-            await asyncio.wait_for(process.wait(), kill_after)
+            await _ended(process, wait)
         except TimeoutError:
-            process.kill()
-            await process.wait()
+            with contextlib.suppress(ProcessLookupError):
+                end()
+        else:
+            return
+    await process.wait()
+
+
+async def _ended(process: asyncio.subprocess.Process, within: float) -> None:
+    async with asyncio.timeout(within):
+        await process.wait()

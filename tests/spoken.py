@@ -83,13 +83,14 @@ CYCLE = [*SCADA.says(PLC, READ, READ), arp(PLC.mac, PLC.ip, SCADA.ip), arp(SCADA
 class Listener:
     """An engine, told frames at times that a test says."""
 
-    def __init__(self) -> None:
+    def __init__(self, begin: int = AT) -> None:
         self.events: list[WireEvent] = []
+        self._begin = begin
         self._engine = Engine(self.events.append)
 
     def hear(self, frames: Sequence[bytes], at: float = 0.0) -> Heard:
-        """Hear frames, a millisecond apart, from so many seconds after AT; all that was heard so far."""
-        times = [AT + int(at * SECOND) + number * SECOND // 1000 for number in range(len(frames))]
+        """Hear frames, a millisecond apart, from so many seconds after the beginning; all that was heard so far."""
+        times = [self._begin + int(at * SECOND) + number * SECOND // 1000 for number in range(len(frames))]
         self._engine.take(batch(frames, at=times))
         return self._engine.heard()
 

@@ -77,7 +77,7 @@ def test_reports_come_one_by_one_and_a_new_sensor_after_each_end() -> None:
     ],
 )
 def test_why_it_is_deaf_is_its_last_word(text: str, why: str) -> None:
-    assert said(text) == [Deaf(why)]
+    assert said(text, limits=Limits(kill_after=0.2)) == [Deaf(why)]
 
 
 @pytest.mark.parametrize(

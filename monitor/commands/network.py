@@ -93,7 +93,9 @@ def listen(
     with suppress(KeyboardInterrupt):
         asyncio.run(_listen(interface, events, latest, seconds, quiet=json))
     if latest.heard is None:
-        raise CallError(f"nothing was heard at {interface}: {latest.deaf or 'no frame came'}")
+        raise CallError(f"nothing was heard at {interface}: {latest.deaf or 'its sensor did not get to listen'}")
+    if latest.deaf:
+        typer.echo(f"nothing more is heard at {interface}: {latest.deaf}", err=True)
     if json:
         _write_json(capture_document(latest.heard.counts, False, ""), latest.heard, events)
     else:
