@@ -338,6 +338,8 @@ class Daemon:
             for entry in entries:  # what we knew of this asset no longer holds
                 self._last_entry = entry.id
                 self._standing.pop(entry.subject, None)
+                if ear := self._segments.get(entry.subject):
+                    ear.approved = await asyncio.to_thread(self._approved, entry.subject)
             for request in requests:
                 self._last_request = request.id
                 if request.asset in self._plant.assets or request.asset in self._segments:

@@ -26,6 +26,7 @@ BASIC = ("tcp", "udp")
 CARD = "mac"  # the witness that is only the prefix of a MAC address
 TOLD_AFTER = 20  # packets
 HAD_MOST = 300  # values that one identity field ever had
+KEYS_MOST = 50_000
 
 
 Parts = dict[str, datetime]  # what was heard, and when last
@@ -65,6 +66,7 @@ class Segment:
     stale_after: timedelta
     _known: dict[str, _Known] = field(default_factory=dict)
     _hidden: Parts = field(default_factory=dict)
+    _beyond: datetime | None = None  # when something was heard for which there was no room
 
     def restore(self, snapshot: Snapshot) -> None:
         at = snapshot.taken_at
@@ -74,6 +76,9 @@ class Segment:
     def hear(self, heard: Heard) -> None:
         """Take in what the sensor has heard so far."""
         for key, parts, at, grows in self._said(heard):
+            if key not in self._known and len(self._known) >= KEYS_MOST:
+                self._beyond = at
+                continue
             known = self._known.setdefault(key, _Known(dict(parts), at))
             known.at = max(known.at, at)
             if grows:
@@ -100,6 +105,8 @@ class Segment:
         missing = {gap.key for gap in unread}
         if lost:
             unread.append(Unread("capture", "frames were lost: what passed meanwhile was not seen"))
+        elif self._beyond and self._beyond >= oldest:
+            unread.append(Unread("capture", f"there is more than the {KEYS_MOST:,} items that are kept of a segment"))
         items = [
             _item(key, [part for part, at in known.parts.items() if at >= oldest])
             for key, known in self._known.items()

@@ -14,7 +14,7 @@ from baselines.drift import Kind, Verdict, compare, verdict, verdicts
 from baselines.rules import Direction, assess
 from baselines.snapshot import Category, Severity, Snapshot
 from collectors.passive.heard import Conversation, Counts, Evidence, Heard
-from monitor.segment import TOLD_AFTER, Segment
+from monitor.segment import KEYS_MOST, TOLD_AFTER, Segment
 from tests.frames import AT
 from tests.spoken import CYCLE, PLC, READ, RESTART, ROGUE, SCADA, WRITE, Host, Listener, arp, heard, identity
 
@@ -334,3 +334,17 @@ def test_no_clock_breaks_it(at: int) -> None:
     segment = Segment("line3", DAY)
     segment.hear(Heard(Counts(), (host,), ()))
     taken(segment)
+
+
+def test_a_flood_of_hosts_is_bounded_and_said() -> None:
+    (host,) = [host for host in heard(CYCLE).hosts if host.mac == PLC.mac]
+    made_up = tuple(
+        replace(host, mac=f"02:00:00:{n >> 8:04x}:{n & 255:02x}", ips=(), evidence=()) for n in range(60_000)
+    )
+    segment = listening(*CYCLE)
+    segment.hear(Heard(Counts(), made_up, ()))
+    observed = taken(segment, APPROVED)
+    assert len(observed.items) == KEYS_MOST
+    assert {gap.key for gap in observed.unread} == {"capture"}
+    segment.hear(heard(CYCLE, at=DAY.total_seconds()))
+    assert verdict(APPROVED, taken(segment, APPROVED, DAY + timedelta(minutes=1))) is Verdict.MATCH, "it is over"

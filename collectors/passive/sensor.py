@@ -51,29 +51,34 @@ def main(interface: str) -> int:
 
 
 def listen(live: Live, tell: Callable[[Report], None], stop: Callable[[], bool], notes: tuple[str, ...] = ()) -> None:
-    """Hear and tell: what is new at once, if there was nothing new before. Until `stop`. Raises CaptureLost."""
+    """Hear and tell: what is new at once, if there was nothing new before. Until `stop`, and then what is yet to tell.
+
+    Raises CaptureLost, after the same.
+    """
     spare_the_collector()
     events: list[WireEvent] = []
     engine = Engine(events.append)
     tell(Report(notes=notes, heard=engine.heard()))
     told_events = told = time.monotonic()
     told_heard, version = told - HEARD_EVERY, engine.version
-    for batch in live.batches():
-        if batch is not None:
-            engine.take(batch)
-        now = time.monotonic()
-        heard: Heard | None = None
-        if (engine.version != version and now - told_heard >= HEARD_EVERY) or now - told >= ALIVE_EVERY:
-            version, told_heard = engine.version, now
-            heard = engine.heard(live.statistics().dropped, sure=True)
-        if heard or (events and now - told_events >= EVENTS_EVERY):
-            tell(Report(gathered(events), heard))
-            events.clear()
-            told = told_events = now
-        if stop():
-            break
-    engine.finish()
-    tell(Report(gathered(events), engine.heard(live.statistics().dropped, sure=True)))
+    try:
+        for batch in live.batches():
+            if batch is not None:
+                engine.take(batch)
+            now = time.monotonic()
+            heard: Heard | None = None
+            if (engine.version != version and now - told_heard >= HEARD_EVERY) or now - told >= ALIVE_EVERY:
+                version, told_heard = engine.version, now
+                heard = engine.heard(live.statistics().dropped, sure=True)
+            if heard or (events and now - told_events >= EVENTS_EVERY):
+                tell(Report(gathered(events), heard))
+                events.clear()
+                told = told_events = now
+            if stop():
+                break
+    finally:
+        engine.finish()
+        tell(Report(gathered(events), engine.heard(live.statistics().dropped, sure=True)))
 
 
 def _write(line: bytes) -> None:
