@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass, replace
 from datetime import datetime
 from enum import StrEnum
@@ -117,8 +117,11 @@ def advance(
     return moves
 
 
-def contradict(alerts: Iterable[Alert], findings: Iterable[Finding], asset: str, now: datetime) -> list[Move]:
-    """The moves that a comparison of what was polled with what was heard makes: an asset's contradictions of now."""
+def contradict(
+    alerts: Iterable[Alert], findings: Iterable[Finding], agreed: Collection[str], asset: str, now: datetime
+) -> list[Move]:
+    """The moves that a comparison of the witnesses of an asset makes: where they contradict each other now, and the
+    keys in which they agree. Where one of them said nothing, nothing moves."""
     opened = {alert.item: alert for alert in alerts if alert.state is not NORMAL and alert.kind is Kind.CONFLICT}
     moves: list[Move] = []
     for finding in findings:
@@ -129,7 +132,8 @@ def contradict(alerts: Iterable[Alert], findings: Iterable[Finding], asset: str,
         elif moved := _still_deviates(known, told, 0.0):
             moves.append(moved)
     for alert in opened.values():
-        moves += _step(alert, CONFORMS, now)
+        if alert.item in agreed:
+            moves += _step(alert, CONFORMS, now)
     return moves
 
 

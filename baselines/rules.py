@@ -25,6 +25,7 @@ HEARD_TECHNIQUES: dict[tuple[str, Kind], tuple[str, ...]] = {  # by what the key
     ("address.", Kind.CHANGED): ("T0830", "T0856"),  # Adversary-in-the-Middle, Spoof Reporting Message
 }
 CONFLICT_TECHNIQUES = ("T0856", "T0851")  # Spoof Reporting Message, Rootkit
+CLAIMED = "witness.mac"  # the contradiction of two devices that both say they have the address of an asset
 MODULE_TECHNIQUES = ("T0839",)  # Module Firmware
 MODULE_KEYS = "device."
 ZERO = (0, "")
@@ -77,9 +78,14 @@ def _assess(deviation: Deviation) -> Finding:
     if item.category is Category.FIRMWARE and deviation.kind is Kind.CHANGED:
         assert deviation.approved is not None
         assert deviation.observed is not None
-        way = direction(deviation.approved.value, deviation.observed.value)
+        way = direction(_only(deviation.approved.value), _only(deviation.observed.value))
     severity = Severity.CRITICAL if way is Direction.DOWNGRADE else item.severity
     return Finding(deviation, severity, techniques, way)
+
+
+def _only(value: Value) -> Value:
+    """What a list of one holds: what was heard of a host is a list of what its witnesses say."""
+    return value[0] if isinstance(value, tuple) and len(value) == 1 else value
 
 
 def contradiction(field: str, polled: Value, heard: Value) -> Finding:
@@ -89,11 +95,18 @@ def contradiction(field: str, polled: Value, heard: Value) -> Finding:
     return Finding(Deviation(key, Kind.CONFLICT, approved, observed), Severity.HIGH, CONFLICT_TECHNIQUES)
 
 
+def impersonation(mac: str, others: Iterable[str]) -> Finding:
+    """Several devices say that they have the address of one asset: the one that was heard first, and the others."""
+    sides = (Item(CLAIMED, value, Category.NETWORK, Severity.CRITICAL) for value in (mac, ", ".join(others)))
+    claimed = Deviation(CLAIMED, Kind.CONFLICT, *sides)
+    return Finding(claimed, Severity.CRITICAL, HEARD_TECHNIQUES["address.", Kind.CHANGED])
+
+
 def occurrence(event: WireEvent, name: str) -> Finding:
-    """Something that `event.client` (its name, if it has one) did: one alarm for each client and operation."""
-    key = key_of("wire", event.operation, event.client)
+    """Something that `event.client` (its name, if it has one) did: one alarm for each client, server and operation."""
+    key = key_of("wire", event.operation, event.client, event.server)
     category = OPERATION_CATEGORIES.get(event.operation, Category.PARAMETER)
-    told = f"{event.operation} by {name or event.client} over {event.protocol}"
+    told = f"{event.operation} of {event.server} by {name or event.client} over {event.protocol}"
     who = {"client": event.client, "name": name or None, "protocol": event.protocol, "at": utc_text(event.at)}
     done = Deviation(key, Kind.EVENT, None, Item(key, told, category, event.severity))
     return Finding(done, event.severity, event.techniques, who=who)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import io
-import os
 import sys
 import traceback
 from typing import Annotated
@@ -11,7 +10,7 @@ from typing import Annotated
 import typer
 
 from monitor.commands import alerts, baseline, looking, network, running
-from monitor.console import BUG, DONE, app
+from monitor.console import BUG, app
 
 
 def show_version(wanted: bool) -> None:
@@ -42,9 +41,6 @@ def main() -> None:
             stream.reconfigure(errors="backslashreplace")  # not every console knows every letter
     try:
         app()
-    except BrokenPipeError:  # `asbuilt assets | head`
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        sys.exit(DONE)
     except Exception:
         traceback.print_exc()
         typer.echo("asbuilt: this is a bug; please report it with the lines above", err=True)

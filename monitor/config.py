@@ -276,7 +276,9 @@ class _Reader:
         said = read_table(SegmentTable, table(found, path, self.faults), path, self.faults)
         if said is None:
             return None
-        if not said.interface.strip():
+        if not name or not name.isprintable():
+            self.faults.append(f"{path}: a segment's name is not empty and has no control characters")
+        if not said.interface.strip() or not said.interface.isprintable():
             self.faults.append(f'{path}.interface: name the interface that the SPAN or TAP port is on, such as "eth1"')
         asset = Asset(
             name,

@@ -5,6 +5,7 @@ from __future__ import annotations
 import getpass
 import os
 import socket
+import sys
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from fnmatch import fnmatchcase
@@ -35,6 +36,9 @@ class Group(TyperGroup):
             return super().invoke(ctx)
         except (FileError, UserError) as error:
             fail(str(error))
+        except BrokenPipeError:  # `asbuilt assets | head`: left to click, it would end with 1, which is drift
+            os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+            raise typer.Exit(DONE) from None
         except KeyboardInterrupt:
             raise typer.Exit(INTERRUPTED) from None
 

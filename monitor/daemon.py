@@ -8,7 +8,7 @@ import random
 import signal
 from collections import defaultdict
 from collections.abc import AsyncGenerator, Callable, Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 
 import structlog
@@ -32,7 +32,7 @@ from monitor.schedule import DueQueue
 from monitor.segment import Segment
 from monitor.show import checked_document, move_text
 from monitor.store import Database, PollRequest, Run, Transaction
-from monitor.witnesses import Doings, Witnessed, asset_at, contradictions
+from monitor.witnesses import Doings, Overheard, Witnessed, asset_at, weigh
 from monitor.writer import Writer
 
 FLUSH_EVERY = 60.0  # seconds that the end of a run may lag on disk
@@ -62,6 +62,12 @@ class _Ear:
     heard: Heard | None = None
     deaf: str | None = "its sensor has not reported yet"
     lost: bool = False  # frames, since the last report
+    approved: Snapshot | None = None
+    alone: asyncio.Lock = field(default_factory=asyncio.Lock)  # one observation is stored before the next is
+
+    def fall_deaf(self, why: str) -> None:
+        """The next sensor begins to count anew."""
+        self.heard, self.deaf = None, why
 
     def take_in(self, heard: Heard) -> None:
         before = self.heard.counts.kernel_dropped if self.heard else 0
@@ -69,8 +75,11 @@ class _Ear:
         self.heard, self.deaf = heard, None
         self.segment.hear(heard)
 
-    def snapshot(self, approved: Snapshot | None, now: datetime) -> Snapshot:
-        return self.segment.snapshot(approved, now, self.lost)
+    def snapshot(self, now: datetime) -> Snapshot:
+        return self.segment.snapshot(self.approved, now, self.lost)
+
+    def overheard(self, now: datetime) -> Overheard | None:
+        return Overheard(self.heard, now - self.segment.stale_after, self.approved) if self.heard else None
 
     def name_of(self, client: str) -> str:
         """The name of a host by its address, where it has said one."""
@@ -105,6 +114,7 @@ class Daemon:
         self._asked: defaultdict[str, list[int]] = defaultdict(list)  # poll requests, by asset
         self._standing: dict[str, Standing] = {}
         self._lagging: dict[str, Run] = {}  # runs whose end on disk is behind
+        self._read_at: dict[str, datetime] = {}  # when the last poll that came to this standing began
         self._due: set[str] = set()  # assets whose scheduled poll is under way
         self._last_request = 0
         self._last_entry = 0  # of the audit chain
@@ -201,6 +211,7 @@ class Daemon:
 
     async def _take(self, poll: Poll, asked: list[int]) -> None:
         name, now = poll.target.asset, self._clock()
+        self._read_at[name] = now - timedelta(seconds=poll.seconds)
         standing = self._standing.get(name)
         if standing and not asked and standing.run.can_go_on(now) and _goes_on(standing, poll):
             standing.run = self._lagging[name] = standing.run.extended(now)
@@ -261,7 +272,7 @@ class Daemon:
     async def _take_in(self, name: str, said: Report | Deaf) -> None:
         ear = self._segments[name]
         if isinstance(said, Deaf):
-            ear.deaf = said.why
+            ear.fall_deaf(said.why)
             return await self._observe(name)
         for note in said.notes:
             log.warning("segment.note", segment=name, text=note)
@@ -276,12 +287,10 @@ class Daemon:
         """Take what is known of a segment now as a poll of it is taken."""
         ear, watched = self._segments[name], self._plant.segments[name]
         outcome: Snapshot | CollectError
-        if ear.deaf is not None:
-            outcome = Unreachable(name, ear.deaf)
-        else:
-            approved = await asyncio.to_thread(self._approved, name)
-            outcome = ear.snapshot(approved, self._clock())
-        await self._take(Poll(watched.target, outcome, Sent(), 0.0), self._asked.pop(name, []))
+        async with ear.alone:
+            ear.approved = await asyncio.to_thread(self._approved, name)
+            outcome = ear.snapshot(self._clock()) if ear.deaf is None else Unreachable(name, ear.deaf)
+            await self._take(Poll(watched.target, outcome, Sent(), 0.0), self._asked.pop(name, []))
 
     def _approved(self, name: str) -> Snapshot | None:
         with self._database.read() as tx:
@@ -290,11 +299,9 @@ class Daemon:
 
     async def _occur(self, segment: str, happened: Iterable[Happened]) -> None:
         """Raise what was done to devices: at the asset that it was done to, or else at the segment."""
-        now = self._clock()
-        told = [each.event for each in happened if self._doings.is_new(each.event, now)]
-        if not told:
-            return
-        ear = self._segments[segment]
+        now, ear = self._clock(), self._segments[segment]
+        done = [each.event for each in happened]
+        told = [event for event in done if self._doings.is_new(event, ear.approved, now)]
         findings = [
             (asset_at(self._plant, event.server) or segment, occurrence(event, ear.name_of(event.client)))
             for event in told
@@ -303,24 +310,21 @@ class Daemon:
         def job(tx: Transaction) -> list[Move]:
             return [move for asset, finding in findings for move in occur(tx, asset, finding, now)]
 
-        self._tell_moves(await self._writer.write(job))
+        if told:
+            self._tell_moves(await self._writer.write(job))
+        self._doings.note(done, now)
 
     async def _confront(self) -> None:
         """Hold what polls said against what the wire said of the same assets."""
         now = self._clock()
         polled = {
-            name: Witnessed(standing.run, standing.snapshot)
+            name: Witnessed(standing.run.first_at, self._read_at[name], standing.snapshot)
             for name, standing in self._standing.items()
             if name in self._plant.assets and standing.snapshot
         }
-        heard = [ear.heard for ear in self._segments.values() if ear.heard and ear.deaf is None]
-        found = contradictions(self._plant, heard, polled)
-
-        def job(tx: Transaction) -> list[Move]:
-            return [move for name, findings in found.items() for move in confront(tx, name, findings, now)]
-
-        if found:
-            self._tell_moves(await self._writer.write(job))
+        overheard = [said for ear in self._segments.values() if (said := ear.overheard(now))]
+        if found := weigh(self._plant, overheard, polled):
+            self._tell_moves(await self._writer.write(lambda tx: confront(tx, found, now)))
 
     # What commands do, and what time does
 
@@ -334,6 +338,8 @@ class Daemon:
             for entry in entries:  # what we knew of this asset no longer holds
                 self._last_entry = entry.id
                 self._standing.pop(entry.subject, None)
+                if ear := self._segments.get(entry.subject):
+                    ear.approved = await asyncio.to_thread(self._approved, entry.subject)
             for request in requests:
                 self._last_request = request.id
                 if request.asset in self._plant.assets or request.asset in self._segments:

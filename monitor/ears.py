@@ -10,10 +10,17 @@ from dataclasses import dataclass
 
 from collectors.passive.report import Report, decode_report
 
-LINE_MOST = 256 << 20  # bytes of one report
-SILENT_FOR = 90.0  # seconds without a report after which a sensor is taken for stuck
-FIRST_WAIT, LONGEST_WAIT = 1.0, 60.0  # seconds before it is started again
-KILL_AFTER = 2.0
+
+@dataclass(frozen=True, slots=True)
+class Limits:
+    """What a sensor is given, in seconds: `silent_for` without a report, it is taken for stuck; `first_wait` to
+    `longest_wait` go by before it is started again; told to end, it is killed after `kill_after`."""
+
+    line_most: int = 256 << 20  # bytes of one report
+    silent_for: float = 90.0
+    first_wait: float = 1.0
+    longest_wait: float = 60.0
+    kill_after: float = 2.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,25 +36,41 @@ def command(interface: str) -> list[str]:
 
 
 async def hear(
-    interface: str, command: Callable[[str], list[str]] = command, first_wait: float = FIRST_WAIT
+    interface: str, command: Callable[[str], list[str]] = command, limits: Limits = Limits()
 ) -> AsyncGenerator[Report | Deaf, None]:
     """The reports of an interface's sensor, without end; Deaf whenever it has ended."""
-    wait = first_wait
+    wait, clock = limits.first_wait, asyncio.get_running_loop().time
     while True:
-        async with contextlib.aclosing(_one_life(command(interface))) as life:
+        began = clock()
+        async with contextlib.aclosing(_one_life(command(interface), asyncio.Event(), limits)) as life:
             async for said in life:
-                if isinstance(said, Report) and said.heard:
-                    wait = first_wait
                 yield said
+        if (
+            clock() - began > limits.longest_wait
+        ):  # it was well for a while: a frame that ends it at once may come again
+            wait = limits.first_wait
         await asyncio.sleep(wait)
-        wait = min(2 * wait, LONGEST_WAIT)
+        wait = min(2 * wait, limits.longest_wait)
 
 
-async def _one_life(argv: list[str]) -> AsyncGenerator[Report | Deaf, None]:
+def hear_until(
+    stop: asyncio.Event, interface: str, command: Callable[[str], list[str]] = command
+) -> AsyncGenerator[Report | Deaf, None]:
+    """The reports of one sensor, until `stop` is set and it has told the rest, or until it ends; then Deaf."""
+    return _one_life(command(interface), stop, Limits())
+
+
+async def _one_life(argv: list[str], stop: asyncio.Event, limits: Limits) -> AsyncGenerator[Report | Deaf, None]:
     pipe = asyncio.subprocess.PIPE
     try:
+        # in a session of its own: Ctrl-C at a terminal is for us, who end it
         process = await asyncio.create_subprocess_exec(
-            *argv, stdin=asyncio.subprocess.DEVNULL, stdout=pipe, stderr=pipe, limit=LINE_MOST
+            *argv,
+            stdin=asyncio.subprocess.DEVNULL,
+            stdout=pipe,
+            stderr=pipe,
+            limit=limits.line_most,
+            start_new_session=True,
         )
     except OSError as error:
         yield Deaf(f"the sensor cannot be started: {error.strerror}")
@@ -55,16 +78,19 @@ async def _one_life(argv: list[str]) -> AsyncGenerator[Report | Deaf, None]:
     assert process.stdout is not None
     assert process.stderr is not None
     last_words = asyncio.create_task(_last_words(process.stderr))
-    why = ""
+    stopping = asyncio.create_task(_stop(process, stop))
+    why, patience = "", 0.0
     try:
-        while line := await asyncio.wait_for(process.stdout.readline(), SILENT_FOR):
+        while line := await asyncio.wait_for(process.stdout.readline(), limits.silent_for):
             yield decode_report(line)
+        patience = limits.kill_after  # it is ending
     except TimeoutError:
-        why = f"the sensor has said nothing for {SILENT_FOR:g} s"
+        why = f"the sensor has said nothing for {limits.silent_for:g} s"
     except ValueError as error:
         why = f"the sensor has said what is no report: {error}"
     finally:
-        await _end(process)
+        stopping.cancel()
+        await _end(process, patience, limits.kill_after)
         said = await last_words
     yield Deaf(why or said or f"the sensor ended ({process.returncode})")
 
@@ -74,14 +100,29 @@ async def _last_words(stream: asyncio.StreamReader) -> str:
     last = ""
     while part := await stream.read(4096):
         last = (last + part.decode("utf-8", "replace"))[-4096:]
-    return last.strip().rpartition("\n")[2]
+    words = last.strip().rpartition("\n")[2]
+    return words if words.isprintable() else repr(words)
 
 
-async def _end(process: asyncio.subprocess.Process) -> None:
+async def _stop(process: asyncio.subprocess.Process, stop: asyncio.Event) -> None:
+    await stop.wait()
     with contextlib.suppress(ProcessLookupError):
         process.terminate()
+
+
+async def _end(process: asyncio.subprocess.Process, patience: float, kill_after: float) -> None:
+    """Wait for its end; help it after a while. One that has ended must not be sent a signal: its code would be lost."""
+    for wait, end in ((patience, process.terminate), (kill_after, process.kill)):
         try:
-            await asyncio.wait_for(process.wait(), KILL_AFTER)
+            await _ended(process, wait)
         except TimeoutError:
-            process.kill()
-            await process.wait()
+            with contextlib.suppress(ProcessLookupError):
+                end()
+        else:
+            return
+    await process.wait()
+
+
+async def _ended(process: asyncio.subprocess.Process, within: float) -> None:
+    async with asyncio.timeout(within):
+        await process.wait()

@@ -5,11 +5,12 @@ The pure functions of `baselines` decide; this reads what they need and stores w
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections import defaultdict
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
 from datetime import datetime
 
-from baselines.alert import Move, advance, contradict, happened, over, unshelve
+from baselines.alert import Alert, Move, advance, contradict, happened, over, unshelve
 from baselines.baseline import Baseline, State
 from baselines.drift import Verdict, compare, verdict, verdicts
 from baselines.rules import Finding, assess
@@ -18,6 +19,7 @@ from collectors.collector import CollectError, Poll
 from collectors.contract import Sent
 from monitor import store
 from monitor.store import Run, Transaction
+from monitor.witnesses import Weighed
 
 
 @dataclass(frozen=True, slots=True)
@@ -110,9 +112,16 @@ def occur(tx: Transaction, asset: str, finding: Finding, now: datetime) -> list[
     return [raised, store.store_move(tx, ended)] if ended else [raised]
 
 
-def confront(tx: Transaction, asset: str, findings: Iterable[Finding], now: datetime) -> list[Move]:
-    """Move an asset's alarms of witnesses that contradict each other: `findings` are the contradictions of now."""
-    moves = contradict(store.alerts(tx, [asset]), findings, asset, now)
+def confront(tx: Transaction, found: Mapping[str, Weighed], now: datetime) -> list[Move]:
+    """Move the alarms of witnesses that contradict each other, by what they came to now for each asset."""
+    alerts: defaultdict[str, list[Alert]] = defaultdict(list)
+    for alert in store.alerts(tx):
+        alerts[alert.asset].append(alert)
+    moves = [
+        move
+        for asset, said in found.items()
+        for move in contradict(alerts[asset], said.contradictions, said.agreed, asset, now)
+    ]
     return [store.store_move(tx, move) for move in moves]
 
 

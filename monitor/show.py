@@ -10,7 +10,7 @@ from baselines.alert import Alert, Event, Move
 from baselines.asset import identity_values
 from baselines.baseline import Baseline, State
 from baselines.drift import Kind
-from baselines.rules import Direction, Finding
+from baselines.rules import CLAIMED, Direction, Finding
 from baselines.snapshot import Item, utc_text
 from monitor.pipeline import Checked
 
@@ -138,6 +138,8 @@ def change_text(item: str, kind: str, approved: Any, observed: Any, direction: s
             return f"{item} is new: {value_text(observed)}"
         case "removed":
             return f"{item} is gone; it was {value_text(approved)}"
+        case "conflict" if item == CLAIMED:
+            return f"{item}: its address is claimed by {value_text(approved)}, and by {value_text(observed)} too"
         case "conflict":
             return f"{item}: it answers us {value_text(approved)}, and others {value_text(observed)}"
         case "event":

@@ -1,33 +1,60 @@
-"""What a poll says of an asset and what the wire says of it, held against each other (ATT&CK T0856, T0851)."""
+"""What a poll says of an asset and what the wire says of it, held against each other (ATT&CK T0856, T0851, T0830)."""
 
 from __future__ import annotations
 
-from collections import Counter
+import re
+from collections import Counter, defaultdict
 from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from datetime import UTC, datetime, timedelta
 
-from baselines.asset import IDENTITY_FIELDS
-from baselines.rules import Finding, contradiction
-from baselines.snapshot import Snapshot
+from baselines.asset import Identity
+from baselines.rules import CLAIMED, Finding, contradiction, impersonation
+from baselines.snapshot import Snapshot, Value, key_of
 from baselines.wire import Operation, WireEvent
-from collectors.passive.heard import Evidence, Heard
+from collectors.passive.heard import Evidence, Heard, HeardHost
+from collectors.passive.inventory import CLAIMS
+from collectors.passive.protocols.texts import LONGEST
 from monitor.config import Plant
-from monitor.store import Run
 
 WIRE_NAMES = {"modbus": "modbus", "opc.tcp": "opcua"}  # how the wire calls what an address's scheme names
-# What always raises an alarm when it is done to a device. A write does so by the conversation that it belongs to: that
-# an approved client writes is how a plant works.
+# What always raises an alarm when it is done to a device. A write does so unless it belongs to an approved
+# conversation: that a client writes is how a plant works.
 ALARMING = frozenset(Operation) - {Operation.WRITE, Operation.LOGIN, Operation.IDENTITY_READ}
 AGAIN_AFTER = timedelta(minutes=1)
+WRITTEN_AGAIN_AFTER = timedelta(days=1)  # who writes, writes by the hour
+DOINGS_MOST = 10_000
+ESCAPED = re.compile(r"\\x([89a-f][0-9a-f])")  # how a poll shows a byte that is no UTF-8
+WORDS = re.compile(r"[^\W\d_]+|\d+")
 
 
 @dataclass(frozen=True, slots=True)
 class Witnessed:
-    """What polls of an asset have said without a change: from when to when, and what."""
+    """What polls of an asset have said without a change: since when, until when for sure, and what.
 
-    run: Run
+    The last poll may have read one thing before and another after the device changed, so `until` is when it began.
+    """
+
+    since: datetime
+    until: datetime
     snapshot: Snapshot
+
+
+@dataclass(frozen=True, slots=True)
+class Overheard:
+    """What the wire of one segment says, what of it was said lately, and what is approved of it."""
+
+    heard: Heard
+    oldest: datetime
+    approved: Snapshot | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Weighed:
+    """Where the witnesses of an asset contradict each other, and the keys in which they agree."""
+
+    contradictions: tuple[Finding, ...] = ()
+    agreed: frozenset[str] = frozenset()
 
 
 def asset_at(plant: Plant, ip: str) -> str | None:
@@ -36,35 +63,91 @@ def asset_at(plant: Plant, ip: str) -> str | None:
     return found[0] if len(found) == 1 else None
 
 
-def contradictions(plant: Plant, heard: Iterable[Heard], polled: Mapping[str, Witnessed]) -> dict[str, list[Finding]]:
-    """By asset: the identity fields of which poll and wire said different things at the same time, by one protocol.
-
-    At the same time: the wire's word came while polls before and after it said otherwise.
-    """
+def weigh(plant: Plant, overheard: Iterable[Overheard], polled: Mapping[str, Witnessed]) -> dict[str, Weighed]:
+    """By asset what its witnesses came to, where the wire has said anything of it lately."""
     shared = Counter(found.target.address.host for found in plant.assets.values())
-    witnesses = {
-        ip: [evidence for evidence in host.evidence if evidence.newest]
-        for each in heard
-        for host in each.hosts
-        for ip in host.ips
-    }
-    found: dict[str, list[Finding]] = {}
-    for name, known in polled.items():
-        address = plant.assets[name].target.address
-        if shared[address.host] == 1 and address.host in witnesses:
-            protocol = WIRE_NAMES.get(address.protocol, "")
-            found[name] = list(_contradictions(known, protocol, witnesses[address.host]))
+    hosts: defaultdict[str, list[HeardHost]] = defaultdict(list)
+    lately: defaultdict[str, list[Evidence]] = defaultdict(list)
+    claimed: dict[str, Weighed] = {}
+    for each in overheard:
+        for host in each.heard.hosts:
+            for ip in host.ips:
+                if ip in shared and _moment(host.last_at) >= each.oldest:
+                    hosts[ip].append(host)
+                    lately[ip] += [said for said in host.evidence if _moment(said.at) >= each.oldest]
+        for ip in shared:
+            if each.approved and key_of("address", ip) in each.approved.by_key:
+                claimed[ip] = Weighed(agreed=frozenset([CLAIMED]))  # or else the segment deviates, which says it
+    found: dict[str, Weighed] = {}
+    for name, asset in plant.assets.items():
+        address = asset.target.address
+        if not (theirs := hosts.pop(address.host, None)):  # of several assets with one address, the first
+            continue
+        who = claimed.get(address.host) or _claimed(address.host, theirs)
+        known = polled.get(name) if shared[address.host] == 1 else None
+        said = _identity(known, WIRE_NAMES.get(address.protocol, ""), lately[address.host]) if known else Weighed()
+        found[name] = Weighed(who.contradictions + said.contradictions, who.agreed | said.agreed)
     return found
 
 
-def _contradictions(polled: Witnessed, protocol: str, witnesses: Iterable[Evidence]) -> Iterator[Finding]:
-    for evidence in witnesses:
-        if evidence.protocol != protocol or evidence.field not in IDENTITY_FIELDS:
-            continue
-        item = polled.snapshot.by_key.get(f"identity.{evidence.field}")
-        at = datetime.fromtimestamp(evidence.at / 1e9, UTC)
-        if item and polled.run.first_at < at < polled.run.last_at and str(item.value).strip() != evidence.value:
-            yield contradiction(evidence.field, item.value, evidence.value)
+def _claimed(ip: str, hosts: Iterable[HeardHost]) -> Weighed:
+    """Whether devices that were on the wire at the same time say that they have one address. Who only hands on what
+    others sent, as a router does, does not say so; a card that took the place of another was not there with it."""
+    claiming = sorted((host for host in hosts if host.mac and _claims(host, ip)), key=lambda host: host.first_at)
+    first, others = claiming[:1], [host for host in claiming[1:] if host.mac != claiming[0].mac]
+    if rivals := [host.mac for host in others if host.mac and host.first_at < first[0].last_at]:
+        return Weighed((impersonation(first[0].mac or "", rivals),))
+    return Weighed(agreed=frozenset([CLAIMED] if claiming else []))
+
+
+def _claims(host: HeardHost, ip: str) -> bool:
+    said = any(found.field == "ip" and found.value == ip and found.protocol in CLAIMS for found in host.evidence)
+    return said or host.ips == (ip,)
+
+
+def _identity(polled: Witnessed, protocol: str, said: Iterable[Evidence]) -> Weighed:
+    """The identity fields of which poll and wire said different things at the same time, by one protocol.
+
+    At the same time: the wire's word came while polls before and after it said otherwise. What the wire said last may
+    be what the device answered to us, so everything that it said meanwhile counts.
+    """
+    contradictions, agreed = [], set()
+    for name, item, words in _of_fields(polled.snapshot, [each for each in said if each.protocol == protocol]):
+        others = [word for word in words if not _alike(name, item, word.value)]
+        meanwhile = [word for word in others if polled.since < _moment(word.at) < polled.until]
+        if meanwhile:
+            contradictions.append(contradiction(name, item, max(meanwhile, key=lambda word: word.at).value))
+        elif max(words, key=lambda word: word.at) not in others:
+            agreed.add(f"witness.{name}")
+    return Weighed(tuple(contradictions), frozenset(agreed))
+
+
+def _of_fields(polled: Snapshot, said: Iterable[Evidence]) -> Iterator[tuple[str, Value, list[Evidence]]]:
+    """Field, what was polled, what was heard. Only of what identifies a device: for a product's name, say, OPC UA has
+    several places, and we do not know which of them the wire quotes."""
+    words: defaultdict[str, list[Evidence]] = defaultdict(list)
+    for each in said:
+        words[each.field].append(each)
+    for field in fields(Identity):
+        item = polled.by_key.get(f"identity.{field.name}")
+        if item and words[field.name]:
+            yield field.name, item.value, words[field.name]
+
+
+def _alike(field: str, polled: Value, heard: str) -> bool:
+    """Whether two values say the same, as polls and the wire spell it: "V02.10" and "2.10" are one revision."""
+    shown = ESCAPED.sub(lambda found: chr(int(found[1], 16)), str(polled)).partition("\0")[0].strip()[:LONGEST]
+    one, other = _words(shown), _words(heard)
+    return shown == heard or one == other or (not field.endswith("_revision") and "".join(one) == "".join(other))
+
+
+def _words(text: str) -> list[str]:
+    words = [word.lstrip("0") if word.isdecimal() else word for word in WORDS.findall(text.casefold())]
+    return words[1:] if words[:1] == ["v"] else words
+
+
+def _moment(at: int) -> datetime:
+    return datetime.fromtimestamp(at / 1e9, UTC)
 
 
 class Doings:
@@ -73,14 +156,32 @@ class Doings:
     def __init__(self) -> None:
         self._seen: dict[tuple[str, str, Operation], datetime] = {}
 
-    def is_new(self, event: WireEvent, now: datetime) -> bool:
-        """Whether this raises an alarm that the same client's doing to the same server has not just raised."""
-        if event.operation not in ALARMING:
+    def is_new(self, event: WireEvent, approved: Snapshot | None, now: datetime) -> bool:
+        """Whether this raises an alarm that the same client's doing to the same server has not just raised. `approved`
+        is the baseline of the segment where it was heard."""
+        if event.operation is Operation.WRITE:
+            if _may_write(event, approved):
+                return False
+        elif event.operation not in ALARMING:
             return False
-        self._seen = {key: at for key, at in self._seen.items() if now - at < AGAIN_AFTER}
         key = (event.client, event.server, event.operation)
-        if key in self._seen:
+        again_after = WRITTEN_AGAIN_AFTER if event.operation is Operation.WRITE else AGAIN_AFTER
+        return key not in self._seen or now - self._seen[key] >= again_after
+
+    def note(self, events: Iterable[WireEvent], now: datetime) -> None:
+        """Their alarms are raised, or were."""
+        for event in events:
+            key = (event.client, event.server, event.operation)
+            self._seen.pop(key, None)
             self._seen[key] = now
-            return False
-        self._seen[key] = now
-        return True
+        for key in list(self._seen)[:-DOINGS_MOST]:
+            del self._seen[key]
+
+
+def _may_write(event: WireEvent, approved: Snapshot | None) -> bool:
+    """Whether a write is a part of what was approved: this conversation, with this function where it names one."""
+    known = approved.by_key if approved else {}
+    item = known.get(key_of("conversation", event.client, event.server, event.protocol))
+    if item is None or not isinstance(item.value, tuple):
+        return False
+    return "function" not in event.detail or event.detail["function"] in item.value

@@ -12,10 +12,24 @@ from hypothesis import settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, rule
 
-from baselines.alert import NEXT, Alert, AlertState, Event, Move, acknowledge, advance, shelve, unshelve
+from baselines.alert import (
+    NEXT,
+    Alert,
+    AlertState,
+    Event,
+    Move,
+    acknowledge,
+    advance,
+    contradict,
+    happened,
+    over,
+    shelve,
+    unshelve,
+)
 from baselines.drift import Kind, compare, verdicts
-from baselines.rules import Direction, assess
+from baselines.rules import Direction, Finding, assess, contradiction, occurrence
 from baselines.snapshot import Category, Item, Severity, Snapshot, Unread, Value
+from baselines.wire import Operation, WireEvent
 
 NOW = datetime(2026, 11, 23, 8, 0, tzinfo=UTC)
 LATER = NOW + timedelta(hours=1)
@@ -314,3 +328,79 @@ class AlarmsOfAPlc(RuleBasedStateMachine):
 
 AlarmsOfAPlc.TestCase.settings = settings(max_examples=100, stateful_step_count=20)
 TestAlarmsOfAPlc = AlarmsOfAPlc.TestCase
+
+
+# ---- What was heard
+
+LIE = contradiction("model", "P-1", "P-2")
+
+
+def conflict(state: AlertState) -> Alert:
+    (move,) = contradict([], [LIE], (), "plc", NOW)
+    return replace(move.alert, state=state, id=7)
+
+
+def test_a_contradiction_is_raised_once_and_stays() -> None:
+    (raised,) = contradict([], [LIE], (), "plc", NOW)
+    assert (raised.event, raised.before, raised.alert.state) == (Event.DEVIATES, AlertState.NORMAL, AlertState.UNACK)
+    assert (raised.alert.kind, raised.alert.approved, raised.alert.observed) == (Kind.CONFLICT, "P-1", "P-2")
+    assert contradict([raised.alert], [LIE], (), "plc", LATER) == []
+
+
+@pytest.mark.parametrize(
+    ("state", "findings", "agreed", "after"),
+    [
+        (AlertState.UNACK, [], {"witness.model"}, AlertState.RTN_UNACK),
+        (AlertState.ACKED, [], {"witness.model"}, AlertState.NORMAL),
+        (AlertState.ACKED, [], {"witness.serial_number"}, None),  # nothing was said of this one
+        (AlertState.ACKED, [], (), None),
+        (AlertState.SHELVED, [], {"witness.model"}, None),
+        (AlertState.ACKED, [contradiction("model", "P-1", "P-3")], (), AlertState.UNACK),
+        (AlertState.RTN_UNACK, [LIE], (), AlertState.UNACK),
+    ],
+)
+def test_a_contradiction_moves_on_and_ends(
+    state: AlertState, findings: list[Finding], agreed: set[str], after: AlertState | None
+) -> None:
+    moved = contradict([conflict(state)], findings, agreed, "plc", LATER)
+    assert [(move.alert.id, move.alert.state) for move in moved] == ([(7, after)] if after else [])
+
+
+def test_a_poll_moves_no_alarm_of_the_wire_and_agreement_none_of_a_poll() -> None:
+    (event, *_), _ = doing()
+    assert moves([conflict(AlertState.UNACK), event.alert], APPROVED) == []
+    (drift,) = moves([], snapshot({"item.a": 2, "item.b": 1, "device.c": 1}))
+    assert contradict([drift.alert], [], {"item.a"}, "plc", LATER) == []
+
+
+def doing(*alerts: Alert, at: datetime = NOW) -> tuple[list[Move], Alert]:
+    """Something is done, and over."""
+    event = WireEvent(at, 1, "10.0.0.1", "10.0.0.2", "s7comm", Operation.STOP)
+    raised = happened(alerts, occurrence(event, "ENG-7"), "plc", at)
+    ended = over(raised.alert, at)
+    return [raised, *([ended] if ended else [])], (ended or raised).alert
+
+
+def test_what_was_done_waits_to_be_acknowledged() -> None:
+    (raised, ended), alert = doing()
+    assert (raised.event, ended.event, alert.state) == (Event.DEVIATES, Event.CONFORMS, AlertState.RTN_UNACK)
+    assert (alert.kind, (alert.who or {})["name"]) == (Kind.EVENT, "ENG-7")
+    seen = acknowledge(alert, "kim", "I did", LATER)
+    assert seen is not None
+    assert seen.alert.state is AlertState.NORMAL
+
+
+def test_done_again_it_is_the_same_alarm_unless_somebody_has_seen_it() -> None:
+    _, alert = doing()
+    alert = replace(alert, id=7)
+    again, after = doing(alert, at=LATER)
+    assert [(move.alert.id, move.alert.state) for move in again] == [(7, AlertState.UNACK), (7, AlertState.RTN_UNACK)]
+    assert (after.raised_at, (after.who or {})["at"]) == (NOW, "2026-11-23T09:00:00.000Z")
+    seen = acknowledge(alert, "kim", "I did", LATER)
+    assert seen is not None
+    assert doing(seen.alert, at=LATER)[1].id == 0, "another alarm"
+    shelved = shelve(alert, LATER, "rebuilding", NOW)
+    assert shelved is not None
+    moved, _ = doing(shelved.alert)
+    assert [move.alert.state for move in moved] == [AlertState.SHELVED]
+    assert moved[0].alert.shelved_until == LATER

@@ -194,6 +194,13 @@ def test_a_safety_controller_is_polled_only_where_its_owner_says_so(tmp_path: Pa
             ["segment.line3/filler: an asset has this name"],
         ),
         (LEAST + "[segment.a]", ["segment.a.interface: is required"]),
+        (LEAST + '[segment.a]\ninterface = " "', ["segment.a.interface: name the interface"]),
+        (LEAST + '[segment.a]\ninterface = "eth\\u00001"', ["segment.a.interface: name the interface"]),
+        (LEAST + '[segment.""]\ninterface = "eth1"', ['segment."": a segment\'s name is not empty']),
+        (LEAST + '[segment."a\\u001b"]\ninterface = "eth1"', [r'segment."a\u001b": a segment']),
+        (LEAST + '[segment.a]\ninterface = "eth1"\nstale_after = "soon"', ["segment.a.stale_after: "]),
+        (LEAST + '[segment.a]\ninterface = "eth1"\nstale_after = "0s"', ["segment.a.stale_after: "]),
+        (LEAST + '[segment.a]\ninterface = "eth1"\nevery = "1s"', ["segment.a.every: unknown key"]),
         (LEAST + FILLER + 'password = "secret"', ["asset.line3/filler.password: no secret belongs in this file"]),
         (
             LEAST + FILLER + 'user = "x"',

@@ -20,9 +20,8 @@ if sys.platform != "linux":
     pytest.skip("what a process can give up is of Linux", allow_module_level=True)
 
 from collectors.passive import confine
-from tests.test_ring import LIBPCAP, PLAIN, ROOT, TAGGED, Wire, child, wire
-
-__all__ = ["wire"]
+from tests.test_ring import LIBPCAP, PLAIN, ROOT, TAGGED, child
+from tests.wires import Wire
 
 DENIED = {  # the names are what is printed of each that was *not* denied
     "send": "capture._socket.send(frame)",

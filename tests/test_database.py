@@ -10,10 +10,12 @@ import sys
 import threading
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
 import pytest
+from alembic import command
 from alembic.autogenerate import compare_metadata
 from alembic.config import Config
 from alembic.migration import MigrationContext
@@ -21,6 +23,8 @@ from alembic.script import ScriptDirectory
 from sqlalchemy import func, insert, select, text
 from sqlalchemy.exc import IntegrityError
 
+from baselines.alert import AlertState, Event, Move
+from baselines.drift import Kind
 from monitor import store
 from monitor.errors import LeadLost, StoreError
 from monitor.store import Database
@@ -76,6 +80,43 @@ def test_migrating_again_changes_nothing(database: Database) -> None:
     with database.read() as tx:
         assert revision(tx) == HEAD
         assert tx.execute(select(asset.c.id)).scalars().all() == [number]
+
+
+def upgrade(database: Database, to: str) -> None:
+    config = Config()
+    config.set_main_option("script_location", "migrations:")
+    with database.write() as tx:
+        config.attributes["connection"] = tx
+        command.upgrade(config, to)
+
+
+def test_a_store_of_the_first_version_is_brought_up_to_date_with_all_that_it_holds(url: str) -> None:
+    moment = "2026-11-23T08:00:00.000Z"
+    old = Database(url)
+    with contextlib.closing(old):
+        upgrade(old, "0001")
+        with old.write() as tx:
+            tx.execute(text("INSERT INTO asset (id, name) VALUES (1, 'plc')"))
+            tx.execute(
+                text(
+                    "INSERT INTO alert (asset_id, item, kind, approved, observed, severity, category, techniques, "
+                    "state, raised_at, changed_at, reason) VALUES (1, 'item.a', 'changed', '1', '2', 'high', "
+                    f"'program', 'T0843', 'ACKED', '{moment}', '{moment}', 'seen')"
+                )
+            )
+        old.migrate()
+        with old.write() as tx:
+            assert revision(tx) == HEAD
+            (alert,) = store.alerts(tx)
+            assert (alert.state, alert.observed, alert.who) == ("ACKED", 2, None)
+            told = replace(alert, id=0, item="wire.stop", kind=Kind.EVENT, who={"client": "10.0.0.1", "name": "Ü"})
+            store.store_move(tx, Move(Event.DEVIATES, AlertState.NORMAL, told))
+            conflict = replace(alert, id=0, item="witness.model", kind=Kind.CONFLICT)
+            store.store_move(tx, Move(Event.DEVIATES, AlertState.NORMAL, conflict))
+            assert [(found.kind, found.who) for found in store.alerts(tx)] == [
+                (Kind.CHANGED, None), (Kind.EVENT, told.who), (Kind.CONFLICT, None),
+            ]  # fmt: skip
+        old.migrate()
 
 
 def test_a_store_of_a_newer_asbuilt_is_refused_and_left_as_it_is(database: Database) -> None:

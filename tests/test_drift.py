@@ -167,3 +167,36 @@ def test_verdicts_from_worst_to_best() -> None:
 def test_the_worst_of_an_asset_is_its_verdict(found: list[Verdict]) -> None:
     expected = next((each for each in WORST_FIRST if each in found), Verdict.NO_BASELINE)
     assert worst(found) is expected
+
+
+# ---- What was heard of a segment
+
+HEARD_KEYS = ["host.m.ips", "host.m.model", "service.m.tcp.502", 'conversation."1"."2".modbus', 'address."1"']
+PARTS = st.lists(st.sampled_from(["a", "b", "c"]), unique=True).map(sorted).map(tuple)
+HEARD = st.dictionaries(st.sampled_from(HEARD_KEYS), PARTS).map(snapshot)
+
+
+@given(HEARD, HEARD)
+def test_what_was_heard_deviates_by_more_and_never_by_less(approved: Snapshot, observed: Snapshot) -> None:
+    expected = {}
+    for item in observed.items:
+        known = approved.by_key.get(item.key)
+        assert isinstance(item.value, tuple)
+        if known is None and not item.key.startswith("address."):  # of a new one, the new host's addresses tell
+            expected[item.key] = "added"
+        elif known is not None and not {*item.value} <= {*known.value}:  # type: ignore[misc]
+            expected[item.key] = "changed"
+    assert kinds(compare(approved, observed)) == expected
+    found = verdicts(approved, observed)
+    for key in approved.by_key:
+        assert (found[key] is Verdict.STALE) == (key not in observed.by_key)
+
+
+def test_a_silent_host_whose_wire_cannot_be_seen_is_not_stale() -> None:
+    approved = snapshot({"host.m.ips": ("a",)})
+    assert verdicts(approved, snapshot({}, "host.m.ips"))["host.m.ips"] is Verdict.NO_LONGER_OBSERVABLE
+    assert verdict(approved, snapshot({"host.m.ips": ("a",)}, "capture")) is Verdict.NEVER_SEEN
+
+
+def test_a_list_that_was_polled_deviates_by_less_too() -> None:
+    assert kinds(compare(snapshot({"device.a": ("a", "b")}), snapshot({"device.a": ("a",)}))) == {"device.a": "changed"}

@@ -2,13 +2,26 @@
 
 from __future__ import annotations
 
+from datetime import UTC, datetime
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from baselines.drift import Deviation, Kind
-from baselines.rules import Direction, Finding, assess, direction
+from baselines.rules import (
+    CLAIMED,
+    OPERATION_CATEGORIES,
+    Direction,
+    Finding,
+    assess,
+    contradiction,
+    direction,
+    impersonation,
+    occurrence,
+)
 from baselines.snapshot import Category, Item, Severity, Value
+from baselines.wire import OPERATIONS, Operation, WireEvent
 
 UP, DOWN = Direction.UPGRADE, Direction.DOWNGRADE
 
@@ -113,3 +126,71 @@ def test_what_came_or_went_keeps_its_severity_and_has_no_direction(kind: Kind) -
     sides = (None, item) if kind is Kind.ADDED else (item, None)
     (finding,) = assess([Deviation(item.key, kind, *sides)])
     assert (finding.severity, finding.direction, finding.techniques) == (Severity.HIGH, None, ("T0839",))
+
+
+# ---- What was heard
+
+
+@pytest.mark.parametrize(
+    ("key", "kind", "category", "techniques"),
+    [
+        ("host.m.ips", Kind.ADDED, Category.NETWORK, ("T0864",)),
+        ("host.m.ips", Kind.CHANGED, Category.NETWORK, ()),
+        ('conversation."1"."2".modbus', Kind.ADDED, Category.NETWORK, ("T0848",)),
+        ('conversation."1"."2".modbus', Kind.CHANGED, Category.NETWORK, ("T0855",)),
+        ('address."1"', Kind.CHANGED, Category.NETWORK, ("T0830", "T0856")),
+        ("service.m.tcp.502", Kind.ADDED, Category.NETWORK, ()),
+        ("host.m.software_revision", Kind.CHANGED, Category.FIRMWARE, ("T0857",)),
+        ("host.m.model", Kind.CHANGED, Category.IDENTITY, ()),
+    ],
+)
+def test_techniques_of_what_was_heard(key: str, kind: Kind, category: Category, techniques: tuple[str, ...]) -> None:
+    before, after = (Item(key, (value,), category, Severity.HIGH) for value in ("1", "2"))
+    (finding,) = assess([Deviation(key, kind, None if kind is Kind.ADDED else before, after)])
+    assert (finding.techniques, finding.severity) == (techniques, Severity.HIGH)
+
+
+@pytest.mark.parametrize(
+    ("approved", "observed", "expected"),
+    [
+        (("V2.4",), ("V2.3",), DOWN),
+        (("V2.4",), ("V2.5",), UP),
+        (("V2.4",), ("V2.3", "V2.4"), None),
+        (("V2.3", "V2.4"), ("V2.3",), None),
+        ((), ("V2.4",), None),
+    ],
+)
+def test_a_revision_that_was_heard_has_a_direction_where_its_witnesses_say_one(
+    approved: Value, observed: Value, expected: Direction | None
+) -> None:
+    finding = changed(approved, observed, key="host.m.software_revision")
+    assert finding.direction is expected
+    assert finding.severity is (Severity.CRITICAL if expected is DOWN else Severity.LOW)
+
+
+def test_witnesses_that_contradict_each_other() -> None:
+    told = contradiction("model", "P-1", "P-2")
+    assert (told.deviation.key, told.deviation.kind, told.techniques) == (
+        "witness.model", Kind.CONFLICT, ("T0856", "T0851"),
+    )  # fmt: skip
+    claimed = impersonation("a", ["b", "c"])
+    assert (claimed.deviation.key, claimed.deviation.kind) == (CLAIMED, Kind.CONFLICT)
+    assert (claimed.deviation.approved and claimed.deviation.approved.value) == "a"
+    assert (claimed.deviation.observed and claimed.deviation.observed.value) == "b, c"
+    assert (claimed.severity, claimed.techniques) == (Severity.CRITICAL, ("T0830", "T0856"))
+
+
+@pytest.mark.parametrize("operation", Operation)
+def test_what_was_done_says_who_did_it(operation: Operation) -> None:
+    event = WireEvent(datetime(2026, 11, 23, 8, 0, tzinfo=UTC), 7, "10.0.0.1", "10.0.0.2", "modbus", operation)
+    told = occurrence(event, "ENG-7")
+    assert told.deviation.key == f'wire.{operation}."10.0.0.1"."10.0.0.2"'
+    assert told.deviation.item.value == f"{operation} of 10.0.0.2 by ENG-7 over modbus"
+    assert told.who == {
+        "client": "10.0.0.1", "name": "ENG-7", "protocol": "modbus", "at": "2026-11-23T08:00:00.000Z",
+    }  # fmt: skip
+    assert (told.severity, told.techniques) == OPERATIONS[operation]
+    assert told.deviation.item.category is OPERATION_CATEGORIES.get(operation, Category.PARAMETER)
+    nameless = occurrence(event, "")
+    assert (nameless.who or {})["name"] is None
+    assert nameless.deviation.item.value == f"{operation} of 10.0.0.2 by 10.0.0.1 over modbus"

@@ -8,6 +8,7 @@ confine): whatever a frame may do to a decoder, this process can send nothing, o
 
 from __future__ import annotations
 
+import signal
 import sys
 import time
 from collections.abc import Callable
@@ -23,12 +24,15 @@ from collectors.passive.report import Report, encode_report, gathered
 REFUSED = 2  # exit code: listening cannot begin; standard error says why
 LOST = 3  # the interface went away
 EVENTS_EVERY = 0.5  # seconds; an event waits no longer
-HEARD_EVERY = 5.0  # seconds between two reports of what was heard, while there is something new
+HEARD_EVERY = 5.0  # seconds between two reports of what was heard, while there is always something new
 ALIVE_EVERY = 30.0  # seconds: a report comes at least so often
 
 
 def main(interface: str) -> int:
     occupy_standard_descriptors()
+    told_to_stop: list[int] = []
+    for name in (signal.SIGTERM, signal.SIGINT):
+        signal.signal(name, lambda number, _: told_to_stop.append(number))
     try:
         live = open_live(interface)
     except (CaptureRefused, CaptureLost) as error:
@@ -37,39 +41,47 @@ def main(interface: str) -> int:
     prepare()
     notes = confine(live.descriptors)
     try:
-        listen(live, lambda report: _write(encode_report(report)), notes)
+        listen(live, lambda report: _write(encode_report(report)), lambda: bool(told_to_stop), notes)
     except CaptureLost as error:
         print(error, file=sys.stderr)
         return LOST
-    except (BrokenPipeError, KeyboardInterrupt):
+    except BrokenPipeError:
         pass  # whom we told has gone
     return 0
 
 
-def listen(live: Live, tell: Callable[[Report], None], notes: tuple[str, ...] = ()) -> None:
-    """Hear and tell, without end. Raises CaptureLost."""
+def listen(live: Live, tell: Callable[[Report], None], stop: Callable[[], bool], notes: tuple[str, ...] = ()) -> None:
+    """Hear and tell: what is new at once, if there was nothing new before. Until `stop`, and then what is yet to tell.
+
+    Raises CaptureLost, after the same.
+    """
     spare_the_collector()
     events: list[WireEvent] = []
     engine = Engine(events.append)
-    tell(Report(notes=notes))
-    bugs = 0
-    told_events = told_heard = told = time.monotonic()
-    version = -1
-    for batch in live.batches():
-        if batch is not None:
-            engine.take(batch)
-        if len(engine.bugs) > bugs:
-            bugs = len(engine.bugs)
-            tell(Report(notes=(f"a bug in decoding {list(engine.bugs)[-1]}: {list(engine.bugs.values())[-1]}",)))
-        now = time.monotonic()
-        heard: Heard | None = None
-        if (engine.version != version and now - told_heard >= HEARD_EVERY) or now - told >= ALIVE_EVERY:
-            version, told_heard = engine.version, now
-            heard = engine.heard(live.statistics().dropped, sure=True)
-        if heard or (events and now - told_events >= EVENTS_EVERY):
-            tell(Report(gathered(events), heard))
-            events.clear()
-            told = told_events = now
+    tell(Report(notes=notes, heard=engine.heard()))
+    told_events = told = time.monotonic()
+    told_heard, version, bugs = told - HEARD_EVERY, engine.version, 0
+    try:
+        for batch in live.batches():
+            if batch is not None:
+                engine.take(batch)
+            for protocol, bug in list(engine.bugs.items())[bugs:]:
+                tell(Report(notes=(f"a bug of ours in decoding {protocol}: {bug}",)))
+                bugs += 1
+            now = time.monotonic()
+            heard: Heard | None = None
+            if (engine.version != version and now - told_heard >= HEARD_EVERY) or now - told >= ALIVE_EVERY:
+                version, told_heard = engine.version, now
+                heard = engine.heard(live.statistics().dropped, sure=True)
+            if heard or (events and now - told_events >= EVENTS_EVERY):
+                tell(Report(gathered(events), heard))
+                events.clear()
+                told = told_events = now
+            if stop():
+                break
+    finally:
+        engine.finish()
+        tell(Report(gathered(events), engine.heard(live.statistics().dropped, sure=True)))
 
 
 def _write(line: bytes) -> None:

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import signal
 import sys
-from collections.abc import AsyncGenerator, Iterable, Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import aclosing, suppress
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -16,12 +17,11 @@ from monitor.terminal import print_table
 if TYPE_CHECKING:
     from baselines.wire import WireEvent
     from collectors.passive.heard import Heard, HeardHost
-    from collectors.passive.report import Report
     from collectors.passive.source import Batch, Capture
-    from monitor.ears import Deaf
     from monitor.wire import Events
 
 CONVERSATIONS_SHOWN = 40
+CELL_MOST = 100  # characters
 NOTHING = "–"
 
 
@@ -80,21 +80,24 @@ def _progress(capture: Capture, name: str) -> Iterator[Batch]:
 
 def listen(
     interface: Annotated[str, typer.Argument(metavar="INTERFACE", help="Where a SPAN or TAP port is plugged in.")],
-    seconds: Annotated[float | None, typer.Option("--for", metavar="SECONDS", help="Stop after so long.")] = None,
+    seconds: Annotated[
+        float | None, typer.Option("--for", metavar="SECONDS", min=0, help="Stop after so long.")
+    ] = None,
     json: Json = False,
 ) -> None:
     """The network live: what happens as it happens, and at the end (Ctrl-C) what was heard. Sends nothing."""
     import asyncio
 
-    from monitor.ears import hear
     from monitor.wire import Events, capture_document
 
     events, latest = Events(), _Latest()
     typer.echo(f"listening at {interface}; Ctrl-C ends it", err=True)
     with suppress(KeyboardInterrupt):
-        asyncio.run(_listen(hear(interface), events, latest, seconds, quiet=json))
+        asyncio.run(_listen(interface, events, latest, seconds, quiet=json))
     if latest.heard is None:
-        raise CallError(f"nothing was heard at {interface}: {latest.deaf or 'no frame came'}")
+        raise CallError(f"nothing was heard at {interface}: {latest.deaf or 'its sensor did not get to listen'}")
+    if latest.deaf:
+        typer.echo(f"nothing more is heard at {interface}: {latest.deaf}", err=True)
     if json:
         _write_json(capture_document(latest.heard.counts, False, ""), latest.heard, events)
     else:
@@ -110,37 +113,39 @@ class _Latest:
     deaf: str | None = None
 
 
-async def _listen(
-    reports: AsyncGenerator[Report | Deaf, None], events: Events, latest: _Latest, seconds: float | None, quiet: bool
-) -> None:
+async def _listen(interface: str, events: Events, latest: _Latest, seconds: float | None, quiet: bool) -> None:
+    """Listen for so many seconds, or until a signal; what was heard last is told after that."""
     import asyncio
 
-    from monitor.ears import Deaf
+    from monitor.ears import Deaf, hear_until
+    from monitor.show import value_text
 
-    async with aclosing(reports), asyncio.timeout(seconds) as limit:
-        try:
-            async for said in reports:
-                if isinstance(said, Deaf):
-                    latest.deaf = said.why
-                    return
-                for note in said.notes:
-                    typer.echo(note, err=True)
-                for each in said.happened:
-                    events.add(each.event, each.times)
-                    if not quiet:
-                        typer.echo(_event_line(each.event, each.times))
-                latest.heard = said.heard or latest.heard
-        except asyncio.CancelledError:
-            if not limit.expired():
-                raise
+    stop, loop = asyncio.Event(), asyncio.get_running_loop()
+    with suppress(NotImplementedError):  # Windows
+        for name in (signal.SIGINT, signal.SIGTERM):
+            loop.add_signal_handler(name, stop.set)
+    async with aclosing(hear_until(stop, interface)) as reports:
+        async for said in reports:
+            if isinstance(said, Deaf):
+                latest.deaf = None if stop.is_set() else said.why
+                return
+            if seconds is not None and latest.heard is None:
+                loop.call_later(seconds, stop.set)
+            for note in said.notes:
+                typer.echo(value_text(note), err=True)
+            for each in said.happened:
+                events.add(each.event, each.times)
+                if not quiet:
+                    typer.echo(_event_line(each.event, each.times))
+            latest.heard = said.heard or latest.heard
 
 
 def _event_line(event: WireEvent, times: int) -> str:
     from baselines.snapshot import utc_text
 
     again = f" × {times}" if times > 1 else ""
-    who = f"{event.client} → {event.server}"
-    return f"{utc_text(event.at)}  {who}  {event.protocol}  {event.operation}{again}  {_detail(event.detail)}"
+    who = f"{_cell(event.client)} → {_cell(event.server)}"
+    return f"{utc_text(event.at)}  {who}  {_cell(event.protocol)}  {event.operation}{again}  {_detail(event.detail)}"
 
 
 def _write_json(capture: dict[str, Any], heard: Heard, events: Events) -> None:
@@ -185,7 +190,7 @@ def _print_heard(heard: Heard, events: Events) -> None:
             talk.server,
             f"{talk.protocol}/{talk.port}" if talk.port else talk.protocol,
             str(talk.packets),
-            ", ".join(talk.functions) or talk.hidden,
+            _cell(", ".join(talk.functions) or talk.hidden),
         ]
         for talk in talks[:CONVERSATIONS_SHOWN]
     ]
@@ -218,8 +223,6 @@ def _print_heard(heard: Heard, events: Events) -> None:
 
 
 def _host_row(host: HeardHost) -> list[str]:
-    from monitor.show import value_text
-
     identity = host.identity
     said = (
         ", ".join(host.names),
@@ -230,10 +233,15 @@ def _host_row(host: HeardHost) -> list[str]:
         host.role,
         ", ".join(host.protocols),
     )
-    return [host.mac or "(routed)", ", ".join(host.ips), *(value_text(word) if word else NOTHING for word in said)]
+    return [host.mac or "(routed)", *(_cell(word) if word else NOTHING for word in (", ".join(host.ips), *said))]
 
 
 def _detail(detail: Any) -> str:
+    return _cell(", ".join(f"{name} {value}" for name, value in detail.items()))
+
+
+def _cell(text: str) -> str:
+    """What was said on the wire, so that it can harm neither a table nor a terminal: --json has all of it."""
     from monitor.show import value_text
 
-    return value_text(", ".join(f"{name} {value}" for name, value in detail.items()))[:100]
+    return value_text(text if len(text) <= CELL_MOST else text[: CELL_MOST - 1] + "…") if text else ""
