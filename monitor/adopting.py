@@ -17,7 +17,8 @@ from collectors.passive.makers import maker
 from monitor.config import Plant
 from monitor.entries import Entry
 
-POLLED = {"modbus": "modbus", "opcua": "opc.tcp"}  # as it is heard, as an address has it
+POLLED = {"modbus": "modbus", "opcua": "opc.tcp"}  # as it is heard, and as an address has it
+HEARD_AS = {scheme: protocol for protocol, scheme in POLLED.items()}
 UNPOLLED = {  # what controllers speak besides, and the word for it
     "s7comm": "s7comm",
     "enip": "enip",
@@ -71,14 +72,24 @@ class Host:
         return tuple(sorted(spoken | ({PROFINET} if self.cyclic else set())))
 
     @property
-    def devices(self) -> list[tuple[str, str, int]]:
-        """Protocol, IP address and port of all that could be polled of it."""
+    def kind(self) -> str:
+        """What it says it is, in one word that can be part of a name; "" if it does not say."""
+        said = (*self.said.get("model", ()), *self.said.get("product_code", ()))
+        return next(filter(None, map(_speakable, said)), "")
+
+    @property
+    def devices(self) -> list[Address]:
+        """All that could be polled of it."""
         return [
-            (protocol, next((ip for ip in self.ips if ip in self.served[protocol]), self.ips[0]), port)
-            for protocol in POLLED
+            Address(scheme, self.at(protocol), port, UNIT if scheme == "modbus" else 0)
+            for protocol, scheme in POLLED.items()
             for port in sorted(self.ports.get(protocol, ()))
             if self.ips
         ]
+
+    def at(self, protocol: str) -> str:
+        """The IP address at which it is asked in a protocol."""
+        return next((ip for ip in self.ips if ip in self.served[protocol]), self.ips[0])
 
 
 @dataclass(frozen=True, slots=True)
@@ -91,12 +102,10 @@ class Adoptable:
 
 @dataclass(frozen=True, slots=True)
 class Known:
-    """A host that was heard at an address and port that assets have already, or that another host claims as well."""
+    """A host that assets stand for already, each with its address; or whose address another host claims as well."""
 
     host: Host
-    ip: str
-    port: int
-    assets: tuple[str, ...]
+    assets: Mapping[str, str]
 
 
 @dataclass(frozen=True, slots=True)
@@ -112,27 +121,59 @@ class Proposal:
 def propose(heard: Snapshot, plant: Plant, zone: str = "") -> Proposal:
     """Entries for the controllers in a segment's snapshot that the plant does not have yet."""
     found = hosts(heard)
-    taken = {*plant.assets, *plant.segments}
-    at: defaultdict[tuple[str, int], list[str]] = defaultdict(list)
-    for asset, polled in plant.assets.items():
-        at[polled.target.address.device].append(asset)
-    adoptable: list[Adoptable] = []
-    known: list[Known] = []
-    unpolled: list[Adoptable] = []
+    proposing = _Proposing(plant, zone)
     for host in found:
+        proposing.take(host)
+    return Proposal(len(found), tuple(proposing.adoptable), tuple(proposing.known), tuple(proposing.unpolled))
+
+
+class _Proposing:
+    """One proposal in the making: what is there already grows with what is proposed."""
+
+    def __init__(self, plant: Plant, zone: str) -> None:
+        self.zone = zone
+        self.taken = {*plant.assets, *plant.segments}
+        self.there: defaultdict[str, dict[str, Address]] = defaultdict(dict)  # by IP address, the assets by name
+        for name, polled in plant.assets.items():
+            self.there[polled.target.address.host][name] = polled.target.address
+        self.adoptable: list[Adoptable] = []
+        self.known: list[Known] = []
+        self.unpolled: list[Adoptable] = []
+
+    def take(self, host: Host) -> None:
         devices = host.devices
-        for protocol, ip, port in devices:
-            if assets := [asset for own in host.ips for asset in at.get((own, port), ())]:
-                known.append(Known(host, ip, port, tuple(assets)))
-                continue
-            name = _name(host, protocol, ip, taken, str(port) if len(devices) > 1 else "")
-            at[ip, port].append(name)
-            adoptable.append(Adoptable(host, _entry(host, name, _address(protocol, ip, port), zone)))
-        if not devices and host.unpolled:
-            protocol, where = host.unpolled[0], host.ips[0] if host.ips else host.key
-            name = _name(host, protocol, where, taken)
-            unpolled.append(Adoptable(host, _entry(host, name, f"{protocol}://{where}", zone)))
-    return Proposal(len(found), tuple(adoptable), tuple(known), tuple(unpolled))
+        if not (devices or host.unpolled):
+            return
+        ports = {device.port for device in devices}
+        there = {name: at for ip in host.ips for name, at in self.there[ip].items() if not ports or at.port in ports}
+        if there:
+            self.known.append(Known(host, {name: str(at) for name, at in there.items()}))
+        elif not devices:
+            self.unpolled.append(self.unpolled_yet(host))
+        polled = {at.port for at in there.values()}
+        for device in devices:
+            if device.port not in polled:
+                self.adoptable.append(self.entry_of(host, device, str(device.port) if len(devices) > 1 else ""))
+
+    def entry_of(self, host: Host, device: Address, more: str) -> Adoptable:
+        name = self.name(host, HEARD_AS[device.protocol], device.host, more)
+        self.there[device.host][name] = device
+        return Adoptable(host, _entry(host, name, str(device), self.zone))
+
+    def unpolled_yet(self, host: Host) -> Adoptable:
+        protocol, where = host.unpolled[0], host.ips[0] if host.ips else host.key
+        return Adoptable(host, _entry(host, self.name(host, protocol, where), f"{protocol}://{where}", self.zone))
+
+    def name(self, host: Host, protocol: str, where: str, more: str = "") -> str:
+        """A name that nobody has yet, and this host has then: its own, or else what it is and where."""
+        last = re.split("[.:]", where)[-1] or "0"
+        own = next(filter(None, map(_speakable, host.names)), "")
+        base = own or "-".join([*(host.kind or protocol).split(), last])
+        base = f"{base}-{more}" if more else base
+        candidates = chain([base, f"{base}-{last}"] if own else [base], (f"{base}-{n}" for n in count(2)))
+        name = next(name for name in candidates if name not in self.taken)
+        self.taken.add(name)
+        return name
 
 
 def hosts(heard: Snapshot) -> list[Host]:
@@ -168,30 +209,9 @@ def _nearest(ip: str) -> tuple[bool, int, int]:
     return address.is_link_local, address.version, int(address)
 
 
-def _address(protocol: str, ip: str, port: int) -> str:
-    return str(Address(POLLED[protocol], ip, port, UNIT if protocol == "modbus" else 0))
-
-
-def _name(host: Host, protocol: str, at: str, taken: set[str], more: str = "") -> str:
-    """A name that nobody has yet, and `taken` has it then: the host's own, or else what it is and where."""
-    last = re.split("[.:]", at)[-1] or "0"
-    own = next((name for name in map(_speakable, host.names) if name), "")
-    kind = next((word for word in (_speakable(_first(host, name)) for name in ("model", "product_code")) if word), "")
-    base = own or "-".join([*(kind or protocol).split(), last])
-    base = f"{base}-{more}" if more else base
-    candidates = chain([base, f"{base}-{last}"] if own else [base], (f"{base}-{n}" for n in count(2)))
-    name = next(name for name in candidates if name not in taken)
-    taken.add(name)
-    return name
-
-
 def _speakable(text: str) -> str:
     """`text` as an asset may be called: printable, and no option of a command."""
     return "".join(letter if letter.isprintable() else " " for letter in text).lstrip("- ").rstrip()
-
-
-def _first(host: Host, name: str) -> str:
-    return next(iter(host.said.get(name, ())), "")
 
 
 def _entry(host: Host, name: str, address: str, zone: str) -> Entry:

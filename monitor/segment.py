@@ -13,12 +13,11 @@ from __future__ import annotations
 from collections import defaultdict
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field, fields
-from datetime import datetime, timedelta
+from datetime import UTC, datetime, timedelta
 
 from baselines.asset import IDENTITY_FIELDS, Identity
 from baselines.snapshot import Category, Item, Severity, Snapshot, Unread, Value, key_of
 from collectors.passive.heard import Conversation, Heard, HeardHost
-from monitor.wire import moment
 
 IDENTITY = tuple(found.name for found in fields(Identity))
 KNOWN_PORTS_END = 32768  # above, a port is given out by a system for a while, and no service of its own
@@ -149,4 +148,4 @@ def _parts(value: Value) -> tuple[Value, ...]:
 
 
 def _moment(at: int) -> datetime:
-    return moment(at).replace(microsecond=0)
+    return datetime.fromtimestamp(at // 1_000_000_000, UTC)

@@ -88,7 +88,7 @@ def adopt(
     where, until = capture or heard.asset, utc_text(heard.taken_at)
     proposal = propose(heard, plant, watched.asset.zone if watched else "")
     if not proposal.hosts:
-        raise NotNow(f"nothing was heard on {where}: is it a mirror port's traffic?")
+        raise NotNow(f"no host was heard on {where}: see that a mirror (SPAN) port or a TAP is what is listened to")
     entries = [found.entry for found in proposal.adoptable]
     text = _proposed_text(proposal, where, until)
     written = _written(plant_file, text if entries else "") if write else None
@@ -164,8 +164,8 @@ def _say_rest(proposal: Proposal, where: str, hosts_named: bool) -> None:
     from monitor.entries import printable
 
     for known in proposal.known:
-        names = printable(", ".join(known.assets))
-        typer.echo(f"{known.ip}:{known.port} is not proposed: {names} is there already", err=True)
+        there = printable(", ".join(f"{name} ({address})" for name, address in known.assets.items()))
+        typer.echo(f"{' '.join(known.host.ips)} is not proposed, for there is {there}", err=True)
     for found in proposal.unpolled if hosts_named else ():
         spoken = ", ".join(found.host.unpolled)
         typer.echo(f"{printable(found.entry.name)} ({found.host.key}) cannot be polled yet: {spoken}", err=True)
@@ -185,10 +185,7 @@ def _proposal_document(
         "heard_until": until,
         "hosts": proposal.hosts,
         "assets": [_entry_document(found.entry) | {"heard": host_document(found.host)} for found in proposal.adoptable],
-        "known": [
-            {"ip": known.ip, "port": known.port, "assets": list(known.assets), "heard": host_document(known.host)}
-            for known in proposal.known
-        ],
+        "known": [{"assets": list(known.assets), "heard": host_document(known.host)} for known in proposal.known],
         "unpolled": [
             {"asset": found.entry.name, "protocols": list(found.host.unpolled), "heard": host_document(found.host)}
             for found in proposal.unpolled
