@@ -32,7 +32,7 @@ def register(app: typer.Typer) -> None:
 
 
 def assets(context: typer.Context, plant_file: PlantFile = PLANT_FILE, json: Json = False) -> None:
-    """The inventory: every asset, what it said it is, and how it stands. Or, by a command, how more come in."""
+    """The inventory: every asset, what it said it is, and how it stands. Its commands bring more assets in."""
     if context.invoked_subcommand is None:
         return _show_inventory(plant_file, json)
     for name, option in SHARED.items():
