@@ -32,6 +32,7 @@ TYPE_NAMES: dict[type, str] = {
     tuple: "list",
 }
 BARE_PART = re.compile(r"[^\s.\"'\x00-\x1f\x7f]+")
+WRITTEN_PART = re.compile(r'"(?:[^"\\]|\\.)*"|[^."]+')
 
 
 class Category(StrEnum):
@@ -63,6 +64,11 @@ class Severity(StrEnum):
 def key_of(*parts: str) -> str:
     """The dotted key of `parts`; a part that holds a dot, a space or a quote is quoted, as in TOML."""
     return ".".join(part if BARE_PART.fullmatch(part) else _quoted(part) for part in parts)
+
+
+def parts_of(key: str) -> tuple[str, ...]:
+    """The parts that `key_of` put together."""
+    return tuple(json.loads(part) if part.startswith('"') else part for part in WRITTEN_PART.findall(key))
 
 
 def _quoted(part: str) -> str:

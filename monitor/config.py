@@ -130,6 +130,12 @@ def load_plant(path: Path) -> Plant:
     return _Reader(path).plant(read_toml(path))
 
 
+def plant_with(path: Path, added: Mapping[str, Mapping[str, Any]]) -> Plant:
+    """The plant that a file would describe with these asset tables too; FileError holds every fault."""
+    written = read_toml(path)
+    return _Reader(path).plant({**written, "asset": {**written.get("asset", {}), **added}})
+
+
 class _Reader:
     """One reading of one file: gathers the faults."""
 

@@ -98,18 +98,24 @@ def actor(by: str) -> Actor:
     return Actor(cleaned(by) or me(), f"{me()}@{socket.gethostname()}")
 
 
-@contextmanager
-def opened(path: Path) -> Iterator[tuple[Plant, Database]]:
-    """The plant, and its store brought up to date."""
+def described(path: Path) -> Plant:
+    """The plant, without its store."""
     from monitor.config import load_plant
-    from monitor.store import Database
 
     try:
-        plant = load_plant(path)
+        return load_plant(path)
     except FileError as error:
         if not path.exists():
             raise CallError(f"there is no {path}: write one with asbuilt init, or name it with --plant") from error
         raise
+
+
+@contextmanager
+def opened(path: Path) -> Iterator[tuple[Plant, Database]]:
+    """The plant, and its store brought up to date."""
+    from monitor.store import Database
+
+    plant = described(path)
     database = Database(plant.store_url)
     try:
         database.migrate()

@@ -23,6 +23,8 @@ def blocks(language: str) -> list[str]:
 def test_the_walk_through_a_plant(tmp_path: Path) -> None:
     plant = PlantFolder(tmp_path, {})
     plant.file.unlink()
+    (plcs,) = blocks("csv")
+    (tmp_path / "plcs.csv").write_text(plcs, encoding="utf-8")
     commands = [shlex.split(line[2:]) for block in blocks("console") for line in block.splitlines()]
     assert {command[0] for command in commands} == {"asbuilt"}
     simulate = [sys.executable, "-m", "simulators", "bottling", "--hold", "--speed", "10", "--plant", str(plant.file)]

@@ -24,6 +24,7 @@ from baselines.snapshot import (
     key_of,
     parse_canonical,
     parse_snapshot,
+    parts_of,
     plain,
     same,
     utc_text,
@@ -331,6 +332,11 @@ def test_a_part_that_would_confuse_a_key_is_quoted(parts: list[str], key: str) -
 @given(st.lists(st.text(max_size=4), min_size=1, max_size=3), st.lists(st.text(max_size=4), min_size=1, max_size=3))
 def test_different_parts_make_different_keys(one: list[str], other: list[str]) -> None:
     assert (key_of(*one) == key_of(*other)) is (one == other)
+
+
+@given(st.lists(ANY_TEXT))
+def test_a_key_is_taken_apart_into_its_parts(parts: list[str]) -> None:
+    assert parts_of(key_of(*parts)) == tuple(parts)
 
 
 @pytest.mark.parametrize(

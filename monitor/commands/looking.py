@@ -1,4 +1,4 @@
-"""identify, assets, poll, check, verify: looking, and saying what was seen."""
+"""identify, poll, check, verify: looking, and saying what was seen."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ from monitor.console import (
     opened,
 )
 from monitor.errors import CallError
-from monitor.terminal import print_json, print_table, progress, styled
+from monitor.terminal import print_json, progress, styled
 
 if TYPE_CHECKING:
     from collectors.collector import Target
@@ -30,7 +30,6 @@ Document = dict[str, Any]
 
 def register(app: typer.Typer) -> None:
     app.command()(identify)
-    app.command()(assets)
     app.command()(poll)
     app.command()(check)
     app.command()(verify)
@@ -104,29 +103,6 @@ def _print_identity(document: Document) -> None:
         typer.echo(f"  {field:<{width}}  {value_text(value)}")
     for line in gap_lines(document["why_unread"]):
         typer.echo(f"  {line}")
-
-
-def assets(plant_file: PlantFile = PLANT_FILE, json: Json = False) -> None:
-    """The inventory: every asset, what it said it is, and how it stands."""
-    from monitor.inventory import inventory
-    from monitor.polling import utc_now
-
-    with opened(plant_file) as (plant, database), database.read() as tx:
-        documents = inventory(tx, plant, utc_now())
-    if json:
-        return print_json({"assets": documents})
-    columns = ("asset", "verdict", "manufacturer", "model", "firmware", "serial number", "zone", "last seen")
-    return print_table(columns, [_asset_row(document) for document in documents])
-
-
-def _asset_row(document: Document) -> list[str]:
-    from monitor.show import value_text
-
-    identity = document["identity"]
-    model = identity["model"] or identity["product_code"]
-    said = (identity["manufacturer"], model, identity["software_revision"], identity["serial_number"])
-    shown = [value_text(value) if value is not None else "–" for value in said]
-    return [document["asset"], document["verdict"], *shown, document["zone"], document["last_seen"] or "never"]
 
 
 def poll(names: Assets = None, plant_file: PlantFile = PLANT_FILE, json: Json = False) -> None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import signal
 import sys
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import aclosing, suppress
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -35,13 +35,25 @@ def replay(
     json: Json = False,
 ) -> None:
     """What a capture says: hosts with their identity, who talks to whom, and what was done to which device."""
-    from collectors.passive.engine import Engine, spare_the_collector
-    from collectors.passive.source import NoCapture, open_capture
     from monitor.wire import Events, capture_document
 
-    spare_the_collector()
     events = Events()
-    engine = Engine(events.add)
+    capture, heard = hear_capture(file, events.add)
+    if json:
+        _write_json(capture_document(heard.counts, capture.truncated, capture.why), heard, events)
+        return
+    _print_heard(heard, events)
+    if capture.truncated:
+        typer.echo(f"The capture is cut short or broken: {capture.why}. What could be read is shown.")
+
+
+def hear_capture(file: str, on_event: Callable[[WireEvent], None]) -> tuple[Capture, Heard]:
+    """A capture, read to its end, and what is heard in it; CallError for what is none."""
+    from collectors.passive.engine import Engine, spare_the_collector
+    from collectors.passive.source import NoCapture, open_capture
+
+    spare_the_collector()
+    engine = Engine(on_event)
     try:
         capture = open_capture(file)
         for batch in _progress(capture, file):
@@ -53,13 +65,7 @@ def replay(
     engine.finish()
     for protocol, bug in engine.bugs.items():
         typer.echo(f"a bug of ours in decoding {protocol}; such messages are counted as malformed\n{bug}", err=True)
-    heard = engine.heard()
-    if json:
-        _write_json(capture_document(heard.counts, capture.truncated, capture.why), heard, events)
-        return
-    _print_heard(heard, events)
-    if capture.truncated:
-        typer.echo(f"The capture is cut short or broken: {capture.why}. What could be read is shown.")
+    return capture, engine.heard()
 
 
 def _progress(capture: Capture, name: str) -> Iterator[Batch]:
