@@ -427,11 +427,14 @@ class Engine:
             if now:
                 known = now.get(flow, known)
             payload = bytes(data[start : start + length])
-            told = known
+            told, follow = known, [flow]
             if known < FIRST or known == tls or payload[1:2] == TLS_VERSION:
                 told = self._tell(flow, known, payload, flags)
                 if told < FIRST:
                     continue
+                if told != known:
+                    follow = self._turn(flow, told)
+                    now.update(dict.fromkeys(follow, told))
             protocol, sightings, goes_on = protocols[told - FIRST], self._sightings, False
             if protocol.cut is None:
                 self._say(protocol, payload, flow, client, number, at)
@@ -449,10 +452,6 @@ class Engine:
                 held.telling[flow] = goes_on = True
             if told == known and not goes_on:
                 continue
-            follow = [flow]
-            if told != known:
-                follow = [way for way in (flow, int(held.back[flow])) if way >= 0]
-                now.update(dict.fromkeys(follow, told))
             for way in follow:
                 if way not in followed:
                     followed.add(way)
@@ -545,17 +544,25 @@ class Engine:
             talk.protocol = self._protocols[number - FIRST].name
         if talk and number == self._tls:
             talk.hidden = HIDDEN
-        if number != known:
-            for way in (flow, int(held.back[flow])):
-                if way >= 0:
-                    held.protocol[way] = number
-                    held.pending[way] = False
-                    if stream := held.streams.pop(way, None):
-                        self._skipped += stream.skipped + stream.held_bytes
         return number
 
+    def _turn(self, flow: int, number: int) -> list[int]:
+        """Take a flow for one of this protocol from here on, its other way too, and what other connections to the same
+        port were not told yet; which flows these are."""
+        held = self._flows
+        ways = [way for way in (flow, int(held.back[flow])) if way >= 0]
+        if held.protocol[flow] == UNTOLD:
+            same = held.untold.pop(id(held.talk[flow]), ())
+            ways += [way for way in same if held.protocol[way] == UNTOLD and way not in ways]
+        for way in ways:
+            held.protocol[way] = number
+            held.pending[way] = False
+            if stream := held.streams.pop(way, None):
+                self._skipped += stream.skipped + stream.held_bytes
+        return ways
+
     def _begun(self, talk: Talk, payload: bytes) -> int:
-        """The protocol that begins with this payload, or that another connection to the same port was told by."""
+        """The protocol that begins with this payload, or that an earlier connection to the same port was told by."""
         if talk.protocol != talk.carrier:
             return next(FIRST + at for at, known in enumerate(self._protocols) if known.name == talk.protocol)
         for known, begins in self._beginning[talk.carrier]:

@@ -55,6 +55,7 @@ class Flows:
         self.source: list[Address] = []
         self.destination: list[Address] = []
         self.talk: list[Talk | None] = []
+        self.untold: dict[int, list[int]] = {}  # by conversation, its flows that were opened before it was told
         self.asked: dict[int, Asked] = {}  # by flow; both ways of a connection hold the same
         self.streams: dict[int, Stream] = {}
 
@@ -71,6 +72,8 @@ class Flows:
         self.protocol[number] = protocol
         self.from_client[number] = from_client
         self.back[number] = -1
+        if protocol == UNTOLD:
+            self.untold.setdefault(id(talk), []).append(number)
         self.pair[number] = self._pairs.setdefault((id(talk), id(source), id(destination)), number)
         return number
 
