@@ -128,7 +128,11 @@ def test_people_are_told_that_a_capture_is_broken(tmp_path: Path) -> None:
     assert PLC.mac in shown.out
 
 
-@pytest.mark.parametrize("content", [b"", b"no capture at all, but a letter", gzip.compress(b"a letter"), b"\xd4\xc3"])
+@pytest.mark.parametrize(
+    "content",
+    [b"", b"no capture at all, but a letter", gzip.compress(b"a letter"), b"\xd4\xc3"],
+    ids=["empty", "a letter", "a packed letter", "too short"],
+)
 def test_what_is_no_capture_is_a_sentence(content: bytes, tmp_path: Path) -> None:
     done = replayed(content, tmp_path, "--json")
     assert (done.code, done.out, done.err.count("\n")) == (2, "", 1)
