@@ -32,7 +32,7 @@ from monitor.schedule import DueQueue
 from monitor.segment import Segment
 from monitor.show import checked_document, move_text
 from monitor.store import Database, PollRequest, Run, Transaction
-from monitor.witnesses import Doings, Overheard, Witnessed, asset_at, weigh
+from monitor.witnesses import Doings, Overheard, Witnessed, asset_at, is_alarming, weigh
 from monitor.writer import Writer
 
 FLUSH_EVERY = 60.0  # seconds that the end of a run may lag on disk
@@ -300,8 +300,8 @@ class Daemon:
     async def _occur(self, segment: str, happened: Iterable[Happened]) -> None:
         """Raise what was done to devices: at the asset that it was done to, or else at the segment."""
         now, ear = self._clock(), self._segments[segment]
-        done = [each.event for each in happened]
-        told = [event for event in done if self._doings.is_new(event, ear.approved, now)]
+        done = [each.event for each in happened if is_alarming(each.event, ear.approved)]
+        told = [event for event in done if self._doings.is_new(event, now)]
         findings = [
             (asset_at(self._plant, event.server) or segment, occurrence(event, ear.name_of(event.client)))
             for event in told

@@ -66,43 +66,54 @@ def asset_at(plant: Plant, ip: str) -> str | None:
 def weigh(plant: Plant, overheard: Iterable[Overheard], polled: Mapping[str, Witnessed]) -> dict[str, Weighed]:
     """By asset what its witnesses came to, where the wire has said anything of it lately."""
     shared = Counter(found.target.address.host for found in plant.assets.values())
-    hosts: defaultdict[str, list[HeardHost]] = defaultdict(list)
     lately: defaultdict[str, list[Evidence]] = defaultdict(list)
     claimed: dict[str, Weighed] = {}
     for each in overheard:
+        here: defaultdict[str, list[HeardHost]] = defaultdict(list)
         for host in each.heard.hosts:
             for ip in host.ips:
                 if ip in shared and _moment(host.last_at) >= each.oldest:
-                    hosts[ip].append(host)
+                    here[ip].append(host)
                     lately[ip] += [said for said in host.evidence if _moment(said.at) >= each.oldest]
-        for ip in shared:
-            if each.approved and key_of("address", ip) in each.approved.by_key:
-                claimed[ip] = Weighed(agreed=frozenset([CLAIMED]))  # or else the segment deviates, which says it
+        for ip, hosts in here.items():
+            who, before = _claimed(ip, hosts, each.approved), claimed.get(ip, Weighed())
+            if who.contradictions or not (before.contradictions or before.agreed):
+                claimed[ip] = who
     found: dict[str, Weighed] = {}
     for name, asset in plant.assets.items():
         address = asset.target.address
-        if not (theirs := hosts.pop(address.host, None)):  # of several assets with one address, the first
+        if address.host not in claimed:
             continue
-        who = claimed.get(address.host) or _claimed(address.host, theirs)
+        who = claimed.pop(address.host)  # of several assets with one address, the first
         known = polled.get(name) if shared[address.host] == 1 else None
         said = _identity(known, WIRE_NAMES.get(address.protocol, ""), lately[address.host]) if known else Weighed()
         found[name] = Weighed(who.contradictions + said.contradictions, who.agreed | said.agreed)
     return found
 
 
-def _claimed(ip: str, hosts: Iterable[HeardHost]) -> Weighed:
-    """Whether devices that were on the wire at the same time say that they have one address. Who only hands on what
-    others sent, as a router does, does not say so; a card that took the place of another was not there with it."""
-    claiming = sorted((host for host in hosts if host.mac and _claims(host, ip)), key=lambda host: host.first_at)
-    first, others = claiming[:1], [host for host in claiming[1:] if host.mac != claiming[0].mac]
-    if rivals := [host.mac for host in others if host.mac and host.first_at < first[0].last_at]:
-        return Weighed((impersonation(first[0].mac or "", rivals),))
-    return Weighed(agreed=frozenset([CLAIMED] if claiming else []))
+def _claimed(ip: str, hosts: Iterable[HeardHost], approved: Snapshot | None) -> Weighed:
+    """Whether devices that were on one segment at the same time say that they have one address.
+
+    Who only hands on what others sent, as a router does, does not say so; a card that took the place of another was
+    not there with it. Where the baseline of the segment knows the address, another claim is a deviation of its own.
+    """
+    if approved and key_of("address", ip) in approved.by_key:
+        return Weighed(agreed=frozenset([CLAIMED]))
+    holder: HeardHost | None = None
+    rivals: list[str] = []
+    for host in sorted((host for host in hosts if _claims(host, ip)), key=lambda host: host.first_at):
+        if holder is None or host.first_at >= holder.last_at:
+            holder, rivals = host, []
+        elif host.key != holder.key:
+            rivals.append(host.key)
+    if holder and rivals:
+        return Weighed((impersonation(holder.key, rivals),))
+    return Weighed(agreed=frozenset([CLAIMED] if holder else []))
 
 
 def _claims(host: HeardHost, ip: str) -> bool:
     said = any(found.field == "ip" and found.value == ip and found.protocol in CLAIMS for found in host.evidence)
-    return said or host.ips == (ip,)
+    return host.mac is not None and (said or host.ips == (ip,))
 
 
 def _identity(polled: Witnessed, protocol: str, said: Iterable[Evidence]) -> Weighed:
@@ -150,20 +161,21 @@ def _moment(at: int) -> datetime:
     return datetime.fromtimestamp(at / 1e9, UTC)
 
 
+def is_alarming(event: WireEvent, approved: Snapshot | None) -> bool:
+    """Whether what was done raises an alarm; `approved` is the baseline of the segment where it was heard."""
+    if event.operation is Operation.WRITE:
+        return not _may_write(event, approved)
+    return event.operation in ALARMING
+
+
 class Doings:
-    """What was done lately, so that one download in a thousand blocks is one alarm."""
+    """What raised an alarm lately, so that one download in a thousand blocks is one alarm."""
 
     def __init__(self) -> None:
         self._seen: dict[tuple[str, str, Operation], datetime] = {}
 
-    def is_new(self, event: WireEvent, approved: Snapshot | None, now: datetime) -> bool:
-        """Whether this raises an alarm that the same client's doing to the same server has not just raised. `approved`
-        is the baseline of the segment where it was heard."""
-        if event.operation is Operation.WRITE:
-            if _may_write(event, approved):
-                return False
-        elif event.operation not in ALARMING:
-            return False
+    def is_new(self, event: WireEvent, now: datetime) -> bool:
+        """Whether the same client's doing to the same server has not just raised an alarm."""
         key = (event.client, event.server, event.operation)
         again_after = WRITTEN_AGAIN_AFTER if event.operation is Operation.WRITE else AGAIN_AFTER
         return key not in self._seen or now - self._seen[key] >= again_after

@@ -44,6 +44,7 @@ def identity(unit: int = 1, **said: str | bytes) -> Exchange:
 
 READ: Exchange = modbus(bytes.fromhex("0300640001")), modbus(bytes.fromhex("03020007"))
 WRITE: Exchange = (modbus(bytes.fromhex("0600640007")),) * 2
+WRITE_MANY: Exchange = modbus(bytes.fromhex("10006400010200ff")), modbus(bytes.fromhex("1000640001"))
 RESTART: Exchange = (modbus(bytes.fromhex("0800010000")),) * 2
 
 

@@ -31,7 +31,7 @@ from monitor.notify import Notifier
 from monitor.polling import Poller, utc_now
 from monitor.store import Actor, Database
 from tests.floors import PATIENCE, PlantFolder, RunningFloor, running, wait_for
-from tests.spoken import CYCLE, PLC, READ, RESTART, ROGUE, SCADA, WRITE, Host, Listener, arp
+from tests.spoken import CYCLE, PLC, READ, RESTART, ROGUE, SCADA, WRITE, WRITE_MANY, Host, Listener, arp
 from tests.test_ears import alive
 from tests.wires import Wire
 
@@ -389,6 +389,11 @@ def test_a_write_is_an_alarm_at_the_asset_until_somebody_approves_that_this_clie
             await tap.say(told([*CYCLE, *SCADA.says(PLC, WRITE)]))
             await tap.say(done(SCADA.says(PLC, WRITE)))
             assert quiet.alerts(closed=True) == {}
+            await tap.say(done(SCADA.says(PLC, WRITE_MANY)))
+            ((_, alert),) = quiet.alerts().items()
+            assert (alert.who and alert.who["client"]) == SCADA.ip, "another function, which nobody approved"
+            with quiet.database.write() as tx:
+                actions.acknowledge_alerts(tx, [alert.id], KIM, "seen", utc_now())
             await tap.say(done(ROGUE.says(PLC, WRITE)))
             ((where, alert),) = quiet.alerts().items()
             assert where == ("filler", 'wire.write."10.0.0.66"."10.0.0.2"')

@@ -19,7 +19,17 @@ from collectors.passive.heard import Heard
 from collectors.profile import Profiles
 from monitor.config import Plant, Polled
 from monitor.segment import Segment
-from monitor.witnesses import AGAIN_AFTER, DOINGS_MOST, Doings, Overheard, Weighed, Witnessed, asset_at, weigh
+from monitor.witnesses import (
+    AGAIN_AFTER,
+    DOINGS_MOST,
+    Doings,
+    Overheard,
+    Weighed,
+    Witnessed,
+    asset_at,
+    is_alarming,
+    weigh,
+)
 from tests.frames import AT
 from tests.spoken import CYCLE, PLC, READ, ROGUE, SCADA, WRITE, Host, Listener, arp, heard, identity
 
@@ -203,6 +213,14 @@ def test_who_has_the_address_alone(frames: list[bytes], then: Sequence[bytes]) -
     assert claimed(frames, then) == []
 
 
+def test_who_claims_the_address_of_a_card_that_was_just_replaced() -> None:
+    spare, listener = Host("00:00:54:00:00:77", PLC.ip), Listener()
+    listener.hear(CYCLE)
+    listener.hear([*SCADA.says(spare, READ), GRATUITOUS], at=600)
+    weighed = came_to(listener.hear(SCADA.says(spare, READ), at=610))
+    assert shown(weighed) == [(CLAIMED, spare.mac, ROGUE.mac)]
+
+
 def test_a_device_that_never_asks_for_an_address_has_its_own_all_the_same() -> None:
     assert claimed([*CYCLE[:6], GRATUITOUS], CYCLE[:6]) == [(CLAIMED, PLC.mac, ROGUE.mac)]
 
@@ -224,6 +242,17 @@ def test_what_the_baseline_of_the_segment_knows_is_its_to_say() -> None:
     assert shown(came_to(heard([*CYCLE, GRATUITOUS, *CYCLE[-2:]]), approved=elsewhere))
 
 
+def test_on_two_segments_one_address_has_two_cards_and_that_is_how_routers_work() -> None:
+    """Beyond a router, the device's frames come from the router's card, which may also answer for it (proxy ARP)."""
+    router = Host("02:00:00:00:0f:fe", PLC.ip)
+    beyond = heard([*router.says(SCADA, READ), arp(router.mac, PLC.ip, SCADA.ip, 2)])
+    for wires in ((heard(CYCLE), beyond), (beyond, heard(CYCLE))):
+        assert came_to(*wires) == Weighed(agreed=frozenset({CLAIMED}))
+    attacked = heard([*CYCLE, GRATUITOUS, *CYCLE[-2:]])
+    for wires in ((attacked, beyond), (beyond, attacked), (attacked, attacked)):
+        assert shown(came_to(*wires)) == [(CLAIMED, PLC.mac, ROGUE.mac)]
+
+
 def test_two_segments_that_hear_the_same_device_are_no_two_devices() -> None:
     wire = heard(CYCLE)
     assert came_to(wire, wire) == Weighed(agreed=frozenset({CLAIMED}))
@@ -243,9 +272,9 @@ def done(operation: Operation, client: str = "10.0.0.1", server: str = "10.0.0.2
     return WireEvent(START, 1, client, server, "modbus", operation, detail)
 
 
-def raised(doings: Doings, event: WireEvent, after: float, approved: Snapshot | None = None) -> bool:
+def raised(doings: Doings, event: WireEvent, after: float) -> bool:
     now = START + timedelta(seconds=after)
-    new = doings.is_new(event, approved, now)
+    new = doings.is_new(event, now)
     doings.note([event], now)
     return new
 
@@ -261,13 +290,13 @@ def test_one_download_in_a_thousand_blocks_is_one_alarm() -> None:
 
 def test_what_could_not_be_stored_is_new_the_next_time() -> None:
     doings, stop = Doings(), done(Operation.STOP)
-    assert doings.is_new(stop, None, START)
-    assert doings.is_new(stop, None, START), "nobody has noted that it was raised"
+    assert doings.is_new(stop, START)
+    assert doings.is_new(stop, START), "nobody has noted that it was raised"
 
 
 @pytest.mark.parametrize("operation", [Operation.LOGIN, Operation.IDENTITY_READ])
 def test_what_is_daily_work_raises_nothing(operation: Operation) -> None:
-    assert not Doings().is_new(done(operation), None, START)
+    assert not is_alarming(done(operation), None)
 
 
 def test_a_write_is_an_alarm_unless_somebody_approved_that_this_client_writes() -> None:
@@ -275,11 +304,11 @@ def test_a_write_is_an_alarm_unless_somebody_approved_that_this_client_writes() 
     segment.hear(heard([*CYCLE, *SCADA.says(PLC, WRITE)]))
     approved = segment.snapshot(None, START + timedelta(minutes=1))
     single = {"function": "write-single-register"}
-    assert Doings().is_new(done(Operation.WRITE, **single), None, START)
-    assert not Doings().is_new(done(Operation.WRITE, **single), approved, START)
-    assert not Doings().is_new(done(Operation.WRITE), approved, START)
-    assert Doings().is_new(done(Operation.WRITE, function="write-multiple-registers"), approved, START)
-    assert Doings().is_new(done(Operation.WRITE, client="10.0.0.66", **single), approved, START)
+    assert is_alarming(done(Operation.WRITE, **single), None)
+    assert not is_alarming(done(Operation.WRITE, **single), approved)
+    assert not is_alarming(done(Operation.WRITE), approved)
+    assert is_alarming(done(Operation.WRITE, function="write-multiple-registers"), approved)
+    assert is_alarming(done(Operation.WRITE, client="10.0.0.66", **single), approved)
 
 
 def test_who_writes_by_the_hour_is_told_once() -> None:
