@@ -547,13 +547,13 @@ class Engine:
         return number
 
     def _turn(self, flow: int, number: int) -> list[int]:
-        """Take a flow for one of this protocol from here on, its other way too, and what other connections to the same
-        port were not told yet; which flows these are."""
+        """Take a flow for one of this protocol from here on, its other way too, and all connections to the same port
+        that were not told, or looked at in vain; which flows these are."""
         held = self._flows
         ways = [way for way in (flow, int(held.back[flow])) if way >= 0]
         if held.protocol[flow] == UNTOLD:
             same = held.untold.pop(id(held.talk[flow]), ())
-            ways += [way for way in same if held.protocol[way] == UNTOLD and way not in ways]
+            ways += [way for way in same if held.protocol[way] < FIRST and way not in ways]
         for way in ways:
             held.protocol[way] = number
             held.pending[way] = False
