@@ -64,6 +64,8 @@ SOURCE_MAC, SOURCE_IP, PORTS = (7, 5), (26, 4), (34, 4)  # the first byte of a M
 PLC = "10.0.1.1"
 MODBUS_READ = pack(">HHHBBHH", 7, 0, 6, 1, 3, 0, 1)
 UMAS_READ_ID = pack(">HHHBBBB", 7, 0, 4, 1, 90, 0, 2)
+CIP_REQUEST = bytes.fromhex("6f001800 00010212 00000000 0000000000000000 00000000 00000000 1400 0200 00000000 b2000800")
+CIP_REQUEST += bytes.fromhex("0e03 2100 0100 2401")
 ENIP_BEGUN = pack("<HHIIQI", 0x6F, 1400, 1, 0, 0, 0)
 OPC_UA_PART = b"MSGC" + pack("<5I", 1300, 1, 1, 1, 0)
 CHATTY = [(5, f"n{n:03}".encode()) for n in range(40)]
@@ -108,6 +110,13 @@ FLOODS: dict[str, Flood] = {
     ),
     "messages of one connection": _every(
         ethernet(ipv4(tcp(MODBUS_READ, 1, 502, 3), 6, to=PLC), 0x0800, ONE, SERVER_MAC), (38, 4), (54, 2), (60, 6)
+    ),
+    "functions of one conversation": _every(
+        ethernet(ipv4(tcp(CIP_REQUEST, 1, 44818, 3), 6, to=PLC), 0x0800, ONE, SERVER_MAC), (38, 4), (94, 1), (98, 2)
+    ),
+    "functions of many conversations": _every(
+        ethernet(ipv4(tcp(CIP_REQUEST, 1, 44818, 3), 6, to=PLC), 0x0800, ONE, SERVER_MAC), (29, 1), (34, 2), (38, 4),
+        (94, 1), (98, 2),
     ),
     "names of one neighbour": _every(_neighbour((5, b"NAMENAME")), (14 + 9 + 4 + 4 + 2, 8)),
     "neighbours of many names": _every(_neighbour(*CHATTY), SOURCE_MAC, (14 + 9 + 4 + 4 + 2, 4)),

@@ -525,7 +525,7 @@ class Engine:
         source, destination, talk = self._flows.source[flow], self._flows.destination[flow], self._flows.talk[flow]
         self.version += 1
         if talk:
-            talk.functions.update(said.functions)
+            self.inventory.used(talk, said.functions)
             if said.hidden:
                 talk.hidden = said.hidden
         for sighting in said.sightings:
