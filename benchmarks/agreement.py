@@ -274,7 +274,7 @@ def tshark(path: Path, shown: str, *fields: str) -> list[str]:
     command += [part for field in fields for part in ("-e", field)]
     command += ["-E", f"aggregator={AGGREGATOR}", "-E", "occurrence=a"]
     done = subprocess.run(command, capture_output=True, text=True, errors="replace")
-    return [line for line in done.stdout.splitlines() if line]
+    return [line for line in done.stdout.split("\n") if line]  # splitlines() ends a line at the aggregator too
 
 
 def protocols_in(path: Path) -> set[str]:
@@ -339,7 +339,7 @@ def _compare(
 ) -> None:
     if said:
         theirs[name] += len(said)
-        agreed = {value for value in said if value in heard or any(value in more for more in heard if len(value) > 8)}
+        agreed = {value for value in said if value in heard or any(value in more for more in heard if len(value) > 7)}
         ours[name] += len(agreed)
         said -= agreed
     missing: Iterable[str] = sorted(said)
