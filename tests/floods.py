@@ -183,7 +183,7 @@ def flooded(kind: Flood, count: int, when: tuple[int, int, int], among: list[byt
 def flood(name: str, count: int, inventory: Inventory | None = None) -> dict[str, float]:
     """What a minute of a flood does. Raises AssertionError if somebody is lost."""
     plant, engine, number, spent, newcomer_told = Plant(), Engine(lambda event: None), 1, 0.0, 0
-    approved, before = {*POLLED, MASTER}, memory()
+    approved, before, telling = {*POLLED, MASTER}, memory(), 0.0
     engine.inventory = inventory or engine.inventory
     for second in range(-2 * MINUTE, MINUTE):
         before = memory() if second == 0 else before
@@ -194,7 +194,9 @@ def flood(name: str, count: int, inventory: Inventory | None = None) -> dict[str
             engine.take(batch)
             spent += time.process_time() - began if second >= 0 else 0
         if second > 0 and (second + 1) % TOLD_EVERY == 0:
+            began = time.process_time()
             heard = engine.heard(sure=True)
+            telling = max(telling, time.process_time() - began)
             there = {ip for host in heard.hosts for ip in host.ips}
             assert approved <= there, f"{sorted(approved - there)} lost after {second} s of {name}"
             talks = {(talk.client, talk.server) for talk in heard.conversations}
@@ -206,6 +208,7 @@ def flood(name: str, count: int, inventory: Inventory | None = None) -> dict[str
     return {
         "frames": count,
         "us_a_frame": round(spent / count * 1e6, 1),
+        "ms_to_tell": round(telling * 1000),
         "MB_more": round(memory() - before),
         "s_until_a_new_device_was_told": newcomer_told - NEWCOMER_AT,
     }
