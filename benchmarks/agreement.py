@@ -35,13 +35,6 @@ def hexadecimal(value: str) -> str:
     return f"{int(value, 0):08x}"
 
 
-def address(value: str) -> str:
-    """0.0.0.0 is nobody's: it identifies no host, and we do not keep it."""
-    if value == "0.0.0.0":
-        raise ValueError("nobody's address")
-    return value
-
-
 def number(value: str) -> str:
     return str(int(value, 0))
 
@@ -65,6 +58,25 @@ def device_type(value: str) -> str:
 def bits(*names: str) -> Callable[[str], str]:
     """The names of the bits that are set, from the lowest."""
     return lambda value: "".join(sorted(name for bit, name in enumerate(names) if int(value, 0) >> bit & 1))
+
+
+def hardware(value: str) -> str:
+    """Ausbg of the module itself, index 1: of others it begins the version of a firmware."""
+    index, version = value.split(TOGETHER)
+    if int(index, 0) != 1:
+        raise ValueError("no module")
+    return number(version)
+
+
+def characters(value: str) -> str:
+    return bytes.fromhex(value.replace(":", "")).decode()
+
+
+def somebody(value: str) -> str:
+    """An IP address, but 0.0.0.0, which tshark shows where a device has none."""
+    if value == "0.0.0.0":
+        raise ValueError("nobody")
+    return value
 
 
 def firmware(value: str) -> str:
@@ -105,7 +117,7 @@ CDP_CAPABILITIES = (
 )  # fmt: skip
 DCP_ROLES = ("iodevice", "iocontroller", "iomultidevice", "iosupervisor")
 FIELDS = (
-    Field("lldp.chassis.id", "lldp", ("chassis_id",)),
+    Field("lldp.chassis.id", "lldp", ("chassis_id",), characters),
     Field("lldp.chassis.id.mac", "lldp", ("chassis_id",)),
     Field("lldp.chassis.id.ip4", "lldp", ("chassis_id", "ip")),
     Field("lldp.port.id.ip4", "lldp", ("port_id", "ip")),
@@ -118,7 +130,7 @@ FIELDS = (
     Field("lldp.port.desc", "lldp", ("port_description",)),
     Field("lldp.tlv.system.name", "lldp", ("name",)),
     Field("lldp.tlv.system.desc", "lldp", ("description",)),
-    Field("lldp.mgn.addr.ip4", "lldp", ("ip",), address),
+    Field("lldp.mgn.addr.ip4", "lldp", ("ip",), somebody),
     Field("lldp.mgn.addr.ip6", "lldp", ("ip",)),
     Field("lldp.media.hardware", "lldp", ("hardware_revision",)),
     Field("lldp.media.firmware", "lldp", ("firmware_revision",)),
@@ -153,7 +165,7 @@ FIELDS = (
     Field("dhcp.option.hostname", "dhcp", ("name",)),
     Field("dhcp.option.domain_name", "dhcp", ("domain",), only="dhcp.option.dhcp == 5"),
     Field("dhcp.client_id.undef", "dhcp", ("client_id",)),
-    Field("dhcp.ip.client", "dhcp", ("ip",)),
+    Field("dhcp.ip.client", "dhcp", ("ip",), somebody),
     Field("dhcp.ip.your", "dhcp", ("ip",), only="dhcp.option.dhcp == 5"),
     Field("dhcp.fqdn.name", "dhcp", ("name",)),
     Field("dhcp.option.vendor_class_id", "dhcp", ("vendor_class",)),
@@ -171,9 +183,7 @@ FIELDS = (
     Field("cip.id.serial_number", "enip", ("*",), hexadecimal),
     Field("cip.id.product_code", "enip", ("*",)),
     Field("s7comm.szl.xy11.0001.anz", "s7comm", ("product_code", "*")),
-    Field(
-        "s7comm.szl.xy11.0001.ausbg", "s7comm", ("hardware_revision", "*"), number, "s7comm.szl.xy11.0001.index == 1"
-    ),
+    Field("s7comm.szl.xy11.0001.index s7comm.szl.xy11.0001.ausbg", "s7comm", ("hardware_revision", "*"), hardware),
     Field("s7comm.szl.xy11.0001.ausbg s7comm.szl.xy11.0001.ausbe", "s7comm", ("software_revision", "*"), firmware),
     Field("s7comm.szl.001c.0008.snmcmmc", "s7comm", ("*",)),
     Field("s7comm.szl.001c.000a.oem_copyright_string", "s7comm", ("*",)),
@@ -187,7 +197,7 @@ FIELDS = (
     Field("opcua.ApplicationUri", "opcua", ("application_uri",)),
     Field("opcua.ProductUri", "opcua", ("product_uri",)),
     Field("opcua.EndpointUrl", "opcua", ("endpoint_url",)),
-    Field("opcua.SecurityPolicyUri", "opcua", ("security_policy", "security_policies")),
+    Field("opcua.SecurityPolicyUri", "opcua", ("security_policy",), lambda uri: uri.rpartition("#")[2]),
     Field("opcua.ManufacturerName", "opcua", ("manufacturer",)),
     Field("opcua.ProductName", "opcua", ("product_name",)),
     Field("opcua.SoftwareVersion", "opcua", ("software_revision",)),
@@ -206,13 +216,16 @@ DOINGS = (
     Doing("S7 stops", "s7comm.header.rosctr == 1 && s7comm.param.func == 0x29", ("s7comm",)),
     Doing("S7 passwords", "s7comm.param.userdata.funcgroup == 5 && s7comm.param.userdata.type == 4", ("s7comm",)),
     Doing(
-        "S7 clock sets", "s7comm.param.userdata.funcgroup == 7 && s7comm.param.userdata.subfunc in {2,4}", ("s7comm",)
+        "S7 clock sets",
+        "s7comm.param.userdata.funcgroup == 7 && s7comm.param.userdata.type == 4 && s7comm.param.userdata.subfunc == 2",
+        ("s7comm",),
     ),
     Doing("CIP starts, stops, resets", "cip.rr == 0 && cip.service in {5,6,7}", ENIP),
     Doing("CIP attributes set", "cip.rr == 0 && cip.service in {2,4,16}", ENIP),
     Doing("CIP tag writes", "cip.rr == 0 && cip.service in {0x4d,0x53} && cip.symbol", ENIP),
-    Doing("CIP firmware", "cip.rr == 0 && cip.class == 0xa1", ENIP),
-    Doing("CIP programs", "cip.rr == 0 && cip.class in {0x68,0x64} && !(cip.service in {1,3,14,0x4c,0x52,0x55})", ENIP),
+    # But its thousands of blocks, of which a connection's first is told.
+    Doing("CIP firmware", "cip.rr == 0 && cip.class == 0xa1 && cip.service != 0x4d", ENIP),
+    Doing("CIP programs", "cip.rr == 0 && cip.class == 0x68 && cip.service in {4,8,9,0x50}", ENIP),
     Doing("CIP controller modes", "cip.rr == 0 && cip.class == 0x8e && cip.service in {6,7}", ENIP),
     Doing("ListIdentity", "enip.command == 0x63 && !enip.lir.vendor", ENIP),
     Doing("OPC UA writes", "opcua.servicenodeid.numeric == 673", ("opcua",)),
@@ -261,7 +274,7 @@ def tshark(path: Path, shown: str, *fields: str) -> list[str]:
     command += [part for field in fields for part in ("-e", field)]
     command += ["-E", f"aggregator={AGGREGATOR}", "-E", "occurrence=a"]
     done = subprocess.run(command, capture_output=True, text=True, errors="replace")
-    return [line for line in done.stdout.splitlines() if line]
+    return [line for line in done.stdout.split("\n") if line]  # splitlines() ends a line at the aggregator too
 
 
 def protocols_in(path: Path) -> set[str]:
@@ -326,7 +339,7 @@ def _compare(
 ) -> None:
     if said:
         theirs[name] += len(said)
-        agreed = {value for value in said if value in heard or any(value in more for more in heard if len(value) > 8)}
+        agreed = {value for value in said if value in heard or any(value in more for more in heard if len(value) > 7)}
         ours[name] += len(agreed)
         said -= agreed
     missing: Iterable[str] = sorted(said)

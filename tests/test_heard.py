@@ -14,6 +14,7 @@ from collectors.passive.heard import HeardHost, Service
 from collectors.passive.inventory import (
     EVIDENCE_FEW,
     EVIDENCE_MOST,
+    FUNCTIONS_MOST,
     UNSURE_MOST,
     Address,
     Inventory,
@@ -324,6 +325,23 @@ def test_what_made_up_cards_say_has_a_bound_too() -> None:
     assert not inventory.full
     assert len(real.evidence) == 100
     assert (A, "10.0.0.1") in inventory.addresses
+
+
+def test_the_functions_of_conversations_have_a_bound_too() -> None:
+    inventory, now = Inventory(1000, 1000, values_most=2000), SECOND
+    client, server = sent(inventory, A, "10.0.0.1", now), sent(inventory, B, "10.0.0.2", now)
+    talk = inventory.talk(client, server, "tcp", "modbus", 502, now)
+    talk.last_at = now + 20 * SECOND
+    inventory.used(talk, ("read-coils",))
+    for port in range(100):
+        made_up = inventory.talk(client, server, "tcp", "enip", 1000 + port, now)
+        for n in range(FUNCTIONS_MOST + 100):
+            inventory.used(made_up, (f"service-{n}",))
+        assert len(made_up.functions) == FUNCTIONS_MOST
+        inventory.forget(now)
+        assert sum(len(one.functions) for one in inventory.talks.values()) <= 2000
+    assert talk in inventory.talks.values()
+    assert len(inventory.talks) > 1
 
 
 def test_nothing_is_forgotten_while_there_is_room() -> None:

@@ -27,7 +27,7 @@ from collectors.passive.source import Capture, NoCapture
 from tests.floods import FLOODS, flood
 from tests.frames import batch, ethernet, fragments4, fragments6, ipv4, ipv6, tagged, tcp, udp
 from tests.measured import NOTES, note, times
-from tests.test_engine import HELLO, REAL, captured, listened, same
+from tests.test_engine import HELLO, REAL, Outcome, captured, listened, same
 from tests.test_proof import SLOWEST, mutated
 from tests.test_protocols import CASES, OF_PROTOCOL, decoded, mended, signatures
 from tests.test_source import header, pcap, pcapng, record
@@ -165,8 +165,15 @@ def traffic(chance: random.Random, count: int) -> list[bytes]:
     return [mutated(frame, chance) if chance.random() < 0.1 else frame for frame in frames]
 
 
+def _as_kinds(outcome: Outcome) -> Outcome:
+    """Of what is malformed in the same way again and again, the first is decoded: not how many, but which."""
+    counts = outcome.heard.counts
+    counts = dataclasses.replace(counts, malformed=dict.fromkeys(counts.malformed, 1))
+    return outcome._replace(heard=dataclasses.replace(outcome.heard, counts=counts))
+
+
 def test_whatever_frames_come_everything_decoded_hears_the_same() -> None:
-    rounds, size, frames, events = times(8, 3000), 400, 0, 0
+    rounds, size, frames, events = times(8, 2000), 400, 0, 0
     early = held()
     for number in range(rounds):
         chance = random.Random(number)
@@ -176,7 +183,7 @@ def test_whatever_frames_come_everything_decoded_hears_the_same() -> None:
             batch(some[low:high], number=low + 1) for low, high in zip(cuts, [*cuts[1:], len(some)], strict=True)
         ]
         outcome = listened(batches)
-        same(listened(batches, everything=True), outcome)
+        same(_as_kinds(listened(batches, everything=True)), _as_kinds(outcome))
         frames, events = frames + len(some), events + len(outcome.events)
         if number == rounds // 5:
             early = held()

@@ -600,9 +600,10 @@ class Engine:
 
     def _keep(self, protocol: Protocol, said: Said, flow: int, number: int, at: int) -> None:
         talk = self._flows.talk[flow]
-        if talk and not (talk.functions.issuperset(said.functions) and said.hidden in ("", talk.hidden)):
-            talk.functions.update(said.functions)
-            talk.hidden = said.hidden or talk.hidden
+        if talk and not talk.functions.issuperset(said.functions):
+            self.version += self.inventory.used(talk, said.functions)
+        if talk and said.hidden and talk.hidden != said.hidden:
+            talk.hidden = said.hidden
             self.version += 1
         if not said.sightings and not said.acts:
             return

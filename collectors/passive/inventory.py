@@ -9,19 +9,22 @@ from __future__ import annotations
 import ipaddress
 import re
 from collections import Counter, defaultdict
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, fields
+from typing import TypeVar
 
 from baselines.asset import Identity
 from collectors.passive.heard import Conversation, Evidence, HeardHost, Service
 from collectors.passive.makers import maker
 
+T = TypeVar("T")
 NAMES_FROM = ("name",)
 FIELDS = tuple(found.name for found in fields(Identity))
 CARD = "mac"  # the witness that is only the prefix of a MAC address
 EVIDENCE_MOST = 200  # values of one address
 EVIDENCE_FEW = 8  # of one that may be made up, while there are too many
-VALUES_MOST = 1 << 18  # of all addresses
+VALUES_MOST = 1 << 18  # of all addresses; and of functions of all conversations
+FUNCTIONS_MOST = 200  # of one conversation
 ADDRESSES_MOST = 1 << 15
 TALKS_MOST = 1 << 16
 UNSURE_MOST = 200  # hosts of one frame each that are told; more are a flood
@@ -165,7 +168,7 @@ class Inventory:
         self.talks: dict[tuple[str, str, str, int], Talk] = {}
         self._by_ip: dict[str, Address] = {}
         self._addresses_most, self._talks_most, self._values_most = addresses_most, talks_most, values_most
-        self._values = 0  # of evidence
+        self._values = self._functions = 0  # that are held
         self._forgotten = Marks()
 
     @property
@@ -173,7 +176,7 @@ class Inventory:
         return (
             len(self.addresses) >= self._addresses_most
             or len(self.talks) >= self._talks_most
-            or self._values >= self._values_most
+            or max(self._values, self._functions) >= self._values_most
         )
 
     def forget(self, now: int) -> int:
@@ -182,7 +185,9 @@ class Inventory:
         if not self.full:
             return 0
         spoken = [talk for talk in self.talks.values() if talk.answered or talk.functions or talk.sure]
-        kept_talks = sorted(spoken, key=lambda talk: (talk.sure, talk.standing, talk.last_at))[-self._talks_most // 2 :]
+        spoken.sort(key=lambda talk: (talk.sure, talk.standing, talk.last_at), reverse=True)
+        best = spoken[: self._talks_most // 2]
+        kept_talks, self._functions = _fitting(best, lambda talk: len(talk.functions), self._values_most // 2)
         known = {id(end) for talk in kept_talks for end in (talk.client, talk.server)}
         kept = self._best(known)
         staying = {id(found) for found in kept}
@@ -206,13 +211,9 @@ class Inventory:
             for found in self.addresses.values()
             if id(found) in known or found.sure or found.evidence
         ]
-        kept, self._values = [], 0
-        for *_, found in sorted(worth, key=lambda one: one[:4], reverse=True)[: self._addresses_most // 2]:
-            self._values += len(found.evidence)
-            if self._values > self._values_most // 2:
-                self._values -= len(found.evidence)
-                break
-            kept.append(found)
+        worth.sort(key=lambda one: one[:4], reverse=True)
+        best = [found for *_, found in worth[: self._addresses_most // 2]]
+        kept, self._values = _fitting(best, lambda found: len(found.evidence), self._values_most // 2)
         return kept
 
     def address(self, mac: int, ip: str, at: int, frame: int) -> Address:
@@ -231,6 +232,14 @@ class Inventory:
         crowded = self._values >= self._values_most and not whom.sure
         self._values += 1 - whom.trim(EVIDENCE_FEW if crowded else EVIDENCE_MOST)
         return True
+
+    def used(self, talk: Talk, functions: Iterable[str]) -> bool:
+        """Keep which functions a conversation uses: the first, for so many nobody uses. Whether any is new."""
+        before = len(talk.functions)
+        if before < FUNCTIONS_MOST:
+            talk.functions.update(functions)
+        self._functions += len(talk.functions) - before
+        return len(talk.functions) > before
 
     def talk(self, client: Address, server: Address, carrier: str, protocol: str, port: int, at: int = 0) -> Talk:
         """The conversation of a client with a port of a server; several connections are one conversation."""
@@ -282,6 +291,17 @@ class Inventory:
             talks[talk.server.text].append(talk)
         hosts = (_host(mac, group, [talk for found in group for talk in talks[found.text]]) for mac, group in groups)
         return tuple(sorted(hosts, key=lambda host: host.key))
+
+
+def _fitting(best: Sequence[T], size: Callable[[T], int], most: int) -> tuple[list[T], int]:
+    """The first of them whose sizes together are no more than that; and what they are."""
+    kept, total = [], 0
+    for one in best:
+        if total + size(one) > most:
+            break
+        kept.append(one)
+        total += size(one)
+    return kept, total
 
 
 def _grouped(addresses: Sequence[Address]) -> list[tuple[int, list[Address]]]:
