@@ -9,8 +9,9 @@ from enum import StrEnum
 from baselines.snapshot import Item, Snapshot, canonical, same
 
 PROFILE_KEYS = "item."  # these keys come from the profile: a device can neither add nor remove one
+HOST_KEYS = "host."  # host.<mac>.ips, and what the host says that it is
 ADDRESS_KEYS = "address."  # who claims an address: a new one is told by the host that has it
-HEARD_KEYS = ("host.", "service.", "conversation.", ADDRESS_KEYS)  # of a segment: who is silent is silent, not gone
+HEARD_KEYS = (HOST_KEYS, "service.", "conversation.", ADDRESS_KEYS)  # of a segment: who is silent is silent, not gone
 
 
 class Kind(StrEnum):
@@ -102,7 +103,10 @@ def _added(approved: Snapshot, observed: Snapshot) -> Iterable[Deviation]:
 
 def _unapproved(approved: Snapshot, key: str) -> bool:
     """Whether a key that is not in the baseline is there because we look further now, not because the device changed:
-    the profile gained it, or it could not be read when the baseline was captured; or because another key says it."""
+    the profile gained it, or it could not be read when the baseline was captured; or because another key says it; or
+    because an approved host has said more of itself than before, as when somebody asked it."""
+    if key.startswith(HOST_KEYS):
+        return key.rpartition(".")[0] + ".ips" in approved.by_key
     return key.startswith((PROFILE_KEYS, ADDRESS_KEYS)) or approved.misses(key)
 
 

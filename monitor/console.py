@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import getpass
 import os
 import socket
@@ -33,14 +34,27 @@ class Group(TyperGroup):
 
     def invoke(self, ctx: typer.Context) -> Any:  # type: ignore[override]
         try:
-            return super().invoke(ctx)
+            try:
+                return super().invoke(ctx)
+            finally:
+                sys.stdout.flush()
         except (FileError, UserError) as error:
             fail(str(error))
         except BrokenPipeError:  # `asbuilt assets | head`: left to click, it would end with 1, which is drift
-            os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+            discard_output()
             raise typer.Exit(DONE) from None
+        except OSError as error:
+            if error.errno not in (errno.ENOSPC, errno.EDQUOT):
+                raise
+            discard_output()
+            fail(f"the output cannot be written: {error.strerror}")
         except KeyboardInterrupt:
             raise typer.Exit(INTERRUPTED) from None
+
+
+def discard_output() -> None:
+    """What is still to be printed goes nowhere: it would fail once more when the program ends."""
+    os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
 
 
 def fail(text: str) -> NoReturn:

@@ -40,7 +40,10 @@ def print_table(columns: Sequence[str], rows: Iterable[Sequence[str]]) -> None:
         table.add_column(column, overflow="fold")
     for row in rows:
         table.add_row(*(Text(cell, style=STYLES.get(cell, "")) for cell in row))
-    Console(width=None if sys.stdout.isatty() else WIDE, highlight=False, emoji=False, markup=False).print(table)
+    console = Console(width=None if sys.stdout.isatty() else WIDE, highlight=False, emoji=False, markup=False)
+    with console.capture() as drawn:  # left to rich, a reader that goes away would end us with 1, which is drift
+        console.print(table)
+    sys.stdout.write(drawn.get())
 
 
 def styled(word: str) -> str:

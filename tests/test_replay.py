@@ -201,6 +201,16 @@ def test_a_console_that_knows_few_letters_gets_them_escaped(tmp_path: Path) -> N
             json.loads(done.stdout)
 
 
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason="there is no /dev/full here")
+@pytest.mark.parametrize("words", [[], ["--json"]])
+def test_output_that_cannot_be_written_is_said(tmp_path: Path, words: list[str]) -> None:
+    file = tmp_path / "a.pcap"
+    file.write_bytes(pcap(FRAMES))
+    with open("/dev/full", "wb") as full:
+        done = subprocess.run([*COMMAND, str(file), *words], env=ENVIRONMENT, stdout=full, stderr=subprocess.PIPE)
+    assert (done.returncode, done.stderr) == (2, b"asbuilt: the output cannot be written: No space left on device\n")
+
+
 def test_a_reader_that_goes_away_is_no_fault(tmp_path: Path) -> None:
     file = tmp_path / "a.pcap"
     file.write_bytes(pcap(FRAMES * 400))
