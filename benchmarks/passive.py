@@ -6,6 +6,7 @@ import json
 import shutil
 import subprocess
 import sys
+import time
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -16,6 +17,8 @@ from benchmarks import agreement
 from benchmarks.agreement import DOINGS, FIELDS, Doing, Field, spelt
 from benchmarks.mix import captures, write_mix
 from benchmarks.results import Result, Row
+from collectors.passive.engine import Engine, spare_the_collector
+from collectors.passive.source import open_capture
 
 TITLE = "Hearing: frames a CPU second from a capture"
 FRAMES = 1_000_000
@@ -84,6 +87,7 @@ def run() -> Result:
         ours, ours_rows = _asbuilt(mix, frames, each, yardstick, theirs)
         others = _others(mix, one, frames, each, yardstick, theirs)
         rows = [theirs_row, *ours_rows, _length(long, longer, frames / ours.seconds), *others]
+        where = where_the_time_goes(mix, frames)
     values, doings = (sum(map(len, said.values())) for said in (yardstick.values, yardstick.frames))
     return Result(
         TITLE,
@@ -94,6 +98,7 @@ def run() -> Result:
             f"{doings:,} requests that read an identity or change something. Every figure includes starting, decoding, "
             "the inventory and writing it out. dpkt and scapy heard one replica; what each found is a share of these "
             "values and of these requests. Suricata was not to be had here.",
+            where,
         ],
     )
 
@@ -182,6 +187,42 @@ def _other(
     rate = frames / cost.seconds
     found = f"{100 * yardstick.identity({'': values}):.1f} % and {100 * yardstick.doings(acted):.1f} %"
     return Row(what, f"{rate:,.0f}/s ({rate / theirs:.1f} ×), {cost.megabytes:.0f} MB; found {found}")
+
+
+class _Counting(Engine):
+    """It tells which messages are new, and does not decode them."""
+
+    def _decode(self, *_: Any) -> None:
+        pass
+
+
+def where_the_time_goes(mix: Path, frames: int) -> str:
+    """In a sentence: CPU seconds of reading, of telling what is new, of decoding it, and of the inventory."""
+    spare_the_collector()
+    begin = time.process_time()
+    for _ in open_capture(mix):
+        pass
+    reading = time.process_time() - begin
+    counting, _, _ = _hear(mix, _Counting)
+    hearing, telling, decoded = _hear(mix, Engine)
+    return (
+        f"Where the time goes, in CPU seconds: {reading:.2f} reading the file, {counting - reading:.2f} headers, flows "
+        f"and telling what is new, {hearing - counting:.2f} the {decoded:,} messages that were (one for "
+        f"{frames / decoded:.1f} frames, as every replica is a plant that was never heard before: "
+        f"{1e6 * (hearing - counting) / decoded:.0f} µs each), {telling:.2f} the inventory; the rest: starting, JSON."
+    )
+
+
+def _hear(mix: Path, kind: type[Engine]) -> tuple[float, float, int]:
+    """CPU seconds of hearing a capture, of telling what was heard, and how many messages were decoded."""
+    begin = time.process_time()
+    engine = kind(lambda event: None)
+    for batch in open_capture(mix):
+        engine.take(batch)
+    engine.finish()
+    heard_at = time.process_time()
+    decoded = engine.heard().counts.decoded
+    return heard_at - begin, time.process_time() - heard_at, decoded
 
 
 def measured(command: Sequence[str]) -> Cost:
