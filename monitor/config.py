@@ -162,6 +162,7 @@ class _Reader:
             if not plant.name.strip():
                 self.faults.append("plant.name: is empty")
         self.check_addresses({name: polled for name, polled in assets.items() if polled})
+        self.check_interfaces({name: segment for name, segment in segments.items() if segment})
         if self.faults or plant is None:
             raise FileError(self.path, self.faults)
         return Plant(
@@ -319,6 +320,14 @@ class _Reader:
             ZoneInfo(name)
         except (KeyError, ValueError, OSError):
             self.faults.append(f"plant.timezone: {name!r} is not known; write one such as Europe/Berlin")
+
+    def check_interfaces(self, segments: Mapping[str, Watched]) -> None:
+        first: dict[str, str] = {}
+        for name, segment in segments.items():
+            other = first.setdefault(segment.interface, name)
+            if other != name:
+                path = dotted("segment", key_of(name))
+                self.faults.append(f"{path}.interface: segment {other} listens at {segment.interface} already")
 
     def check_addresses(self, assets: Mapping[str, Polled]) -> None:
         taken: dict[str, str] = {}

@@ -194,6 +194,10 @@ def test_a_safety_controller_is_polled_only_where_its_owner_says_so(tmp_path: Pa
             ["segment.line3/filler: an asset has this name"],
         ),
         (LEAST + "[segment.a]", ["segment.a.interface: is required"]),
+        (
+            LEAST + '[segment.a]\ninterface = "eth1"\n[segment.b]\ninterface = "eth1"',
+            ["segment.b.interface: segment a listens at eth1 already"],
+        ),
         (LEAST + '[segment.a]\ninterface = " "', ["segment.a.interface: name the interface"]),
         (LEAST + '[segment.a]\ninterface = "eth\\u00001"', ["segment.a.interface: name the interface"]),
         (LEAST + '[segment.""]\ninterface = "eth1"', ['segment."": a segment\'s name is not empty']),
