@@ -69,7 +69,7 @@ class Yardstick:
 
 def _is_in(value: str, found: dict[str, set[str]], each: Field) -> bool:
     heard = found.get(each.protocol, found.get("", set()))
-    return value in heard or (len(value) > 8 and any(value in more for more in heard))
+    return value in heard or (len(value) > 7 and any(value in more for more in heard))
 
 
 def run() -> Result:
@@ -115,7 +115,8 @@ def measure_yardstick(one: Path) -> Yardstick:
 
 
 def _tshark(mix: Path, frames: int) -> tuple[float, Row]:
-    names = dict.fromkeys(["frame.number", "eth.src", "ip.src", "ip.dst", *(each.theirs for each in FIELDS)])
+    theirs = [name for each in FIELDS for name in each.theirs.split()]
+    names = dict.fromkeys(["frame.number", "eth.src", "ip.src", "ip.dst", *theirs])
     wanted = [word for name in (*names, *DONE_BY) for word in ("-e", name)]
     cost = measured(["tshark", "-r", str(mix), "-T", "fields", *wanted])
     rate = frames / cost.seconds
