@@ -20,7 +20,7 @@ from pathlib import Path
 from baselines.wire import WireEvent
 from collectors.passive.engine import Engine
 from collectors.passive.heard import Heard
-from collectors.passive.protocols.cip import device_types
+from collectors.passive.protocols.cip_names import device_types
 from collectors.passive.source import NoCapture, open_capture
 
 AGGREGATOR = "\x1e"

@@ -10,7 +10,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from baselines.wire import Operation
-from collectors.passive.protocols.cip import (
+from collectors.passive.protocols.cip import request
+from collectors.passive.protocols.cip_answers import answer, identity, state
+from collectors.passive.protocols.cip_names import (
     ANSWER,
     ANSWERED,
     BLOCK,
@@ -24,14 +26,10 @@ from collectors.passive.protocols.cip import (
     Connection,
     Heard,
     Want,
-    answer,
     device_types,
-    identity,
-    pccc,
-    request,
-    state,
     vendors,
 )
+from collectors.passive.protocols.pccc import pccc
 from collectors.passive.protocols.protocol import CONTINUES, Bytes, Carrier, Flags, Lengths, Protocol, Signatures
 from collectors.passive.said import NOTHING, Act, Asked, Malformed, Said, Sighting
 
