@@ -29,6 +29,8 @@ from collectors.passive.headers import (
     IPV4,
     IPV6,
     MULTIPLIERS,
+    RST,
+    SYN,
     TCP,
     UDP,
     UNREADABLE,
@@ -37,19 +39,18 @@ from collectors.passive.headers import (
     read_headers,
 )
 from collectors.passive.heard import Counts, Heard
-from collectors.passive.inventory import GROUP_BIT, Address, Inventory, Talk
+from collectors.passive.inventory import GROUP_BIT, Address, Inventory
 from collectors.passive.protocols.catalogue import PROTOCOLS
-from collectors.passive.protocols.protocol import CONTINUES, GLANCE, HEAD, Carrier, Protocol, Unnumbered
+from collectors.passive.protocols.protocol import CONTINUES, HEAD, Carrier, Protocol, Unnumbered
 from collectors.passive.protocols.tls import HIDDEN
-from collectors.passive.protocols.tls import TLS as TLS_PROTOCOL
 from collectors.passive.protocols.tls import cut as tls_record
 from collectors.passive.said import NOTHING, RECEIVER, SENDER, Asked, Malformed, Said
 from collectors.passive.source import PAD, Batch
 from collectors.passive.streams import LARGEST, Stream
 from collectors.passive.table import ABSENT, Table
+from collectors.passive.telling import Telling
 
 EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
-SYN, RST, ACK = 0x02, 0x04, 0x10
 TRIES_MOST = 6  # payloads of one way of a conversation that are looked at for a protocol
 FLOWS_MOST = 1 << 17
 DULL_MOST, DULL_LONGEST = 1 << 14, 600  # messages that said nothing and are remembered; bytes of one
@@ -83,28 +84,7 @@ class Engine:
         self._on_event = on_event
         self._protocols = protocols
         self._everything = everything
-        self._ports = {
-            (protocol.carrier, port): FIRST + number
-            for number, protocol in enumerate(protocols)
-            for port in protocol.ports
-        }
-        self._beginning: dict[str, list[tuple[int, Callable[[bytes], bool]]]] = {
-            carrier: [
-                (FIRST + number, protocol.begins)
-                for number, protocol in enumerate(protocols)
-                if protocol.begins and protocol.carrier is carrier
-            ]
-            for carrier in Carrier
-        }
-        self._glances = {
-            carrier: [
-                (protocol.glance[0], np.isin(np.arange(256), list(protocol.glance[1])))
-                for protocol in protocols
-                if protocol.begins and protocol.carrier is carrier
-            ]
-            for carrier in (Carrier.TCP, Carrier.UDP)
-        }
-        self._tls = FIRST + protocols.index(TLS_PROTOCOL) if TLS_PROTOCOL in protocols else OTHER
+        self._telling = Telling(protocols)
         self.inventory = Inventory()
         self.version = 0  # moves on whenever there is something new to tell
         self.bugs: dict[str, str] = {}  # by protocol, the traceback of the first error of its decoder that is ours
@@ -308,14 +288,14 @@ class Engine:
                 OTHER,
             )
         else:
-            from_client, protocol = self._roles(carrier, source_port, destination_port, flags)
+            from_client, protocol = self._telling.roles(carrier, source_port, destination_port, flags)
             from_client |= bool(destination_mac & GROUP_BIT)  # nobody answers to a group
             client, server = (source, destination) if from_client else (destination, source)
             port = destination_port if from_client else source_port
-            name = self._protocols[protocol - FIRST].name if protocol >= FIRST else str(carrier)
+            name = self._telling.name(protocol, carrier)
             talk = self.inventory.talk(client, server, str(carrier), name, port, at)
             if talk.protocol != talk.carrier and protocol == UNTOLD:  # told by an earlier connection to this port
-                protocol = self._begun(talk, b"")
+                protocol = self._telling.begun(talk)
         opened = self._flows.add(source, destination, talk, protocol, from_client)
         if talk and not from_client and not flags & RST:
             talk.answered = True
@@ -325,7 +305,7 @@ class Engine:
         return opened
 
     def _open_below_ip(self, source: Address, destination: Address, kind: int, at: int) -> int:
-        protocol = self._ports.get((Carrier.ETHERNET, kind), OTHER)
+        protocol = self._telling.at_port(Carrier.ETHERNET, kind)
         talk = None
         if protocol != OTHER:
             name = self._protocols[protocol - FIRST].name
@@ -334,17 +314,6 @@ class Engine:
                 talk = self.inventory.talk(source, destination, "ethernet", name, 0, at)
         return self._flows.add(source, destination, talk, protocol, True)
 
-    def _roles(self, carrier: Carrier, source_port: int, destination_port: int, flags: int) -> tuple[bool, int]:
-        """Whether the sender is the client, and the protocol: by who opens it, by known ports, by the lower port."""
-        to, of = self._ports.get((carrier, destination_port)), self._ports.get((carrier, source_port))
-        if carrier is Carrier.TCP and flags & SYN:
-            from_client = not flags & ACK
-        elif (to is None) != (of is None):
-            from_client = to is not None
-        else:
-            from_client = destination_port <= source_port
-        return from_client, (to if from_client else of) or UNTOLD
-
     # Novelty
 
     def _novel(self, batch: Batch, headers: Headers, flows: Row) -> tuple[Row, Row]:
@@ -352,7 +321,7 @@ class Engine:
         protocol = self._flows.protocol[flows]
         spoken = (protocol != OTHER) & (headers.length > 0)
         untold = np.flatnonzero(spoken & (protocol == UNTOLD))
-        untold = untold[~self._could_begin(batch, headers, untold)]
+        untold = untold[~self._telling.could_begin(batch, headers, untold)]
         spoken[untold] = False
         hand = (headers.flags & SYN).astype(np.bool_) & (protocol >= FIRST)
         signed = np.zeros(len(flows), np.bool_)
@@ -371,16 +340,6 @@ class Engine:
             signed[rows[first]] = True
         rows = np.flatnonzero(hand)
         return rows, signed[rows]
-
-    def _could_begin(self, batch: Batch, headers: Headers, rows: Row) -> Row:
-        """Which of the rows may hold a message of a protocol that is known by more than its port."""
-        head = gather(batch.data, headers.payload[rows], GLANCE)
-        found = np.zeros(len(rows), np.bool_)
-        for carrier, number in ((Carrier.TCP, TCP), (Carrier.UDP, UDP)):
-            of_it = headers.protocol[rows] == number
-            for place, allowed in self._glances[carrier]:
-                found |= of_it & allowed[head[:, place]]
-        return found
 
     def _teaches(self, protocol: Protocol, batch: Batch, headers: Headers, flows: Row, rows: Row) -> tuple[Row, Row]:
         """Which of the rows have no signature, and which are the first with theirs in their conversation."""
@@ -408,7 +367,7 @@ class Engine:
     # Decoding
 
     def _decode(self, batch: Batch, headers: Headers, flows: Row, hand: Row, signed: Row) -> None:
-        held, protocols, tls = self._flows, self._protocols, self._tls
+        held, protocols, tls = self._flows, self._protocols, self._telling.tls
         todo = self._frames(batch, headers, flows, hand, signed)
         data = batch.data.tobytes() if len(todo) >= MANY else batch.data.data  # bytes are sliced in a third of the time
         more: list[Frame] = []  # a heap: later frames of flows that turned out to matter
@@ -523,26 +482,26 @@ class Engine:
     def _tell(self, flow: int, known: int, payload: bytes, flags: int) -> int:
         """The protocol of a payload. One that is not yet known may be told by it, one that is known contradicted: a
         connection to a port of ours that begins with TLS is hidden."""
-        held = self._flows
+        held, tls = self._flows, self._telling.tls
         talk = held.talk[flow]
         if known < FIRST:
             number = int(held.protocol[flow])  # OTHER, if it was looked at in vain meanwhile
             if number == UNTOLD and talk:
-                number = self._begun(talk, payload)
+                number = self._telling.begun(talk, payload)
                 held.tries[flow] += 1
                 if number == UNTOLD and held.tries[flow] >= TRIES_MOST:
                     held.protocol[flow] = OTHER
             if number < FIRST:
                 return number
-        elif known == self._tls and flags & SYN and talk and (Carrier.TCP, talk.port) in self._ports:
-            number = self._ports[Carrier.TCP, talk.port]  # the next connection on the same ports may be a plain one
+        elif known == tls and flags & SYN and talk and self._telling.at_port(Carrier.TCP, talk.port) != OTHER:
+            number = self._telling.at_port(Carrier.TCP, talk.port)  # the next connection there may be a plain one
         elif self._is_hidden(known, payload, flow):
-            number = self._tls
+            number = tls
         else:
             return known
         if talk and talk.protocol == talk.carrier:
             talk.protocol = self._protocols[number - FIRST].name
-        if talk and number == self._tls:
+        if talk and number == tls:
             talk.hidden = HIDDEN
         return number
 
@@ -561,18 +520,9 @@ class Engine:
                 self._skipped += stream.skipped + stream.held_bytes
         return ways
 
-    def _begun(self, talk: Talk, payload: bytes) -> int:
-        """The protocol that begins with this payload, or that an earlier connection to the same port was told by."""
-        if talk.protocol != talk.carrier:
-            return next(FIRST + at for at, known in enumerate(self._protocols) if known.name == talk.protocol)
-        for known, begins in self._beginning[talk.carrier]:
-            if begins(payload):
-                return known
-        return UNTOLD
-
     def _is_hidden(self, known: int, payload: bytes, flow: int) -> bool:
         cut, stream = self._protocols[known - FIRST].cut, self._flows.streams.get(flow)
-        if cut is None or known == self._tls or self._tls == OTHER or (stream and stream.spoken):
+        if cut is None or self._telling.tls in (known, OTHER) or (stream and stream.spoken):
             return False
         return tls_record(payload) > 0 and cut(payload) == -1
 

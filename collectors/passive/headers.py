@@ -25,6 +25,7 @@ CISCO = 0x00000C
 LLC = 0x10000  # marks a kind that is no EtherType: LLC | DSAP
 UNREADABLE = 0x20000  # the kind of a frame that is too short for the headers that it claims, or of an unknown link type
 TCP, UDP = 6, 17
+SYN, RST, ACK = 0x02, 0x04, 0x10  # flags of TCP (RFC 9293, 3.1)
 EXTENSIONS = (0, 43, 60, 135)  # IPv6 hop-by-hop, routing, destination, mobility: in units of 8 bytes (RFC 8200, 4)
 FRAGMENT = 44
 EXTENSIONS_MOST = 6
