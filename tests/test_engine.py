@@ -45,7 +45,9 @@ from tests.frames import (
     tcp,
     udp,
 )  # fmt: skip
+from tests.test_protocols import CASES
 
+CIP = [case for case in CASES if case.protocol.name == "enip"]
 PCAPS = Path(os.environ.get("ASBUILT_PCAPS", Path(__file__).parents[2] / "shared" / "pcaps"))
 REAL = sorted(PCAPS.glob("*/*.pcap*"))
 needs_pcaps = pytest.mark.skipif(not REAL, reason=f"no real captures in {PCAPS} (ASBUILT_PCAPS names another folder)")
@@ -608,6 +610,41 @@ def test_real_captures_with_bytes_changed(path: Path, seed: int) -> None:
         for at in rng.sample(range(len(data)), min(200, len(data) // 8)):
             data[at] = rng.randrange(256)
         listened([dataclasses.replace(one, data=data)])
+
+
+# ---- What said nothing is known again, until somebody waits for it
+
+ASKS = bytes.fromhex("6f00160000010212000000008d3f0000489ae00000000000000000001400020000000000b2000600010220012401")
+TELLS = bytes.fromhex(
+    "6f002e0000010212000000008d3f0000489ae00000000000000000001400020000000000b2001e00"
+    "8100000001000c003a0004033000c3ae51000b313735362d454e42542f41"
+)
+
+
+@pytest.mark.parametrize("again", [False, True], ids=["the same connection", "another on the same ports"])
+def test_an_answer_that_nobody_asked_for_is_heard_when_somebody_does(again: bool) -> None:
+    connection = Connection(50_000, 44818)
+    frames = connection.opened() + [connection.frame(1, TELLS) for _ in range(3)]
+    assert not any(host.identity.model for host in heard(frames).heard.hosts)
+    frames += connection.opened() if again else []
+    frames += [connection.frame(0, ASKS), connection.frame(1, TELLS)]
+    assert [host.identity.serial_number for host in heard(frames).heard.hosts if host.identity.model] == ["0051AEC3"]
+
+
+@settings(max_examples=15)
+@given(st.integers(0, 2**32).map(random.Random))
+def test_messages_that_come_again_are_heard_the_same(rng: random.Random) -> None:
+    """Of CIP, whose requests and answers belong together by numbers that are no part of what they say."""
+    connections = [Connection(50_000 + n, 44818) for n in range(2)]
+    frames: list[bytes] = []
+    for _ in range(40):
+        connection, case = rng.choice(connections), rng.choice(CIP)
+        said = [*case.before, (case.client, case.message)] if rng.random() < 0.5 else [(case.client, case.message)]
+        for _ in range(rng.randint(1, 3)):
+            frames += [connection.frame(int(not client), message) for client, message in said]
+        if rng.random() < 0.1:
+            frames += connection.opened()
+    same_however_heard([batch(frames)], rng, (1, 9))
 
 
 # ---- In a process that can open nothing any more

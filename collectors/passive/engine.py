@@ -403,9 +403,10 @@ class Engine:
                 known_again = self._unnumbered(protocol.unnumbered, payload, flow, whole, flags)
                 if known_again in self._dull:
                     continue
-                before = self._told, self._decoded + 1, self._changes(flow)
+                asked = self._asked(flow)
+                before = self._told, self._decoded + 1, asked.changes
                 goes_on = self._stream(protocol, payload, flow, client, whole, sequence, flags, number, at)
-                if known_again and not goes_on and before == (self._told, self._decoded, self._changes(flow)):
+                if known_again and not goes_on and before == (self._told, self._decoded, asked.changes):
                     self._remember_dull(known_again, payload, protocol.cut)
             if first and self._sightings > sightings:
                 held.telling[flow] = goes_on = True
@@ -438,9 +439,7 @@ class Engine:
         """What a message that says nothing could be known again by; None if its content is not all that matters."""
         if not whole or flags & SYN or not 0 < len(payload) <= DULL_LONGEST:
             return None
-        held = self._flows
-        asked = held.asked.get(flow)
-        if (asked and asked.waits) or held.pending[flow]:
+        if self._asked(flow).waits or self._flows.pending[flow]:
             return None
         return flow, unnumbered(payload)
 
@@ -450,9 +449,13 @@ class Engine:
                 self._dull.clear()
             self._dull.add(message)
 
-    def _changes(self, flow: int) -> int:
-        asked = self._flows.asked.get(flow)
-        return asked.changes if asked else 0
+    def _asked(self, flow: int) -> Asked:
+        """What is noted of the connection that a flow is one way of."""
+        held = self._flows
+        asked = held.asked.get(flow)
+        if asked is None:
+            asked = held.asked[flow] = held.asked.get(int(held.back[flow])) or Asked()
+        return asked
 
     def _stream(
         self, protocol: Protocol, payload: bytes, flow: int, client: int, whole: int, sequence: int, flags: int,
@@ -527,13 +530,9 @@ class Engine:
         return tls_record(payload) > 0 and cut(payload) == -1
 
     def _say(self, protocol: Protocol, message: bytes, flow: int, client: int, number: int, at: int) -> None:
-        held = self._flows
         self._decoded += 1
-        asked = held.asked.get(flow)
-        if asked is None:
-            asked = held.asked[flow] = held.asked.get(int(held.back[flow])) or Asked()
         try:
-            said = protocol.decode(message, bool(client), asked)
+            said = protocol.decode(message, bool(client), self._asked(flow))
         except Malformed:
             self._not_understood(protocol)
             return
