@@ -631,7 +631,7 @@ def test_an_answer_that_nobody_asked_for_is_heard_when_somebody_does(again: bool
     assert [host.identity.serial_number for host in heard(frames).heard.hosts if host.identity.model] == ["0051AEC3"]
 
 
-@settings(max_examples=15)
+@settings(max_examples=25)
 @given(st.integers(0, 2**32).map(random.Random))
 def test_messages_that_come_again_are_heard_the_same(rng: random.Random) -> None:
     """Of CIP, whose requests and answers belong together by numbers that are no part of what they say."""

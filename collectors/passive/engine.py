@@ -57,6 +57,7 @@ DULL_MOST, DULL_LONGEST = 1 << 14, 600  # messages that said nothing and are rem
 SIGNATURES_MOST = 1 << 19
 HELD_MOST = 32 << 20  # bytes of incomplete messages in all streams together, and as many in all notes
 MANY_PAIRS = np.uint64(1 << 40)  # tells the number of a flow from that of a pair
+OPENINGS = np.uint64(41)  # bits to the left: how often the flow was opened
 MIX = np.uint64(0xD6E8FEB86659FD93)
 COLUMNS = np.arange(HEAD)
 
@@ -333,11 +334,15 @@ class Engine:
         spoken &= protocol != UNTOLD
         rest = np.flatnonzero(spoken & ~hand)
         which = protocol[rest]
+        opening = flows[np.flatnonzero(headers.flags & SYN)]
+        self._flows.opening[opening] = True
         for number in np.unique(which).tolist():
             rows = rest[which == number]
             always, first = self._teaches(self._protocols[number - FIRST], batch, headers, flows, rows)
             hand[rows[always | first]] = True
             signed[rows[first]] = True
+        self._flows.opening[opening] = False
+        self._flows.opened[opening] += np.uint64(1)
         rows = np.flatnonzero(hand)
         return rows, signed[rows]
 
@@ -351,8 +356,11 @@ class Engine:
         short = np.flatnonzero(length < HEAD)
         head[short] *= length[short, None] > COLUMNS
         signed = protocol.sign(head, length, self._flows.from_client[flows[rows]])
-        unsigned: Row = (signed == 0) | ~headers.whole[rows]
-        whose = np.where(signed < CONTINUES, flows[rows].astype(np.uint64) | MANY_PAIRS, self._flows.pair[flows[rows]])
+        of = flows[rows]
+        goes_on = signed < CONTINUES  # with what began on this connection; one that opens in this batch is new
+        unsigned: Row = (signed == 0) | ~headers.whole[rows] | (goes_on & self._flows.opening[of])
+        connection = of.astype(np.uint64) | MANY_PAIRS | self._flows.opened[of] << OPENINGS
+        whose = np.where(goes_on, connection, self._flows.pair[of])
         keys = (whose * MULTIPLIERS[0] ^ signed) * MIX
         keys = (keys ^ (keys >> HALF)) * MIX | np.uint64(1)
         unknown = np.flatnonzero((self._signatures.find(keys) == ABSENT) & ~unsigned)
@@ -397,7 +405,7 @@ class Engine:
             protocol, sightings, goes_on = protocols[told - FIRST], self._sightings, False
             if protocol.cut is None:
                 self._say(protocol, payload, flow, client, number, at)
-            elif protocol.unnumbered is None:
+            elif protocol.unnumbered is None or self._everything:
                 goes_on = self._stream(protocol, payload, flow, client, whole, sequence, flags, number, at)
             else:
                 known_again = self._unnumbered(protocol.unnumbered, payload, flow, whole, flags)

@@ -24,6 +24,8 @@ COLUMNS = {
     "pending": np.bool_,  # the next segment completes a message
     "telling": np.bool_,  # a message that could be known again by its signature bears identity: all are decoded
     "from_client": np.bool_,
+    "opening": np.bool_,  # while a batch is looked at: a connection begins in it
+    "opened": np.uint64,  # how many connections began in it (SYN), one after another on the same ports
     "pair": np.uint64,  # the same number for all flows of one conversation that go one way between two addresses
     "back": np.int64,  # the flow that goes the other way; -1 while it was not seen
 }
@@ -41,6 +43,8 @@ class Flows:
     pending: NDArray[np.bool_]
     telling: NDArray[np.bool_]
     from_client: NDArray[np.bool_]
+    opening: NDArray[np.bool_]
+    opened: NDArray[np.uint64]
     pair: NDArray[np.uint64]
     back: NDArray[np.int64]
 

@@ -174,9 +174,10 @@ def _cip(data: bytes, way: str, number: int, connection: int, asked: Asked) -> S
             awaits = tuple(want._replace(route=want.route or UNKNOWN) for want in awaits)
         asked.note((way, connection if known else 0, number), awaits)
     if found.block:
-        if asked.kept("firmware"):
+        told = asked.kept("firmware")
+        asked.keep("firmware", True)  # also when it is: what a block says depends on this note
+        if told:
             return only(found.said.functions[0])
-        asked.keep("firmware", True)
     return found.said
 
 

@@ -48,7 +48,8 @@ Sign: TypeAlias = Callable[[Bytes, Lengths, Flags], Signatures]
 
 # A whole message without what only numbers it. Two of which it is the same, and that went the same way of one flow,
 # say the same while nothing waits in Asked: so what said nothing once is known to say nothing again. For messages that
-# say all that they say by their content, too much of it for a signature.
+# say all that they say by their content, too much of it for a signature. A message that says something else because of
+# what is kept in Asked keeps that anew each time: what leaves a note is never known again.
 Unnumbered: TypeAlias = Callable[[bytes], bytes]
 
 
