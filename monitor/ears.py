@@ -92,6 +92,7 @@ async def _one_life(argv: list[str], stop: asyncio.Event, limits: Limits) -> Asy
         stopping.cancel()
         await _end(process, patience, limits.kill_after)
         said = await last_words
+        await _drain(process.stdout, limits.kill_after)
     yield Deaf(why or said or f"the sensor ended ({process.returncode})")
 
 
@@ -102,6 +103,14 @@ async def _last_words(stream: asyncio.StreamReader) -> str:
         last = (last + part.decode("utf-8", "replace"))[-4096:]
     words = last.strip().rpartition("\n")[2]
     return words if words.isprintable() else repr(words)
+
+
+async def _drain(stream: asyncio.StreamReader, within: float) -> None:
+    """Read what nobody will: a pipe is closed when its end was read, and must be while there is a loop to do it."""
+    with contextlib.suppress(TimeoutError):
+        async with asyncio.timeout(within):
+            while await stream.read(1 << 16):
+                pass
 
 
 async def _stop(process: asyncio.subprocess.Process, stop: asyncio.Event) -> None:

@@ -409,12 +409,12 @@ class Engine:
                 goes_on = self._stream(protocol, payload, flow, client, whole, sequence, flags, number, at)
             else:
                 known_again = self._unnumbered(protocol.unnumbered, payload, flow, whole, flags)
-                if known_again in self._dull:
+                stream = held.streams.get(flow)
+                if known_again in self._dull and stream and stream.follows(sequence, length):
                     continue
-                asked = self._asked(flow)
-                before = self._told, self._decoded + 1, asked.changes
+                before = self._told, self._decoded + 1, self._changes(flow)
                 goes_on = self._stream(protocol, payload, flow, client, whole, sequence, flags, number, at)
-                if known_again and not goes_on and before == (self._told, self._decoded, asked.changes):
+                if known_again and not goes_on and before == (self._told, self._decoded, self._changes(flow)):
                     self._remember_dull(known_again, payload, protocol.cut)
             if first and self._sightings > sightings:
                 held.telling[flow] = goes_on = True
@@ -447,7 +447,8 @@ class Engine:
         """What a message that says nothing could be known again by; None if its content is not all that matters."""
         if not whole or flags & SYN or not 0 < len(payload) <= DULL_LONGEST:
             return None
-        if self._asked(flow).waits or self._flows.pending[flow]:
+        asked = self._noted(flow)
+        if (asked and asked.waits) or self._flows.pending[flow]:
             return None
         return flow, unnumbered(payload)
 
@@ -457,12 +458,20 @@ class Engine:
                 self._dull.clear()
             self._dull.add(message)
 
-    def _asked(self, flow: int) -> Asked:
+    def _changes(self, flow: int) -> int:
+        asked = self._noted(flow)
+        return asked.changes if asked else 0
+
+    def _noted(self, flow: int) -> Asked | None:
         """What is noted of the connection that a flow is one way of."""
-        held = self._flows
-        asked = held.asked.get(flow)
+        asked = self._flows.asked
+        return asked.get(flow) or asked.get(int(self._flows.back[flow]))
+
+    def _asked(self, flow: int) -> Asked:
+        """The same; from its first message on there is one."""
+        asked = self._flows.asked.get(flow)
         if asked is None:
-            asked = held.asked[flow] = held.asked.get(int(held.back[flow])) or Asked()
+            asked = self._flows.asked[flow] = self._noted(flow) or Asked()
         return asked
 
     def _stream(

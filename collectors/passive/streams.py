@@ -67,14 +67,18 @@ class Stream:
     def alone(self, sequence: int, payload: bytes, cut: Cut) -> bool:
         """Take a segment that is exactly one message, behind all that was taken, while nothing is incomplete: as most
         are. Whether it was; if not, feed it."""
+        return cut(payload) == len(payload) <= LARGEST and self.follows(sequence, len(payload))
+
+    def follows(self, sequence: int, length: int) -> bool:
+        """The same of a segment that is known to be exactly one message."""
         end = self._end
         if end is None or self._held or self._waiting:
             return False
         ahead = (sequence - end + HALF) % WRAP - HALF
-        if not 0 <= ahead <= NEAR or not cut(payload) == len(payload) <= LARGEST:
+        if not 0 <= ahead <= NEAR:
             return False
         self._fed += 1
-        self._note(end + ahead, len(payload))
+        self._note(end + ahead, length)
         self.spoken = True
         return True
 
