@@ -11,7 +11,6 @@ from __future__ import annotations
 import os
 import struct
 import sys
-from collections.abc import Iterator
 from pathlib import Path
 
 from collectors.passive.headers import ETHERNET
@@ -99,14 +98,6 @@ def write_mix(folder: Path, out: Path, frames: int = FRAMES) -> int:
                 file.write(replica(frame, number))
             written += len(original)
     return written
-
-
-def replicas(folder: Path, count: int) -> Iterator[bytes]:
-    """All frames of `count` replicas, one after another."""
-    original = frames_of(folder)
-    for number in range(count):
-        for _, frame, _ in original:
-            yield replica(frame, number)
 
 
 if __name__ == "__main__":

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import os
 import sys
 from collections.abc import AsyncGenerator, Callable
 from dataclasses import dataclass
@@ -28,6 +29,10 @@ class Deaf:
     """The sensor does not listen any more, and why, as a sentence."""
 
     why: str
+
+
+# NumPy would start threads that compute nothing here, and a capability is given up by one thread alone (capset(2)).
+ONE_THREAD = {"OPENBLAS_NUM_THREADS": "1", "OMP_NUM_THREADS": "1", "MKL_NUM_THREADS": "1"}
 
 
 def command(interface: str) -> list[str]:
@@ -71,6 +76,7 @@ async def _one_life(argv: list[str], stop: asyncio.Event, limits: Limits) -> Asy
             stderr=pipe,
             limit=limits.line_most,
             start_new_session=True,
+            env={**os.environ, **ONE_THREAD},
         )
     except OSError as error:
         yield Deaf(f"the sensor cannot be started: {error.strerror}")

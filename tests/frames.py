@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 import ipaddress
+import os
 from collections.abc import Sequence
+from pathlib import Path
 from struct import pack
 
 import numpy as np
 
 from collectors.passive.source import PAD, Batch
 
+PCAPS = Path(os.environ.get("ASBUILT_PCAPS", Path(__file__).parents[2] / "shared" / "pcaps"))  # real captures, if any
 CLIENT_MAC, SERVER_MAC = bytes.fromhex("00004e000001"), bytes.fromhex("000054000002")
 CLIENT, SERVER = "10.0.0.1", "10.0.0.2"
 AT = 1_700_000_000_000_000_000

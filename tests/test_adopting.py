@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import tomllib
 from collections.abc import Sequence
 from datetime import UTC, datetime, timedelta
@@ -25,8 +24,8 @@ from monitor.pipeline import take
 from monitor.segment import Segment
 from monitor.store import Database
 from tests.floors import PlantFolder
+from tests.frames import PCAPS
 
-PCAPS = Path(os.environ.get("ASBUILT_PCAPS", "/work/shared/pcaps"))
 needs_pcaps = pytest.mark.skipif(
     not PCAPS.is_dir(), reason=f"no real captures in {PCAPS} (ASBUILT_PCAPS names a folder)"
 )

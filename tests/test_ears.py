@@ -155,6 +155,13 @@ def test_ctrl_c_at_a_terminal_is_not_for_the_sensor() -> None:
     assert isinstance(told, Report)
 
 
+def test_numpy_starts_no_thread_in_the_sensor() -> None:
+    """It would keep the capability to capture, which one thread alone gives up; and it would compute nothing."""
+    threads = "import numpy, pathlib; len(list(pathlib.Path('/proc/self/task').iterdir())) == 1 and say()"
+    (told,) = asyncio.run(first(1, hear("eth9", lambda _: [sys.executable, "-c", SAY + threads])))
+    assert isinstance(told, Report) or sys.platform != "linux"
+
+
 def test_the_real_sensor_says_what_is_missing() -> None:
     (told,) = asyncio.run(first(1, hear("no-such-interface")))
     assert isinstance(told, Deaf)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import dataclasses
-import os
 import random
 import subprocess
 import sys
@@ -30,6 +29,7 @@ from tests.frames import (
     AT,
     CLIENT,
     CLIENT_MAC,
+    PCAPS,
     RST,
     SERVER,
     SERVER_MAC,
@@ -48,7 +48,6 @@ from tests.frames import (
 from tests.test_protocols import CASES
 
 CIP = [case for case in CASES if case.protocol.name == "enip"]
-PCAPS = Path(os.environ.get("ASBUILT_PCAPS", Path(__file__).parents[2] / "shared" / "pcaps"))
 REAL = sorted(PCAPS.glob("*/*.pcap*"))
 needs_pcaps = pytest.mark.skipif(not REAL, reason=f"no real captures in {PCAPS} (ASBUILT_PCAPS names another folder)")
 

@@ -6,7 +6,6 @@ import contextlib
 import csv
 import gzip
 import io
-import os
 import random
 import shutil
 import subprocess
@@ -25,8 +24,8 @@ from hypothesis import strategies as st
 
 from collectors.passive import source
 from collectors.passive.source import BLOCK, LARGEST, LATEST, MOST, PAD, Batch, Capture, NoCapture, open_capture
+from tests.frames import PCAPS
 
-PCAPS = Path(os.environ.get("ASBUILT_PCAPS", Path(__file__).parents[2] / "shared" / "pcaps"))
 REAL = list(csv.DictReader((PCAPS / "SOURCES.tsv").open(), delimiter="\t")) if (PCAPS / "SOURCES.tsv").exists() else []
 # tshark and capinfos count 154 in it, not what the list says
 MISCOUNTED = {"icsnpp-opcua-binary/open62541_client-server_mainloop.pcap": 154}
