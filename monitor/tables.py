@@ -6,6 +6,7 @@ from datetime import UTC, datetime
 from typing import Any
 
 from sqlalchemy import (
+    BigInteger,
     Column,
     Dialect,
     Float,
@@ -22,7 +23,7 @@ from sqlalchemy import (
 
 from baselines.snapshot import utc_text
 
-HEAD = "0002"  # the migration that makes these tables
+HEAD = "0003"  # the migration that makes these tables
 
 metadata = MetaData(
     naming_convention={
@@ -52,6 +53,10 @@ asset = Table(
     metadata,
     Column("id", Integer, primary_key=True),
     Column("name", Text, nullable=False, unique=True),
+    Column("out_until", Moment),  # out of service until then (ISA-18.2, 5.4.7)
+    Column("out_by", Text),
+    Column("out_reason", Text),
+    Column("retired_at", Moment),
 )
 
 snapshot = Table(  # the canonical form of what was seen, once
@@ -91,7 +96,71 @@ baseline = Table(
     Column("decided_by", Text),
     Column("decided_at", Moment),
     Column("reason", Text, nullable=False, default=""),
+    Column("ticket", Text),
+    Column("capture", String(64)),  # how it was captured: what varied, what was decided
+    Column("origin", String(64)),  # of an imported one: the public key that signed its bundle
     Index("ix_baseline_asset_id_state", "asset_id", "state"),
+)
+
+sign_off = Table(  # one person's word for a proposal; it is approved when all words that it needs are there
+    "sign_off",
+    metadata,
+    Column("id", Integer, primary_key=True),
+    Column("baseline_id", Integer, ForeignKey("baseline.id"), nullable=False, index=True),
+    Column("by", Text, nullable=False),
+    Column("role", Text, nullable=False),
+    Column("at", Moment, nullable=False),
+    Column("reason", Text, nullable=False),
+    Column("ticket", Text, nullable=False),
+)
+
+person = Table(
+    "person",
+    metadata,
+    Column("id", Integer, primary_key=True),
+    Column("name", Text, nullable=False, unique=True),
+    Column("roles", Text, nullable=False),  # separated by spaces
+    Column("public_key", String(64), nullable=False),  # Ed25519, hexadecimal
+    Column("sealed", Text),  # the private key, sealed with a password; null where the person keeps it in a file
+    Column("removed_at", Moment),
+)
+
+change_order = Table(
+    "change_order",
+    metadata,
+    Column("id", Integer, primary_key=True),
+    Column("ticket", Text, nullable=False),
+    Column("reason", Text, nullable=False),
+    Column("starts_at", Moment, nullable=False),
+    Column("ends_at", Moment, nullable=False),
+    Column("state", String(8), nullable=False, index=True),
+    Column("opened_by", Text, nullable=False),
+    Column("opened_at", Moment, nullable=False),
+    Column("closed_by", Text),
+    Column("closed_at", Moment),
+)
+
+expectation = Table(  # what an order says will change, and at the end what became of it
+    "expectation",
+    metadata,
+    Column("id", Integer, primary_key=True),
+    Column("order_id", Integer, ForeignKey("change_order.id"), nullable=False, index=True),
+    Column("asset_id", Integer, ForeignKey("asset.id"), nullable=False),
+    Column("item", Text, nullable=False),
+    Column("expected", Text, nullable=False),  # as JSON; "*" is any value
+    Column("observed", Text),  # as JSON
+    Column("outcome", String(16)),
+)
+
+excess = Table(  # what changed while an order was open, and nobody had declared
+    "excess",
+    metadata,
+    Column("id", Integer, primary_key=True),
+    Column("order_id", Integer, ForeignKey("change_order.id"), nullable=False, index=True),
+    Column("asset_id", Integer, ForeignKey("asset.id"), nullable=False),
+    Column("item", Text, nullable=False),
+    Column("approved", Text),  # as JSON
+    Column("observed", Text),  # as JSON
 )
 
 alert = Table(
@@ -114,6 +183,11 @@ alert = Table(
     Column("shelved_until", Moment),
     Column("reason", Text, nullable=False, default=""),
     Column("who", Text),  # as JSON: who did it, where the wire has said so
+    Column("suppressed_by", Text),  # the number of a change order, or "out-of-service"
+    Column("cause", String(24)),  # of a closed case
+    Column("prevention", Text),
+    Column("closed_by", Text),
+    Column("closed_at", Moment),
     Index("ix_alert_state_asset_id", "state", "asset_id"),
 )
 
@@ -144,6 +218,48 @@ audit_entry = Table(
     Column("previous", String(64), nullable=False),
     Column("hash", String(64), nullable=False),
     UniqueConstraint("hash"),
+)
+
+checkpoint = Table(  # the head of the chain at a moment, signed
+    "checkpoint",
+    metadata,
+    Column("entries", Integer, primary_key=True, autoincrement=False),
+    Column("head", String(64), nullable=False),
+    Column("at", Moment, nullable=False),
+    Column("key", String(64), nullable=False),  # Ed25519 public key, hexadecimal
+    Column("signature", String(128), nullable=False),
+)
+
+document = Table(  # texts that the chain names by their digest: configurations, captures, profiles
+    "document",
+    metadata,
+    Column("digest", String(64), primary_key=True),
+    Column("text", Text, nullable=False),
+)
+
+artefact = Table(  # a known-good file that belongs to a baseline; the file itself is in the vault
+    "artefact",
+    metadata,
+    Column("id", Integer, primary_key=True),
+    Column("baseline_id", Integer, ForeignKey("baseline.id"), nullable=False, index=True),
+    Column("digest", String(64), nullable=False),
+    Column("name", Text, nullable=False),
+    Column("kind", String(12), nullable=False),
+    Column("size", BigInteger, nullable=False),
+    Column("added_by", Text, nullable=False),
+    Column("added_at", Moment, nullable=False),
+)
+
+item_write = Table(  # a write to a configured item that the wire saw
+    "item_write",
+    metadata,
+    Column("id", Integer, primary_key=True),
+    Column("asset_id", Integer, ForeignKey("asset.id"), nullable=False),
+    Column("item", Text, nullable=False),
+    Column("at", Moment, nullable=False),
+    Column("value", Text),  # as JSON; null where the wire did not say
+    Column("who", Text, nullable=False),  # as JSON
+    Index("ix_item_write_asset_id_at", "asset_id", "at"),
 )
 
 poll_request = Table(  # what a command asks of a running daemon, and its answer
