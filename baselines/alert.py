@@ -26,7 +26,10 @@ class AlertState(StrEnum):
 
 
 class Event(StrEnum):
-    """What moves an alarm. MOVES_ON: the item deviates still, but otherwise than what was acknowledged."""
+    """What moves an alarm. MOVES_ON: the item deviates still, but otherwise than what was acknowledged.
+
+    SUPPRESS: by a change order that expects it, or because its asset is out of service; UNSUPPRESS: that is over.
+    """
 
     DEVIATES = "deviates"
     MOVES_ON = "moves-on"
@@ -34,10 +37,13 @@ class Event(StrEnum):
     ACKNOWLEDGE = "acknowledge"
     SHELVE = "shelve"
     UNSHELVE = "unshelve"
+    SUPPRESS = "suppress"
+    UNSUPPRESS = "unsuppress"
+    RETIRE = "retire"  # its asset is no more
 
 
 NORMAL, UNACK, ACKED, RTN_UNACK, SHELVED, SUPPRESSED = AlertState
-DEVIATES, MOVES_ON, CONFORMS, ACKNOWLEDGE, SHELVE, UNSHELVE = Event
+DEVIATES, MOVES_ON, CONFORMS, ACKNOWLEDGE, SHELVE, UNSHELVE, SUPPRESS, UNSUPPRESS, RETIRE = Event
 
 NEXT: dict[tuple[AlertState, Event], AlertState] = {  # what is not here changes nothing
     (NORMAL, DEVIATES): UNACK,
@@ -51,9 +57,17 @@ NEXT: dict[tuple[AlertState, Event], AlertState] = {  # what is not here changes
     (ACKED, SHELVE): SHELVED,
     (RTN_UNACK, SHELVE): SHELVED,
     (SHELVED, UNSHELVE): UNACK,
+    (NORMAL, SUPPRESS): SUPPRESSED,
+    (UNACK, SUPPRESS): SUPPRESSED,
+    (ACKED, SUPPRESS): SUPPRESSED,
+    (RTN_UNACK, SUPPRESS): SUPPRESSED,
+    (SUPPRESSED, UNSUPPRESS): UNACK,
+    (SUPPRESSED, CONFORMS): NORMAL,
+    **{(state, RETIRE): NORMAL for state in (UNACK, ACKED, RTN_UNACK, SHELVED, SUPPRESSED)},
 }
 
 
+OUT_OF_SERVICE = "out-of-service"  # ISA-18.2, 5.4.7: suppressed for maintenance, by a person, until a time
 OF_THE_WIRE = (Kind.CONFLICT, Kind.EVENT)  # alarms that a poll alone neither raises nor clears
 
 
@@ -78,6 +92,11 @@ class Alert:
     reason: str = ""
     id: int = 0
     who: Mapping[str, Any] | None = None  # client, name, protocol, at: who did it, where the wire has said so
+    suppressed_by: str | None = None  # the number of a change order, or OUT_OF_SERVICE
+    cause: str | None = None  # of a closed case: a word of baselines.quality.Cause
+    prevention: str = ""  # and what keeps it from happening again
+    closed_by: str | None = None
+    closed_at: datetime | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -107,7 +126,7 @@ def advance(
         told = _told(finding, observed.asset, now)
         known = opened.pop(finding.deviation.key, None)
         if known is None:
-            moves.append(Move(DEVIATES, NORMAL, replace(told, state=UNACK)))
+            moves.append(_raised(told))
         elif moved := _still_deviates(known, told, finding.deviation.item.tolerance):
             moves.append(moved)
     for alert in opened.values():
@@ -128,7 +147,7 @@ def contradict(
         told = _told(finding, asset, now)
         known = opened.pop(finding.deviation.key, None)
         if known is None:
-            moves.append(Move(DEVIATES, NORMAL, replace(told, state=UNACK)))
+            moves.append(_raised(told))
         elif moved := _still_deviates(known, told, 0.0):
             moves.append(moved)
     for alert in opened.values():
@@ -142,10 +161,15 @@ def happened(alerts: Iterable[Alert], finding: Finding, asset: str, now: datetim
     told = _told(finding, asset, now)
     known = next((alert for alert in alerts if alert.item == told.item and alert.state is not NORMAL), None)
     if known is None:
-        return Move(DEVIATES, NORMAL, replace(told, state=UNACK))
+        return _raised(told)
     state = NEXT.get((known.state, DEVIATES), known.state)
     kept = replace(told, id=known.id, raised_at=known.raised_at, shelved_until=known.shelved_until)
     return Move(DEVIATES, known.state, replace(kept, state=state, reason=known.reason))
+
+
+def _raised(told: Alert) -> Move:
+    event = SUPPRESS if told.suppressed_by else DEVIATES
+    return Move(event, NORMAL, replace(told, state=NEXT[NORMAL, event]))
 
 
 def over(alert: Alert, now: datetime) -> Move | None:
@@ -168,6 +192,7 @@ def _told(finding: Finding, asset: str, now: datetime) -> Alert:
         raised_at=now,
         changed_at=now,
         who=finding.who,
+        suppressed_by=finding.suppressed_by,
     )
 
 
@@ -177,13 +202,23 @@ def _still_deviates(known: Alert, told: Alert, tolerance: float) -> Move | None:
         and _looks_same(known.approved, told.approved)
         and _looks_same(known.observed, told.observed, tolerance)
     )
-    event = DEVIATES if same_deviation or known.state is RTN_UNACK else MOVES_ON
+    event = _what_happens(known, told, same_deviation)
     state = NEXT.get((known.state, event), known.state)
     if same_deviation and state is known.state:
         return None
     kept = replace(told, id=known.id, raised_at=known.raised_at, shelved_until=known.shelved_until, reason=known.reason)
-    acknowledged_by = known.acknowledged_by if state is ACKED else None
-    return Move(event, known.state, replace(kept, state=state, acknowledged_by=acknowledged_by))
+    kept = replace(kept, acknowledged_by=known.acknowledged_by if state is ACKED else None)
+    suppressed_by = told.suppressed_by if state is SUPPRESSED else None
+    return Move(event, known.state, replace(kept, state=state, suppressed_by=suppressed_by))
+
+
+def _what_happens(known: Alert, told: Alert, same_deviation: bool) -> Event:
+    """An order suppresses what comes to be as it says; what deviated so before is no part of it."""
+    if known.state is SUPPRESSED:
+        return SUPPRESS if told.suppressed_by else UNSUPPRESS
+    if same_deviation or known.state is RTN_UNACK:
+        return SUPPRESS if told.suppressed_by and known.state is RTN_UNACK else DEVIATES
+    return SUPPRESS if told.suppressed_by else MOVES_ON
 
 
 def _looks_same(one: Any, other: Any, tolerance: float = 0.0) -> bool:
@@ -196,6 +231,18 @@ def _looks_same(one: Any, other: Any, tolerance: float = 0.0) -> bool:
 def _step(alert: Alert, event: Event, now: datetime) -> list[Move]:
     state = NEXT.get((alert.state, event))
     return [] if state is None else [Move(event, alert.state, replace(alert, state=state, changed_at=now))]
+
+
+def unsuppress(alert: Alert, now: datetime) -> Move | None:
+    """What suppressed it is over, and it deviates still; None if nothing suppresses it."""
+    for move in _step(alert, UNSUPPRESS, now):
+        return replace(move, alert=replace(move.alert, suppressed_by=None))
+    return None
+
+
+def retire(alert: Alert, now: datetime) -> Move | None:
+    """Its asset was retired; None if it is over already."""
+    return next(iter(_step(alert, RETIRE, now)), None)
 
 
 def acknowledge(alert: Alert, by: str, reason: str, now: datetime) -> Move | None:

@@ -16,13 +16,15 @@ HEARD_KEYS = (HOST_KEYS, "service.", "conversation.", ADDRESS_KEYS)  # of a segm
 
 class Kind(StrEnum):
     """How an item deviates; or else what an alarm is about: two witnesses that contradict each other (of an approved
-    and an observed value, `approved` is what was polled), or something that somebody did over the network."""
+    and an observed value, `approved` is what was polled), something that somebody did over the network, or a device
+    that was replaced like for like."""
 
     ADDED = "added"
     REMOVED = "removed"
     CHANGED = "changed"
     CONFLICT = "conflict"
     EVENT = "event"
+    REPLACED = "replaced"
 
 
 class Verdict(StrEnum):
@@ -97,7 +99,8 @@ def _only_less(approved: Item, observed: Item) -> bool:
 
 def _added(approved: Snapshot, observed: Snapshot) -> Iterable[Deviation]:
     for item in observed.items:
-        if item.key not in approved.by_key and not _unapproved(approved, item.key):
+        known = item.key in approved.by_key or item.key in approved.left_out
+        if not (known or _unapproved(approved, item.key)):
             yield Deviation(item.key, Kind.ADDED, None, item)
 
 
@@ -111,15 +114,16 @@ def _unapproved(approved: Snapshot, key: str) -> bool:
 
 
 def verdicts(approved: Snapshot | None, observed: Snapshot) -> Mapping[str, Verdict]:
-    """The verdict on every key that was approved, observed or asked for."""
+    """The verdict on every key that was approved, observed or asked for, but for those that people dropped."""
     found: dict[str, Verdict] = {item.key: Verdict.NO_BASELINE for item in observed.items}
     if approved is None:
         return found | {gap.key: Verdict.NEVER_SEEN for gap in observed.unread}
+    found = {key: verdict for key, verdict in found.items() if key not in approved.left_out}
     for item in approved.items:
         found[item.key] = Verdict.MATCH if item.key in observed.by_key else _unseen(item.key, observed)
     found |= {deviation.key: Verdict.DRIFT for deviation in compare(approved, observed)}
     for gap in (*approved.unread, *observed.unread):
-        if not any(gap.covers(key) for key in found):
+        if gap.key not in approved.left_out and not any(gap.covers(key) for key in found):
             found[gap.key] = Verdict.NEVER_SEEN
     return found
 

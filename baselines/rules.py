@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
+import json
 import re
-from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, replace
 from enum import StrEnum
 from typing import Any
 
 from baselines.drift import HEARD_KEYS, Deviation, Kind
-from baselines.snapshot import Category, Item, Severity, Value, key_of, utc_text
-from baselines.wire import Operation, WireEvent
+from baselines.snapshot import Category, Item, Severity, Snapshot, Value, key_of, parts_of, utc_text
+from baselines.wire import OPERATIONS, Operation, WireEvent, Written
 
 TECHNIQUES: dict[Category, tuple[str, ...]] = {  # MITRE ATT&CK for ICS
     Category.FIRMWARE: ("T0857",),  # System Firmware
@@ -28,6 +29,8 @@ CONFLICT_TECHNIQUES = ("T0856", "T0851")  # Spoof Reporting Message, Rootkit
 CLAIMED = "witness.mac"  # the contradiction of two devices that both say they have the address of an asset
 MODULE_TECHNIQUES = ("T0839",)  # Module Firmware
 MODULE_KEYS = "device."
+SERIAL_NUMBER = "identity.serial_number"
+SERIAL_FIELDS = ("serial_number", "product_instance_uri")  # of a nameplate (OPC UA Part 100, 4.5.2)
 ZERO = (0, "")
 OPERATION_CATEGORIES: dict[Operation, Category] = {  # what of a device an operation changes
     Operation.PROGRAM_DOWNLOAD: Category.PROGRAM,
@@ -60,6 +63,7 @@ class Finding:
     techniques: tuple[str, ...] = ()
     direction: Direction | None = None
     who: Mapping[str, Any] | None = None
+    suppressed_by: str | None = None  # the change order that expects it, or what else keeps its alarm back
 
 
 def assess(deviations: Iterable[Deviation]) -> tuple[Finding, ...]:
@@ -88,6 +92,23 @@ def _only(value: Value) -> Value:
     return value[0] if isinstance(value, tuple) and len(value) == 1 else value
 
 
+def replaced(findings: Sequence[Finding], observed: Snapshot) -> Finding | None:
+    """A like-for-like replacement (CIP-010 R3.3): the device differs in its serial number and in nothing else, and all
+    of it was read. Its nameplate may say the same number in several places."""
+    serial = next((each for each in findings if each.deviation.key == SERIAL_NUMBER), None)
+    if serial is None or observed.unread or serial.deviation.kind is not Kind.CHANGED:
+        return None
+    for finding in findings:
+        if finding.deviation.kind is not Kind.CHANGED or not bears_serial(finding.deviation.key):
+            return None
+    return replace(serial, deviation=replace(serial.deviation, kind=Kind.REPLACED), severity=Severity.MEDIUM)
+
+
+def bears_serial(key: str) -> bool:
+    """Whether an item says which one of many equal devices it is."""
+    return key == SERIAL_NUMBER or (key.startswith(MODULE_KEYS) and key.rpartition(".")[2] in SERIAL_FIELDS)
+
+
 def contradiction(field: str, polled: Value, heard: Value) -> Finding:
     """Two witnesses of one asset: what it answered to us, and what the wire says that it answers to others."""
     key = f"witness.{field}"
@@ -110,6 +131,17 @@ def occurrence(event: WireEvent, name: str) -> Finding:
     who = {"client": event.client, "name": name or None, "protocol": event.protocol, "at": utc_text(event.at)}
     done = Deviation(key, Kind.EVENT, None, Item(key, told, category, event.severity))
     return Finding(done, event.severity, event.techniques, who=who)
+
+
+def tampering(written: Written, item: Item) -> Finding:
+    """A write to an approved item that the wire saw, whatever polls say of it before and after."""
+    key = key_of("wire", "write", written.who["client"], *parts_of(written.item))
+    value = "another value" if written.value is None else json.dumps(written.value, ensure_ascii=False)
+    by = written.who.get("name") or written.who["client"]
+    told = f"{written.item} was written {value} by {by} over {written.who['protocol']}"
+    done = Deviation(key, Kind.EVENT, None, Item(key, told, item.category, item.severity))
+    techniques = OPERATIONS[Operation.WRITE][1]
+    return Finding(done, item.severity, techniques, who={**written.who, "at": utc_text(written.at)})
 
 
 def direction(approved: Value, observed: Value) -> Direction | None:

@@ -215,12 +215,23 @@ class Unread:
         return json.dumps({"unread": self.key, "why": self.why}, separators=(",", ":"))
 
 
+@dataclass(frozen=True, slots=True)
+class Dropped:
+    """A key that people decided is no configuration, and why. Only in baselines: it is read still, and not compared."""
+
+    key: str
+    why: str
+
+    def line(self) -> str:
+        return json.dumps({"dropped": self.key, "why": self.why}, separators=(",", ":"))
+
+
 @dataclass(frozen=True)
 class Snapshot:
     """What was read of an asset at one moment.
 
-    `items` and `unread` are sorted by key, each key once; `profile` is the digest of the profile that it was read
-    with. Make one with `Snapshot.of`; raises ValueError for a key that is there twice or a time without a zone.
+    `items`, `unread` and `dropped` are sorted by key, each key once; `profile` is the digest of the profile that it was
+    read with. Make one with `Snapshot.of`; raises ValueError for a key that is there twice or a time without a zone.
     """
 
     asset: str
@@ -228,6 +239,7 @@ class Snapshot:
     items: tuple[Item, ...]
     unread: tuple[Unread, ...] = ()
     profile: str = ""
+    dropped: tuple[Dropped, ...] = ()
 
     @classmethod
     def of(
@@ -237,6 +249,7 @@ class Snapshot:
         items: Iterable[Item],
         unread: Iterable[Unread] = (),
         profile: str = "",
+        dropped: Iterable[Dropped] = (),
     ) -> Snapshot:
         return cls(
             asset,
@@ -244,12 +257,13 @@ class Snapshot:
             tuple(sorted(items, key=lambda item: item.key)),
             tuple(sorted(unread, key=lambda gap: gap.key)),
             profile,
+            tuple(sorted(dropped, key=lambda each: each.key)),
         )
 
     def __post_init__(self) -> None:
         if self.taken_at.tzinfo is None:
             raise ValueError("a snapshot's time needs a time zone")
-        for keys in ([item.key for item in self.items], [gap.key for gap in self.unread]):
+        for keys in ([each.key for each in part] for part in (self.items, self.unread, self.dropped)):
             for key, following in pairwise(keys):
                 if key >= following:
                     raise ValueError(f"{following}: is there twice, or not in order")
@@ -257,7 +271,7 @@ class Snapshot:
     @cached_property
     def text(self) -> str:
         """The canonical form; asset, time and profile are no part of it."""
-        lines = [item.line() for item in self.items] + [gap.line() for gap in self.unread]
+        lines = [each.line() for part in (self.items, self.unread, self.dropped) for each in part]
         return "".join(line + "\n" for line in lines)
 
     @cached_property
@@ -269,18 +283,25 @@ class Snapshot:
     def by_key(self) -> Mapping[str, Item]:
         return {item.key: item for item in self.items}
 
+    @cached_property
+    def left_out(self) -> frozenset[str]:
+        """The keys that were dropped."""
+        return frozenset(each.key for each in self.dropped)
+
     def misses(self, key: str) -> bool:
         """Whether `key` was asked for and not answered."""
         return any(gap.covers(key) for gap in self.unread)
 
-    def continues(self, earlier: Snapshot) -> bool:
-        """Whether nothing was seen that the earlier snapshot does not say: values may move within their tolerance."""
+    def continues(self, earlier: Snapshot, approved: Snapshot | None = None) -> bool:
+        """Whether nothing was seen that the earlier snapshot does not say: values may move within their tolerance, be
+        it the profile's or the approved one, and what was dropped from the baseline as it likes."""
         if self.digest == earlier.digest:
             return True
         if self.unread != earlier.unread or len(self.items) != len(earlier.items):
             return False
         return all(
-            DESCRIPTION(now) == DESCRIPTION(before) and same(before.value, now.value, before.tolerance)
+            DESCRIPTION(now) == DESCRIPTION(before)
+            and (same(before.value, now.value, before.tolerance) or _may_move(before, now, approved))
             for now, before in zip(self.items, earlier.items, strict=True)
         )
 
@@ -291,20 +312,31 @@ class Snapshot:
         return later
 
 
+def _may_move(before: Item, now: Item, approved: Snapshot | None) -> bool:
+    """Whether people decided that an item may move so, against what its profile says."""
+    if approved is None:
+        return False
+    known = approved.by_key.get(before.key)
+    return before.key in approved.left_out or (known is not None and same(before.value, now.value, known.tolerance))
+
+
 def parse_snapshot(asset: str, taken_at: datetime, text: str, profile: str = "") -> Snapshot:
     """The snapshot whose canonical form is `text`; ValueError names the line that is none."""
     items: list[Item] = []
     unread: list[Unread] = []
+    dropped: list[Dropped] = []
     for number, line in enumerate(text.splitlines(), 1):
         try:
             fields = json.loads(line)
             if "unread" in fields:
                 unread.append(Unread(_key(fields["unread"]), fields["why"]))
+            elif "dropped" in fields:
+                dropped.append(Dropped(_key(fields["dropped"]), fields["why"]))
             else:
                 items.append(parse_item(fields))
         except (ValueError, KeyError, TypeError) as error:
             raise ValueError(f"line {number} of a snapshot of {asset} is broken: {error}") from error
-    return Snapshot(asset, taken_at, tuple(items), tuple(unread), profile)
+    return Snapshot(asset, taken_at, tuple(items), tuple(unread), profile, tuple(dropped))
 
 
 def _key(found: Any) -> str:

@@ -69,3 +69,14 @@ class WireEvent:
     @property
     def techniques(self) -> tuple[str, ...]:
         return OPERATIONS[self.operation][1]
+
+
+@dataclass(frozen=True, slots=True)
+class Written:
+    """A write to an item of an asset; `value` as JSON shows it, None where the wire did not say; `who` has client, name
+    and protocol."""
+
+    item: str
+    at: datetime
+    value: Any
+    who: Mapping[str, Any]

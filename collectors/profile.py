@@ -301,6 +301,10 @@ class Profiles:
     def names(self) -> list[str]:
         return sorted(self._by_name)
 
+    def by_digest(self, digest: str) -> Profile | None:
+        """The profile that has a digest; None if none has it (any more)."""
+        return next((profile for profile in self._by_name.values() if profile.digest == digest), None)
+
     def choose(self, identity: Mapping[str, Any], protocol: str) -> Profile:
         """The profile whose `match` fits best (most fields, then by name); the protocol's generic one if none does."""
         fitting = [each for each in self._by_name.values() if each.fits(identity) and each.reads(protocol)]

@@ -2,24 +2,30 @@
 
 from __future__ import annotations
 
+import json
 import re
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from datetime import timedelta
+from hashlib import sha256
 from pathlib import Path
 from typing import Any, Literal
 from urllib.parse import urlsplit
 from zoneinfo import ZoneInfo
 
 from baselines.asset import Asset, Criticality
+from baselines.baseline import Approval, Stage
 from baselines.snapshot import Severity, key_of
 from collectors.address import Address, parse_address
 from collectors.collector import Access, Secret, Target
 from collectors.profile import Profile, Profiles, load_profile
 from collectors.written import FileError, dotted, read_table, read_toml, table, unknown_keys
 
-SECTIONS = ("plant", "store", "asset", "segment", "web", "notify")
+SECTIONS = ("plant", "store", "approval", "evidence", "asset", "segment", "web", "notify")
 SEGMENT = "segment"  # what stands for the protocol and the profile of a segment
+SYSLOG_PORT = 514
+KEY_FILE = "asbuilt.key"
+ROLE = re.compile(r"[\w.-]+")
 LISTEN = re.compile(r"\S+:[0-9]{1,5}")
 LOG_IN = ("security", "certificate", "private_key", "server_certificate", "user", "password_env", "password_file")
 Security = Literal["None", "Basic256Sha256:Sign", "Basic256Sha256:SignAndEncrypt"]
@@ -75,6 +81,31 @@ class SegmentTable:
 
 
 @dataclass(frozen=True, slots=True)
+class ApprovalTable:
+    """[approval]: where four eyes are needed (everywhere, or by criticality), and which roles sign off which stage."""
+
+    four_eyes: bool | list[Criticality] = False
+    sign_off: dict[str, list[str]] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class EvidenceTable:
+    """[evidence]: the key that signs checkpoints, and where they are kept outside of the store."""
+
+    key: str = KEY_FILE
+    checkpoints: list[str] = field(default_factory=lambda: ["asbuilt.checkpoints"])
+
+
+@dataclass(frozen=True, slots=True)
+class Evidence:
+    """The same with its places found: files, and syslog receivers as (transport, host, port)."""
+
+    key: Path
+    files: tuple[Path, ...] = ()
+    receivers: tuple[tuple[str, str, int], ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
 class WebTable:
     """[web]"""
 
@@ -121,8 +152,16 @@ class Plant:
     store_url: str
     assets: Mapping[str, Polled]
     profiles: Profiles
+    evidence: Evidence = field(default_factory=lambda: Evidence(Path(KEY_FILE)))
     segments: Mapping[str, Watched] = field(default_factory=dict)
     routes: tuple[Route, ...] = ()
+    approval: Approval = field(default_factory=Approval)
+    settings: Mapping[str, str] = field(default_factory=dict)  # all that is written, by key path, as JSON
+
+    def criticality(self, name: str) -> Criticality:
+        """How much hangs on an asset or a segment; medium for one that is not in the file."""
+        known = self.assets.get(name) or self.segments.get(name)
+        return known.asset.criticality if known else Criticality.MEDIUM
 
 
 def load_plant(path: Path) -> Plant:
@@ -150,6 +189,8 @@ class _Reader:
         self.faults += unknown_keys(written, SECTIONS, "")
         plant = read_table(PlantTable, self.section(written, "plant"), "plant", self.faults)
         store = read_table(StoreTable, self.section(written, "store"), "store", self.faults)
+        approval = self.approval(self.section(written, "approval"))
+        evidence = self.evidence(self.section(written, "evidence"))
         web = read_table(WebTable, self.section(written, "web"), "web", self.faults)
         if web and not LISTEN.fullmatch(web.listen):
             self.faults.append(f"web.listen: is an address and a port such as 127.0.0.1:8470, not {web.listen!r}")
@@ -163,7 +204,7 @@ class _Reader:
                 self.faults.append("plant.name: is empty")
         self.check_addresses({name: polled for name, polled in assets.items() if polled})
         self.check_interfaces({name: segment for name, segment in segments.items() if segment})
-        if self.faults or plant is None:
+        if self.faults or plant is None or approval is None or evidence is None:
             raise FileError(self.path, self.faults)
         return Plant(
             self.path,
@@ -172,9 +213,47 @@ class _Reader:
             url,
             {name: polled for name, polled in assets.items() if polled},
             Profiles(self.added.values()),
+            evidence,
             {name: segment for name, segment in segments.items() if segment},
             tuple(route for route in routes if route),
+            approval,
+            self.settings(written),
         )
+
+    def settings(self, written: dict[str, Any]) -> dict[str, str]:
+        """All that decides how the plant is watched: what is written, and what the profiles beside it hold."""
+        profiles = {f"profile.{key_of(name)}": each.digest for name, each in self.added.items()}
+        return dict(sorted({**dict(_flat(written, "")), **profiles}.items()))
+
+    def approval(self, found: dict[str, Any]) -> Approval | None:
+        said = read_table(ApprovalTable, found, "approval", self.faults)
+        if said is None:
+            return None
+        stages = [stage.value for stage in Stage]
+        self.faults += unknown_keys(said.sign_off, stages, "approval.sign_off")
+        for stage, roles in said.sign_off.items():
+            if not roles or not all(ROLE.fullmatch(role) for role in roles) or len(set(roles)) < len(roles):
+                place = dotted("approval.sign_off", key_of(stage))
+                self.faults.append(f'{place}: is a list of roles, each a word of its own: ["supplier", "customer"]')
+        four_eyes = said.four_eyes if isinstance(said.four_eyes, list) else list(Criticality) if said.four_eyes else []
+        sign_off = {Stage(stage): tuple(roles) for stage, roles in said.sign_off.items() if stage in stages}
+        return Approval(frozenset(four_eyes), sign_off)
+
+    def evidence(self, found: dict[str, Any]) -> Evidence | None:
+        said = read_table(EvidenceTable, found, "evidence", self.faults)
+        if said is None:
+            return None
+        files, receivers = [], []
+        for place in said.checkpoints:
+            if "://" not in place:
+                files.append(self.folder / place)
+            elif receiver := _receiver(place):
+                receivers.append(receiver)
+            else:
+                self.faults.append(
+                    f"evidence.checkpoints: is a file, or syslog://host:514 (UDP), or syslog+tcp://…, not {place!r}"
+                )
+        return Evidence(self.folder / said.key, tuple(files), tuple(receivers))
 
     def by_name(self, name: str) -> Profile:
         added = {profile.name: profile for profile in self.added.values()}
@@ -337,6 +416,27 @@ class _Reader:
                 first = key_of(taken[address])
                 self.faults.append(f"{dotted('asset', key_of(name))}.address: asset.{first} has {address} already")
             taken.setdefault(address, name)
+
+
+def _receiver(place: str) -> tuple[str, str, int] | None:
+    """Transport, host and port of a syslog receiver."""
+    try:
+        parts = urlsplit(place)
+        transport = {"syslog": "udp", "syslog+udp": "udp", "syslog+tcp": "tcp"}.get(parts.scheme)
+        return (transport, parts.hostname, parts.port or SYSLOG_PORT) if transport and parts.hostname else None
+    except ValueError:
+        return None
+
+
+def _flat(value: Any, path: str) -> Iterator[tuple[str, str]]:
+    """Key path and value, as JSON, of all that a file says; of addresses that may hold a secret, their digest."""
+    if isinstance(value, dict):
+        for key, found in value.items():
+            yield from _flat(found, dotted(path, key_of(key)))
+    elif path.startswith("notify.") and path.endswith(".url"):
+        yield path, json.dumps(f"SHA-256 {sha256(str(value).encode()).hexdigest()}")
+    else:
+        yield path, json.dumps(value, default=str)
 
 
 def _is_web_address(url: str) -> bool:

@@ -5,7 +5,6 @@ from __future__ import annotations
 import errno
 import getpass
 import os
-import socket
 import sys
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
@@ -17,11 +16,12 @@ import typer
 from typer.core import TyperGroup
 
 from collectors.written import FileError
+from monitor.accounts import account, me
 from monitor.errors import CallError, UserError
 
 if TYPE_CHECKING:
     from monitor.config import Plant
-    from monitor.store import Actor, Database
+    from monitor.store import Actor, Database, Signing, Transaction
 
 DONE, DRIFT, WRONG, UNSEEN, UNVERIFIED = range(5)  # exit codes
 INTERRUPTED, BUG = 130, 70
@@ -95,21 +95,55 @@ def cleaned(text: str) -> str:
 Why = Annotated[str, typer.Option("--reason", metavar="TEXT", help="Why.", callback=required)]
 PerhapsWhy = Annotated[str, typer.Option("--reason", metavar="TEXT", help="Why.", callback=cleaned)]
 
+KeyFile = Annotated[
+    Path | None, typer.Option("--key", envvar="ASBUILT_KEY", metavar="FILE", help="Sign with your own key.")
+]
+Role = Annotated[str, typer.Option("--role", metavar="ROLE", help="The role in which you do it.", callback=cleaned)]
+Ticket = Annotated[
+    str, typer.Option("--ticket", metavar="TEXT", help="The ticket that it belongs to.", callback=cleaned)
+]
+
 PLANT_FILE = Path("plant.toml")
 
 
-def me() -> str:
-    try:
-        return getpass.getuser()
-    except (KeyError, OSError, ImportError):  # a container's user without a name; Windows without USERNAME
-        return f"uid {os.getuid()}" if hasattr(os, "getuid") else "unknown"
-
-
-def actor(by: str) -> Actor:
+def actor(by: str, role: str = "", signer: Signing | None = None) -> Actor:
     """Who acts, with the operating system's word for them beside the name that they give."""
     from monitor.store import Actor
 
-    return Actor(cleaned(by) or me(), f"{me()}@{socket.gethostname()}")
+    return Actor(cleaned(by) or me(), account(), cleaned(role), signer)
+
+
+def signing(
+    plant: Plant, database: Database, by: str, key: Path | None, role: str = "", assets: Sequence[str] = ()
+) -> Actor:
+    """Who acts, with their own key where they gave one, or a password, or where four eyes look at one of the assets.
+
+    A person's password comes from ASBUILT_PASSWORD, or is asked for at a terminal.
+    """
+    from monitor import store
+    from monitor.persons import signer_of
+
+    has_to = any(plant.approval.takes_two(plant.criticality(name)) for name in assets)
+    name = cleaned(by) or me()
+    with database.read() as tx:
+        known = store.person(tx, name)
+    return actor(by, role, signer_of(name, known, key, has_to, password_of))
+
+
+def password_of(whose: str, ask: bool) -> str:
+    """The password from the environment, or, if we may ask, typed at a terminal; "" where there is neither."""
+    if given := os.environ.get("ASBUILT_PASSWORD"):
+        return given
+    return getpass.getpass(f"password of {whose}: ") if ask and sys.stdin.isatty() else ""
+
+
+@contextmanager
+def deciding(plant: Plant, database: Database, who: Actor, sound: bool = False) -> Iterator[Transaction]:
+    """A transaction in which somebody decides something: audited, checkpointed, `sound` only if the evidence is."""
+    from monitor import evidence
+
+    with evidence.deciding(plant, database, who, lambda text: typer.echo(f"asbuilt: {text}", err=True), sound) as tx:
+        yield tx
 
 
 def described(path: Path) -> Plant:

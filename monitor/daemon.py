@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import json
 import random
 import signal
 from collections import defaultdict
-from collections.abc import AsyncGenerator, Callable, Iterable
-from dataclasses import dataclass, field
+from collections.abc import AsyncGenerator, Callable, Hashable, Iterable
+from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 
 import structlog
@@ -17,22 +18,37 @@ from baselines.alert import Move
 from baselines.audit import AuditEntry
 from baselines.rules import occurrence
 from baselines.snapshot import Snapshot
+from baselines.wire import Operation, WireEvent, Written
 from collectors.collector import CollectError, Poll, Unreachable
 from collectors.contract import Sent
 from collectors.passive.heard import Heard
 from collectors.passive.report import Happened, Report
+from collectors.profile import Profile
 from monitor import store
+from monitor.accounts import account
 from monitor.config import Plant
 from monitor.ears import Deaf, hear
-from monitor.errors import StoreError
+from monitor.errors import CallError, StoreError
+from monitor.evidence import checkpoint, note_configuration, publish
 from monitor.notify import Notifier
-from monitor.pipeline import Checked, Standing, confront, goes_on, occur, take, unshelve_due
+from monitor.pipeline import (
+    Checked,
+    Standing,
+    confront,
+    goes_on,
+    occur,
+    release_due,
+    take,
+    take_written,
+    unshelve_due,
+)
 from monitor.polling import Poller, utc_now
 from monitor.schedule import DueQueue
 from monitor.segment import Segment
 from monitor.show import checked_document, move_text
 from monitor.store import Database, PollRequest, Run, Transaction
-from monitor.witnesses import Doings, Overheard, Witnessed, asset_at, is_alarming, weigh
+from monitor.touched import touched
+from monitor.witnesses import AGAIN_AFTER, Doings, Lately, Overheard, Witnessed, asset_at, is_alarming, weigh
 from monitor.writer import Writer
 
 FLUSH_EVERY = 60.0  # seconds that the end of a run may lag on disk
@@ -118,8 +134,11 @@ class Daemon:
         self._due: set[str] = set()  # assets whose scheduled poll is under way
         self._last_request = 0
         self._last_entry = 0  # of the audit chain
+        self._signed = 0  # entries that a checkpoint covers, or cannot
+        self._account = replace(store.ITSELF, account=account())
         self._segments = {name: _Ear(Segment(name, watched.stale_after)) for name, watched in plant.segments.items()}
         self._doings = Doings()
+        self._touches = Lately()
 
     async def run(self, stop: asyncio.Event) -> None:
         """Poll until `stop` is set; then let go of every device and bring the store up to date."""
@@ -130,6 +149,8 @@ class Daemon:
                 if last and last.digest:
                     ear.segment.restore(store.snapshot_of(tx, name, last.digest, last.last_at, last.profile or ""))
         self._writer = Writer(self._database)
+        with contextlib.suppress(StoreError):  # said by the chores, when they find the same
+            await self._writer.write(lambda tx: note_configuration(tx, self._plant, self._account, self._clock()))
         chores = [
             asyncio.create_task(chore)
             for chore in (
@@ -300,19 +321,46 @@ class Daemon:
     async def _occur(self, segment: str, happened: Iterable[Happened]) -> None:
         """Raise what was done to devices: at the asset that it was done to, or else at the segment."""
         now, ear = self._clock(), self._segments[segment]
-        done = [each.event for each in happened if is_alarming(each.event, ear.approved)]
+        events = [each.event for each in happened]
+        done = [event for event in events if is_alarming(event, ear.approved)]
         told = [event for event in done if self._doings.is_new(event, now)]
-        findings = [
-            (asset_at(self._plant, event.server) or segment, occurrence(event, ear.name_of(event.client)))
-            for event in told
-        ]
+        writes = [each for event in events for each in self._touched(event, ear.name_of(event.client))]
+        fresh = [each for each in writes if self._touches.is_new(_touch(*each), AGAIN_AFTER, now)]
 
         def job(tx: Transaction) -> list[Move]:
-            return [move for asset, finding in findings for move in occur(tx, asset, finding, now)]
+            moves = []
+            for event in told:
+                asset = asset_at(self._plant, event.server) or segment
+                items = [write.item for _, write in self._touched(event, "")]
+                moves += occur(tx, asset, occurrence(event, ear.name_of(event.client)), now, items)
+            for asset, write in fresh:
+                moves += take_written(tx, asset, write, now)
+            return moves
 
-        if told:
+        if told or fresh:
             self._tell_moves(await self._writer.write(job))
         self._doings.note(done, now)
+        self._touches.note([_touch(*each) for each in fresh], now)
+
+    def _touched(self, event: WireEvent, name: str) -> list[tuple[str, Written]]:
+        """The items that an event writes, with the asset that they are of, by the profile that it was last read with.
+
+        A frame does not say which of two ports of one host is meant, so then it is nobody's.
+        """
+        here = [found for found in self._plant.assets.values() if found.target.address.host == event.server]
+        if event.operation is not Operation.WRITE or len({found.target.address.port for found in here}) != 1:
+            return []
+        return [
+            (found.asset.name, write)
+            for found in here
+            if (profile := self._profile(found.asset.name))
+            for write in touched(event, profile, found.target.address.unit, name)
+        ]
+
+    def _profile(self, asset: str) -> Profile | None:
+        standing = self._standing.get(asset)
+        known = standing and (standing.snapshot or standing.baseline)
+        return self._plant.profiles.by_digest(known.profile) if known else None
 
     async def _confront(self) -> None:
         """Hold what polls said against what the wire said of the same assets."""
@@ -340,12 +388,30 @@ class Daemon:
                 self._standing.pop(entry.subject, None)
                 if ear := self._segments.get(entry.subject):
                     ear.approved = await asyncio.to_thread(self._approved, entry.subject)
+            await self._checkpoint()
             for request in requests:
                 self._last_request = request.id
                 if request.asset in self._plant.assets or request.asset in self._segments:
                     self._asked[request.asset].append(request.id)
                     self._poll_now(request.asset)
             await asyncio.sleep(LISTEN_EVERY)
+
+    async def _checkpoint(self) -> None:
+        """Sign what the chain has grown by, and keep it outside of the store; what fails is covered by the next."""
+        if self._last_entry <= self._signed:
+            return
+        self._signed = self._last_entry
+
+        def say(text: str) -> None:
+            log.warning("evidence", text=text)
+
+        try:
+            made = await self._writer.write(lambda tx: checkpoint(tx, self._plant.evidence, self._clock()))
+            await asyncio.to_thread(publish, self._plant, made, say)
+        except StoreError as error:
+            log.error("store.failed", why=str(error))
+        except CallError as error:
+            say(f"no checkpoint was made: {error}")
 
     def _look(self) -> tuple[list[PollRequest], list[AuditEntry]]:
         self._database.assure_lead()
@@ -379,9 +445,17 @@ class Daemon:
         while True:
             await asyncio.sleep(SWEEP_EVERY)
             try:
-                self._notifier.tell(await self._writer.write(lambda tx: unshelve_due(tx, self._clock())))
+                self._tell_moves(await self._writer.write(self._return_due))
             except StoreError as error:
                 log.error("store.failed", why=str(error))
+
+    def _return_due(self, tx: Transaction) -> list[Move]:
+        now = self._clock()
+        return [*unshelve_due(tx, now), *release_due(tx, now)]
+
+
+def _touch(asset: str, write: Written) -> Hashable:
+    return asset, write.item, write.who["client"], json.dumps(write.value)
 
 
 def _goes_on(standing: Standing, poll: Poll) -> bool:

@@ -12,7 +12,13 @@ from baselines.alert import Event, Move
 from monitor.config import Route
 from monitor.show import alert_document, move_text
 
-TELLING = (Event.DEVIATES, Event.MOVES_ON, Event.CONFORMS, Event.UNSHELVE)  # what people did they know
+TELLING = (
+    Event.DEVIATES,
+    Event.MOVES_ON,
+    Event.CONFORMS,
+    Event.UNSHELVE,
+    Event.UNSUPPRESS,
+)  # what people did they know
 ATTEMPTS = 4
 FIRST_PAUSE = 1.0  # seconds, doubled after each attempt
 TIMEOUT = 5.0  # seconds

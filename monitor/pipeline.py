@@ -6,15 +6,28 @@ The pure functions of `baselines` decide; this reads what they need and stores w
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass, replace
 from datetime import datetime
 
-from baselines.alert import Alert, Move, advance, contradict, happened, over, unshelve
+from baselines.alert import (
+    OUT_OF_SERVICE,
+    SUPPRESSED,
+    Alert,
+    Move,
+    advance,
+    contradict,
+    happened,
+    over,
+    unshelve,
+    unsuppress,
+)
 from baselines.baseline import Baseline, State
+from baselines.change import OrderState, announced, covers, meets
 from baselines.drift import Verdict, compare, verdict, verdicts
-from baselines.rules import Finding, assess
+from baselines.rules import Finding, assess, replaced, tampering
 from baselines.snapshot import Snapshot
+from baselines.wire import Written
 from collectors.collector import CollectError, Poll
 from collectors.contract import Sent
 from monitor import store
@@ -62,6 +75,7 @@ def take(tx: Transaction, poll: Poll, now: datetime, keep: bool = False) -> tupl
         return Standing(run, None, baseline, checked), []
     run, stored = _record(tx, outcome, baseline, now, keep)
     checked = judge(outcome, baseline, poll.sent)
+    checked = replace(checked, findings=_kept_back(tx, name, checked.findings, now))
     moves = move_alarms(tx, baseline, outcome, checked.findings, now) if baseline else []
     return Standing(run, stored, baseline, checked), moves
 
@@ -88,9 +102,51 @@ def move_alarms(
     tx: Transaction, baseline: Snapshot, observed: Snapshot, findings: Iterable[Finding], now: datetime
 ) -> list[Move]:
     """Move the asset's alarms by what was observed."""
-    alerts = store.alerts(tx, [observed.asset])
-    moves = advance(alerts, findings, verdicts(baseline, observed), observed, now)
-    return [store.store_move(tx, move) for move in moves]
+    alerts, findings = store.alerts(tx, [observed.asset]), tuple(findings)
+    swapped = replaced(findings, observed)
+    moves = advance(alerts, [swapped] if swapped else findings, verdicts(baseline, observed), observed, now)
+    return [_store(tx, move) for move in moves]
+
+
+def _store(tx: Transaction, move: Move) -> Move:
+    """Store a move; of an alarm that the program itself keeps back, or lets go, write down that it did."""
+    stored = store.store_move(tx, move)
+    alert = stored.alert
+    if SUPPRESSED in (move.before, alert.state) and move.before is not alert.state:
+        action = "alert.suppress" if alert.state is SUPPRESSED else "alert.unsuppress"
+        detail = {
+            "alert": str(alert.id),
+            "item": alert.item,
+            "by": alert.suppressed_by or "",
+            "state": alert.state.value,
+        }
+        store.audit(tx, alert.changed_at, store.ITSELF, action, alert.asset, detail)
+    return stored
+
+
+def _kept_back(tx: Transaction, asset: str, findings: tuple[Finding, ...], now: datetime) -> tuple[Finding, ...]:
+    """The findings, each with what keeps its alarm back: an order that expects it, or its asset is out of service."""
+    if not findings:
+        return ()
+    findings = announced(store.orders(tx, OrderState.OPEN), asset, findings, now)
+    if asset not in store.out_of_service(tx, now):
+        return findings
+    return tuple(replace(each, suppressed_by=each.suppressed_by or OUT_OF_SERVICE) for each in findings)
+
+
+def release_due(tx: Transaction, now: datetime) -> list[Move]:
+    """Let go of the alarms that nothing keeps back any more: the window of their order is over, or it was closed."""
+    kept = store.suppressed(tx)
+    if not kept:
+        return []
+    pending = {str(order.id) for order in store.orders(tx, OrderState.OPEN) if order.in_window(now)}
+    out = store.out_of_service(tx, now)
+    over = [
+        alert
+        for alert in kept
+        if not (alert.asset in out if alert.suppressed_by == OUT_OF_SERVICE else alert.suppressed_by in pending)
+    ]
+    return [_store(tx, move) for alert in over if (move := unsuppress(alert, now))]
 
 
 def settle(tx: Transaction, approved: Baseline, now: datetime) -> list[Move]:
@@ -101,15 +157,36 @@ def settle(tx: Transaction, approved: Baseline, now: datetime) -> list[Move]:
         return []
     observed = store.snapshot_of(tx, approved.asset, run.digest, run.last_at, run.profile or "")
     baseline = store.baseline_snapshot(tx, approved)
-    return move_alarms(tx, baseline, observed, assess(compare(baseline, observed)), now)
+    findings = _kept_back(tx, approved.asset, assess(compare(baseline, observed)), now)
+    return move_alarms(tx, baseline, observed, findings, now)
 
 
-def occur(tx: Transaction, asset: str, finding: Finding, now: datetime) -> list[Move]:
-    """Raise what somebody did to an asset over the network. It is over at once: the alarm waits to be acknowledged."""
+def occur(tx: Transaction, asset: str, finding: Finding, now: datetime, items: Collection[str] = ()) -> list[Move]:
+    """Raise what somebody did to an asset over the network, to `items` of it where that is known. It is over at once:
+    the alarm waits to be acknowledged, or is on record only, where an order is about just this."""
     alerts = store.alerts(tx, [asset])
-    raised = store.store_move(tx, happened(alerts, finding, asset, now))
+    category = finding.deviation.item.category
+    approved = store.current_baseline(tx, asset)
+    baseline = store.baseline_snapshot(tx, approved) if approved else None
+    for order in store.orders(tx, OrderState.OPEN):
+        if order.in_window(now) and covers(order, asset, category, items, baseline):
+            finding = replace(finding, suppressed_by=str(order.id))
+    if asset in store.out_of_service(tx, now):
+        finding = replace(finding, suppressed_by=finding.suppressed_by or OUT_OF_SERVICE)
+    raised = _store(tx, happened(alerts, finding, asset, now))
     ended = over(raised.alert, now)
-    return [raised, store.store_move(tx, ended)] if ended else [raised]
+    return [raised, _store(tx, ended)] if ended else [raised]
+
+
+def take_written(tx: Transaction, asset: str, write: Written, now: datetime) -> list[Move]:
+    """Keep a write to an item of an asset that the wire saw; and raise it where it puts another value than the approved
+    one there, whatever polls see before and after."""
+    store.add_written(tx, asset, write)
+    approved = store.current_baseline(tx, asset)
+    item = store.baseline_snapshot(tx, approved).by_key.get(write.item) if approved else None
+    if item is None or (write.value is not None and meets(write.value, item, item.tolerance)):
+        return []
+    return occur(tx, asset, tampering(write, item), now, [write.item])
 
 
 def confront(tx: Transaction, found: Mapping[str, Weighed], now: datetime) -> list[Move]:
@@ -136,9 +213,9 @@ def goes_on(held: Snapshot, observed: Snapshot, baseline: Snapshot | None) -> bo
     just as far from the baseline. (12.04 and 12.08 are within 0.05 of each other, but not both of 12.)"""
     if observed.digest == held.digest:
         return True
-    if observed.profile != held.profile or not observed.continues(held):
+    if observed.profile != held.profile or not observed.continues(held, baseline):
         return False
-    return baseline is None or compare(baseline, held) == compare(baseline, observed) == ()
+    return baseline is None or compare(baseline, held) == compare(baseline, observed)
 
 
 def _record(

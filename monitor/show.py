@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from datetime import datetime
 from typing import Any
 
 from baselines.alert import Alert, Event, Move
 from baselines.asset import identity_values
-from baselines.baseline import Baseline, State
+from baselines.baseline import Baseline, SignOff, State
 from baselines.drift import Kind
 from baselines.rules import CLAIMED, Direction, Finding
 from baselines.snapshot import Item, utc_text
@@ -49,7 +49,7 @@ def deviation_document(finding: Finding) -> dict[str, Any]:
         "techniques": list(finding.techniques),
         "direction": finding.direction,
         "unit": deviation.item.unit,
-        "suppressed_by": None,
+        "suppressed_by": finding.suppressed_by,
     }
 
 
@@ -77,6 +77,11 @@ def alert_document(alert: Alert) -> dict[str, Any]:
         "acknowledged_by": alert.acknowledged_by,
         "shelved_until": _moment(alert.shelved_until),
         "reason": alert.reason,
+        "suppressed_by": alert.suppressed_by,
+        "cause": alert.cause,
+        "prevention": alert.prevention,
+        "closed_by": alert.closed_by,
+        "closed_at": _moment(alert.closed_at),
         "text": alert_text(alert),
     }
 
@@ -96,8 +101,25 @@ def baseline_document(baseline: Baseline) -> dict[str, Any]:
         "rejected_by": baseline.decided_by if baseline.state is State.REJECTED else None,
         "rejected_at": _moment(baseline.decided_at) if baseline.state is State.REJECTED else None,
         "reason": baseline.reason,
+        "ticket": baseline.ticket,
+        "origin": baseline.origin,
         "profile": baseline.profile,
     }
+
+
+def sign_off_document(word: SignOff) -> dict[str, Any]:
+    """One person's word for a proposal."""
+    return {"by": word.by, "role": word.role, "at": utc_text(word.at), "reason": word.reason, "ticket": word.ticket}
+
+
+def signed_lines(baseline: Baseline, words: Iterable[SignOff], left: Iterable[str]) -> list[str]:
+    """Who proposed a baseline, who signed it off, and who has still to."""
+    ticket = f" ({baseline.ticket})" if baseline.ticket else ""
+    lines = [f"proposed by {baseline.proposed_by} at {utc_text(baseline.proposed_at)}{ticket}"]
+    for word in words:
+        role = f" as {word.role}" if word.role else ""
+        lines.append(f"signed off by {word.by}{role} at {utc_text(word.at)}: {word.reason}")
+    return lines + [f"still to sign: {role}" for role in left]
 
 
 def _moment(at: datetime | None) -> str | None:
@@ -117,6 +139,8 @@ def move_text(move: Move) -> str:
             return f"{alert.asset}: {alert.item} {_ended(alert)}"
         case Event.UNSHELVE:
             return f"{alert_text(alert)} (no longer shelved)"
+        case Event.UNSUPPRESS:
+            return f"{alert_text(alert)} (no longer suppressed)"
     return alert_text(alert)
 
 
@@ -144,8 +168,24 @@ def change_text(item: str, kind: str, approved: Any, observed: Any, direction: s
             return f"{item}: it answers us {value_text(approved)}, and others {value_text(observed)}"
         case "event":
             return value_text(observed)
+        case "replaced":
+            return f"replaced like for like: serial number {value_text(approved)}, now {value_text(observed)}"
     verb = {Direction.DOWNGRADE: "DOWNGRADED", Direction.UPGRADE: "upgraded"}.get(direction or "", "changed")  # type: ignore[call-overload]
     return f"{item} {verb} from {value_text(approved)} to {value_text(observed)}"
+
+
+def difference_lines(findings: Iterable[Finding]) -> list[str]:
+    """Deviations as sentences, one a line."""
+    return [
+        change_text(
+            finding.deviation.key,
+            finding.deviation.kind,
+            _shown(finding.deviation.approved),
+            _shown(finding.deviation.observed),
+            finding.direction,
+        )
+        for finding in findings
+    ]
 
 
 def value_text(value: Any) -> str:

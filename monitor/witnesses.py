@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from collections import Counter, defaultdict
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Hashable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, fields
 from datetime import UTC, datetime, timedelta
 
@@ -23,7 +23,7 @@ WIRE_NAMES = {"modbus": "modbus", "opc.tcp": "opcua"}  # how the wire calls what
 ALARMING = frozenset(Operation) - {Operation.WRITE, Operation.LOGIN, Operation.IDENTITY_READ}
 AGAIN_AFTER = timedelta(minutes=1)
 WRITTEN_AGAIN_AFTER = timedelta(days=1)  # who writes, writes by the hour
-DOINGS_MOST = 10_000
+LATELY_MOST = 10_000
 ESCAPED = re.compile(r"\\x([89a-f][0-9a-f])")  # how a poll shows a byte that is no UTF-8
 WORDS = re.compile(r"[^\W\d_]+|\d+")
 
@@ -168,26 +168,43 @@ def is_alarming(event: WireEvent, approved: Snapshot | None) -> bool:
     return event.operation in ALARMING
 
 
+class Lately:
+    """What was told lately, and is not told again before a time has passed. Bounded: the oldest is forgotten first."""
+
+    def __init__(self) -> None:
+        self._seen: dict[Hashable, datetime] = {}
+
+    def is_new(self, what: Hashable, again_after: timedelta, now: datetime) -> bool:
+        """Whether it was not told lately."""
+        return what not in self._seen or now - self._seen[what] >= again_after
+
+    def note(self, told: Iterable[Hashable], now: datetime) -> None:
+        """These were told."""
+        for what in told:
+            self._seen.pop(what, None)
+            self._seen[what] = now
+        for what in list(self._seen)[:-LATELY_MOST]:
+            del self._seen[what]
+
+
 class Doings:
     """What raised an alarm lately, so that one download in a thousand blocks is one alarm."""
 
     def __init__(self) -> None:
-        self._seen: dict[tuple[str, str, Operation], datetime] = {}
+        self._lately = Lately()
 
     def is_new(self, event: WireEvent, now: datetime) -> bool:
         """Whether the same client's doing to the same server has not just raised an alarm."""
-        key = (event.client, event.server, event.operation)
         again_after = WRITTEN_AGAIN_AFTER if event.operation is Operation.WRITE else AGAIN_AFTER
-        return key not in self._seen or now - self._seen[key] >= again_after
+        return self._lately.is_new(_doing(event), again_after, now)
 
     def note(self, events: Iterable[WireEvent], now: datetime) -> None:
         """Their alarms are raised, or were."""
-        for event in events:
-            key = (event.client, event.server, event.operation)
-            self._seen.pop(key, None)
-            self._seen[key] = now
-        for key in list(self._seen)[:-DOINGS_MOST]:
-            del self._seen[key]
+        self._lately.note(map(_doing, events), now)
+
+
+def _doing(event: WireEvent) -> Hashable:
+    return event.client, event.server, event.operation
 
 
 def _may_write(event: WireEvent, approved: Snapshot | None) -> bool:

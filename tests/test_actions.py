@@ -13,7 +13,6 @@ from typing import Any
 import pytest
 
 from baselines.alert import AlertState
-from baselines.audit import verify
 from baselines.baseline import NEXT, Stage, State, Step
 from baselines.snapshot import Item, Snapshot
 from collectors.address import parse_address
@@ -23,6 +22,7 @@ from monitor import actions, store
 from monitor.errors import NotNow
 from monitor.pipeline import take
 from monitor.store import Actor, Database, Transaction
+from tests.evidences import stored_flaw
 
 NOW = datetime(2026, 11, 23, 8, 0, tzinfo=UTC)
 LATER = NOW + timedelta(hours=1)
@@ -71,7 +71,7 @@ def state_of(tx: Transaction) -> list[str]:
 
 def audited(tx: Transaction) -> list[str]:
     chain = list(store.audit_entries(tx))
-    assert verify(chain) is None
+    assert stored_flaw(tx) is None
     return [entry.action for entry in chain]
 
 
@@ -94,6 +94,8 @@ def test_a_proposal_is_approved_by_somebody_for_a_reason(database: Database) -> 
         "stage": "sat",
         "profile": "p" * 64,
         "reason": "acceptance",
+        "role": "",
+        "ticket": "",
     }
 
 

@@ -34,14 +34,15 @@ from baselines.wire import Operation, WireEvent
 NOW = datetime(2026, 11, 23, 8, 0, tzinfo=UTC)
 LATER = NOW + timedelta(hours=1)
 
-# By ANSI/ISA-18.2. Columns: deviates, moves-on, conforms, acknowledge, shelve, unshelve; "." changes nothing.
+# By ANSI/ISA-18.2. Columns: deviates, moves-on, conforms, acknowledge, shelve, unshelve, suppress, unsuppress, retire;
+# "." changes nothing.
 TABLE = """
-    NORMAL      UNACK .     .         .      .       .
-    UNACK       .     .     RTN_UNACK ACKED  SHELVED .
-    ACKED       .     UNACK NORMAL    .      SHELVED .
-    RTN_UNACK   UNACK .     .         NORMAL SHELVED .
-    SHELVED     .     .     .         .      .       UNACK
-    SUPPRESSED  .     .     .         .      .       .
+    NORMAL      UNACK .     .         .      .       .     SUPPRESSED .     .
+    UNACK       .     .     RTN_UNACK ACKED  SHELVED .     SUPPRESSED .     NORMAL
+    ACKED       .     UNACK NORMAL    .      SHELVED .     SUPPRESSED .     NORMAL
+    RTN_UNACK   UNACK .     .         NORMAL SHELVED .     SUPPRESSED .     NORMAL
+    SHELVED     .     .     .         .      .       UNACK .          .     NORMAL
+    SUPPRESSED  .     .     NORMAL    .      .       .     .          UNACK NORMAL
 """
 ROWS = [line.split() for line in TABLE.split("\n") if line.strip()]
 CASES = [
@@ -106,18 +107,18 @@ AS_APPROVED = {"item.a": 1, "item.b": 1, "device.c": 1}
         ("UNACK", DRIFTED, None),
         ("ACKED", DRIFTED, None),
         ("SHELVED", DRIFTED, None),
-        ("SUPPRESSED", DRIFTED, None),
+        ("SUPPRESSED", DRIFTED, "UNACK"),  # nothing suppresses it any more
         ("RTN_UNACK", DRIFTED, "UNACK"),
         ("UNACK", FURTHER, "UNACK"),
         ("ACKED", FURTHER, "UNACK"),
         ("RTN_UNACK", FURTHER, "UNACK"),
         ("SHELVED", FURTHER, "SHELVED"),
-        ("SUPPRESSED", FURTHER, "SUPPRESSED"),
+        ("SUPPRESSED", FURTHER, "UNACK"),
         ("UNACK", AS_APPROVED, "RTN_UNACK"),
         ("ACKED", AS_APPROVED, "NORMAL"),
         ("RTN_UNACK", AS_APPROVED, None),
         ("SHELVED", AS_APPROVED, None),
-        ("SUPPRESSED", AS_APPROVED, None),
+        ("SUPPRESSED", AS_APPROVED, "NORMAL"),
     ],
 )
 def test_an_observation_moves_an_alarm(state: str, observed: dict[str, Value], after: str | None) -> None:

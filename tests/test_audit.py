@@ -12,8 +12,10 @@ import rfc8785
 from hypothesis import given
 from hypothesis import strategies as st
 
-from baselines.audit import GENESIS, AuditEntry, Flaw, verify
+from baselines.audit import GENESIS, AuditEntry
 from baselines.snapshot import utc_text
+from monitor.verifier import Flaw
+from tests.evidences import flaw_of as verify
 
 NOW = datetime(2026, 11, 23, 8, 0, tzinfo=UTC)
 TEXT = st.text()  # control characters and everything beyond the BMP, no lone surrogates
@@ -71,7 +73,7 @@ EDITS: dict[str, object] = {
     "id": 99,
 }
 THREE = chain(
-    AuditEntry(0, NOW, "kim", "kim@ws", "baseline.approve", "plc", {"reason": reason}) for reason in ("a", "b", "c")
+    AuditEntry(0, NOW, "kim", "kim@ws", "alert.note", "plc", {"reason": reason}) for reason in ("a", "b", "c")
 )
 
 

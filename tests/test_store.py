@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from sqlalchemy import func, select
 
 from baselines.alert import Alert, AlertState, Event, Move
-from baselines.audit import AuditEntry, verify
+from baselines.audit import AuditEntry
 from baselines.baseline import Baseline, Stage, State
 from baselines.drift import Kind
 from baselines.rules import Direction
@@ -24,6 +24,7 @@ from collectors.contract import Sent
 from monitor import store, tables
 from monitor.pipeline import take
 from monitor.store import Actor, Database, Run, Transaction
+from tests.evidences import flaw_of, stored_flaw
 
 NOW = datetime(2026, 11, 23, 8, 0, tzinfo=UTC)
 KIM = Actor("kim", "kim@workstation")
@@ -270,7 +271,7 @@ def test_the_audit_chain_that_is_read_back_is_whole(
             made.append(store.audit(tx, NOW, Actor(actor, "x@y"), "test", subject, detail))
     with database.read() as tx:
         chain = list(store.audit_entries(tx))
-        assert verify(chain) is None
+        assert flaw_of(chain) is None
         assert chain[len(chain) - len(made) :] == made
         assert store.last_audit_id(tx) == len(chain)
         assert list(store.audit_entries(tx, after=len(chain) - len(made))) == made
@@ -283,7 +284,7 @@ def test_an_edit_in_the_database_breaks_the_chain(database: Database) -> None:
     with database.write() as tx:
         tx.execute(tables.audit_entry.update().where(tables.audit_entry.c.id == 2).values(detail='{"n": "9"}'))
     with database.read() as tx:
-        flaw = verify(store.audit_entries(tx))
+        flaw = stored_flaw(tx)
     assert flaw is not None
     assert flaw.entry == 2
 

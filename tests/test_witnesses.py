@@ -21,7 +21,7 @@ from monitor.config import Plant, Polled
 from monitor.segment import Segment
 from monitor.witnesses import (
     AGAIN_AFTER,
-    DOINGS_MOST,
+    LATELY_MOST,
     Doings,
     Overheard,
     Weighed,
@@ -319,4 +319,4 @@ def test_who_writes_by_the_hour_is_told_once() -> None:
 def test_a_flood_of_clients_is_bounded() -> None:
     doings = Doings()
     doings.note([done(Operation.STOP, client=f"10.{n >> 16}.{n >> 8 & 255}.{n & 255}") for n in range(30_000)], START)
-    assert len(doings._seen) == DOINGS_MOST
+    assert len(doings._lately._seen) == LATELY_MOST

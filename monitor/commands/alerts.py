@@ -14,12 +14,14 @@ from monitor.console import (
     By,
     Group,
     Json,
+    KeyFile,
     PerhapsWhy,
     PlantFile,
     Why,
-    actor,
     chosen,
+    deciding,
     opened,
+    signing,
 )
 from monitor.errors import CallError
 from monitor.terminal import print_json, print_table
@@ -72,6 +74,7 @@ def list_(
 def ack(
     ids: Annotated[list[int], typer.Argument(metavar="ID...", min=1, max=LARGEST_ID)],
     by: By = "",
+    key: KeyFile = None,
     reason: PerhapsWhy = "",
     plant_file: PlantFile = PLANT_FILE,
     json: Json = False,
@@ -80,8 +83,10 @@ def ack(
     from monitor import actions
     from monitor.polling import utc_now
 
-    with opened(plant_file) as (_, database), database.write() as tx:
-        moves = actions.acknowledge_alerts(tx, ids, actor(by), reason, utc_now())
+    with opened(plant_file) as (plant, database):
+        who = signing(plant, database, by, key)
+        with deciding(plant, database, who) as tx:
+            moves = actions.acknowledge_alerts(tx, ids, who, reason, utc_now())
     _show_moved(moves, json)
 
 
@@ -90,6 +95,7 @@ def shelve(
     until: Annotated[str, typer.Option(metavar="T", help="ISO 8601, or +2h from now.")],
     reason: Why,
     by: By = "",
+    key: KeyFile = None,
     plant_file: PlantFile = PLANT_FILE,
     json: Json = False,
 ) -> None:
@@ -97,9 +103,10 @@ def shelve(
     from monitor import actions
     from monitor.polling import utc_now
 
-    with opened(plant_file) as (_, database), database.write() as tx:
-        now = utc_now()
-        move = actions.shelve_alert(tx, number, moment(until, now), actor(by), reason, now)
+    with opened(plant_file) as (plant, database):
+        who, now = signing(plant, database, by, key), utc_now()
+        with deciding(plant, database, who) as tx:
+            move = actions.shelve_alert(tx, number, moment(until, now), who, reason, now)
     _show_moved([move], json)
 
 

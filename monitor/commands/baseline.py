@@ -1,31 +1,51 @@
-"""commission and baseline …: capturing what is there, and approving it."""
+"""baseline …: proposing what is there, deciding about it, approving it, comparing it."""
 
 from __future__ import annotations
 
-import time
+from collections.abc import Iterable, Mapping
 from dataclasses import replace
-from itertools import pairwise
+from fnmatch import fnmatchcase
+from json import loads
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from baselines.baseline import Stage, State
+from monitor.commands.commissioning import (
+    Because,
+    Drop,
+    Incomplete,
+    Keep,
+    Tolerate,
+    decisions_for,
+    objection,
+    read_assets,
+    read_wishes,
+    report,
+    rules_of,
+    show_decided,
+    snapshot_of,
+    varying_document,
+    varying_text,
+)
 from monitor.console import (
     DONE,
     DRIFT,
     PLANT_FILE,
-    UNSEEN,
     Assets,
     By,
     Group,
     Json,
+    KeyFile,
     PerhapsWhy,
     PlantFile,
+    Role,
+    Ticket,
     Why,
-    actor,
     chosen,
-    me,
+    deciding,
     opened,
+    signing,
 )
 from monitor.errors import CallError, NotNow
 from monitor.terminal import print_json, print_table, progress
@@ -39,62 +59,13 @@ if TYPE_CHECKING:
 SHORTEST_DIGEST = 6  # hex digits by which a digest may be named
 
 Document = dict[str, Any]
-Incomplete = Annotated[bool, typer.Option("--incomplete", help="Also propose what could not be read completely.")]
 
 
 def register(app: typer.Typer) -> None:
     group = typer.Typer(cls=Group, no_args_is_help=True, help="Propose, approve and compare baselines.")
-    for command in (propose, approve, reject, list_, show, diff):
+    for command in (propose, decide, approve, reject, list_, show, diff):
         group.command(command.__name__.rstrip("_"))(command)
     app.add_typer(group, name="baseline")
-    app.command()(commission)
-
-
-def commission(
-    names: Assets = None,
-    stage: Annotated[Stage, typer.Option(help="When in the plant's life this is.")] = Stage.AS_FOUND,
-    captures: Annotated[int, typer.Option(min=1, help="How many times to read everything.")] = 3,
-    every: Annotated[str, typer.Option(help="The time between two captures.")] = "10s",
-    incomplete: Incomplete = False,
-    by: By = "",
-    reason: PerhapsWhy = "",
-    plant_file: PlantFile = PLANT_FILE,
-    json: Json = False,
-) -> None:
-    """Capture a baseline: read everything several times, show what varies by itself, propose the last reading."""
-    from collectors.written import seconds
-
-    try:
-        pause = seconds(every)
-    except ValueError as error:
-        raise CallError(f"--every: {error}") from None
-    with opened(plant_file) as (plant, database):
-        wanted = chosen(plant, names)
-        step = progress(captures * len(wanted), "read")
-        series: dict[str, list[Document]] = {name: [] for name in wanted}
-        for capture in range(captures):
-            if capture:
-                time.sleep(pause)
-            for document in _poll(plant, database, wanted, step):
-                series[document["asset"]].append(document)
-        last = [documents[-1] for documents in series.values()]
-        outcome = _propose(database, last, stage, actor(by), reason, incomplete)
-    outcome["varying"] = [row for name, documents in series.items() for row in _varying(name, documents)]
-    outcome["captures"] = captures
-    _report(outcome, json)
-
-
-def _varying(name: str, documents: list[Document]) -> list[Document]:
-    """The items of an asset that were not the same in every capture."""
-    captured = [document["items"] for document in documents if not document["error"]]
-    keys = sorted({key for items in captured for key in items})
-    rows = []
-    for key in keys:
-        values = [items[key] for items in captured if key in items]
-        changes = sum(one != other for one, other in pairwise(values))
-        if changes:
-            rows.append({"asset": name, "item": key, "values": values, "changes": changes})
-    return rows
 
 
 def propose(
@@ -102,28 +73,30 @@ def propose(
     stage: Annotated[Stage, typer.Option(help="When in the plant's life this is.")] = Stage.AS_FOUND,
     incomplete: Incomplete = False,
     by: By = "",
+    key: KeyFile = None,
     reason: PerhapsWhy = "",
+    ticket: Ticket = "",
     plant_file: PlantFile = PLANT_FILE,
     json: Json = False,
 ) -> None:
     """Read once and propose what is there as the baseline."""
     with opened(plant_file) as (plant, database):
         wanted = chosen(plant, names)
-        documents = _poll(plant, database, wanted, progress(len(wanted), "read"))
-        outcome = _propose(database, documents, stage, actor(by), reason, incomplete)
-    _report(outcome, json)
-
-
-def _poll(plant: Plant, database: Database, wanted: list[str], step: Any) -> list[Document]:
-    from monitor import logs
-    from monitor.polling import poll_assets
-
-    logs.set_up()
-    return poll_assets(plant, database, wanted, me(), step)
+        who = signing(plant, database, by, key, assets=wanted)
+        documents = read_assets(plant, database, wanted, progress(len(wanted), "read"))
+        outcome = _propose(plant, database, documents, stage, who, reason, ticket, incomplete)
+    report(outcome, json)
 
 
 def _propose(
-    database: Database, documents: list[Document], stage: Stage, who: Actor, reason: str, incomplete: bool
+    plant: Plant,
+    database: Database,
+    documents: list[Document],
+    stage: Stage,
+    who: Actor,
+    reason: str,
+    ticket: str,
+    incomplete: bool,
 ) -> Document:
     """Propose what was read; what was not is in "refused", each with the reason."""
     from monitor import actions
@@ -131,57 +104,76 @@ def _propose(
     from monitor.show import baseline_document
 
     proposed, refused = [], []
-    with database.write() as tx:
+    with deciding(plant, database, who) as tx:
         for document in documents:
-            why = _objection(document, incomplete)
-            if why:
-                refused.append({"asset": document["asset"], "why": why})
+            name = document["asset"]
+            if why := objection(document, incomplete):
+                refused.append({"asset": name, "why": why})
                 continue
-            snapshot = _snapshot(tx, document)
-            proposed.append(baseline_document(actions.propose(tx, snapshot, stage, who, utc_now(), reason)))
+            snapshot, rules = snapshot_of(tx, document), rules_of(plant, name)
+            made = actions.propose(tx, snapshot, stage, who, utc_now(), reason, ticket, rules=rules)
+            proposed.append(baseline_document(made))
     return {"baselines": proposed, "refused": refused}
 
 
-def _objection(document: Document, incomplete: bool) -> str:
-    if document["error"]:
-        return f"{document['error']['kind']}: {document['error']['text']}"
-    if document["unread"] and not incomplete:
-        gaps = ", ".join(f"{key} ({why})" for key, why in document["why_unread"].items())
-        return f"not everything was read: {gaps}; mend it, or propose it as it is with --incomplete"
-    return ""
+def decide(
+    name: Annotated[str, typer.Argument(metavar="ASSET")],
+    because: Because,
+    drop: Drop = None,
+    tolerate: Tolerate = None,
+    keep: Keep = None,
+    by: By = "",
+    key: KeyFile = None,
+    plant_file: PlantFile = PLANT_FILE,
+    json: Json = False,
+) -> None:
+    """Decide about items of an open proposal that varied when it was captured: another proposal takes its place."""
+    from baselines.capture import parse_capture
+    from monitor import actions, store
+    from monitor.polling import utc_now
+
+    wishes = read_wishes(drop, tolerate, keep, because)
+    if not wishes:
+        raise CallError("say what is decided: --drop ITEM, --tolerate ITEM=AMOUNT, or --keep ITEM")
+    with opened(plant_file) as (plant, database):
+        (asset,) = _one(plant, name)
+        who = signing(plant, database, by, key)
+        with deciding(plant, database, who) as tx:
+            proposed = store.current_baseline(tx, asset, State.PROPOSED)
+            record = store.document(tx, proposed.capture) if proposed and proposed.capture else None
+            captured = parse_capture(loads(record))[0] if record else ()
+            decisions = decisions_for(captured, wishes, who.name)
+            named = {wish.key for wish in wishes if not decisions_for(captured, [wish], who.name)}
+            if captured and named:
+                raise CallError(f"{asset}: nothing was captured of {', '.join(sorted(named))}")
+            amended, open_ = actions.decide(tx, asset, decisions, who, because, utc_now())
+    show_decided(amended, open_, json)
 
 
-def _snapshot(tx: Transaction, document: Document) -> Snapshot:
-    from datetime import datetime
-
-    from monitor import store
-
-    taken_at = datetime.fromisoformat(document["taken_at"])
-    return store.snapshot_of(tx, document["asset"], document["digest"], taken_at, document["profile_digest"])
-
-
-def _report(outcome: Document, json: bool) -> None:
-    if json:
-        print_json(outcome)
-    else:
-        for row in outcome.get("varying", ()):
-            values = ", ".join(map(str, dict.fromkeys(map(str, row["values"]))))
-            typer.echo(f"{row['asset']}: {row['item']} varies by itself ({values}): before approving, give it a")
-            typer.echo("  tolerance in the profile, or take it out: what varies is no configuration")
-        for document in outcome["baselines"]:
-            typer.echo(f"{document['asset']}: proposed {document['digest'][:12]} ({document['stage']})")
-        for refusal in outcome["refused"]:
-            typer.echo(f"{refusal['asset']}: not proposed: {refusal['why']}")
-        if outcome["baselines"]:
-            typer.echo("look at it with asbuilt baseline show, then asbuilt baseline approve ASSET --reason …")
-    raise typer.Exit(UNSEEN if outcome["refused"] else DONE)
+def _one(plant: Plant, name: str) -> list[str]:
+    wanted = chosen(plant, [name])
+    if len(wanted) != 1:
+        raise CallError(f"{name} names {len(wanted)} assets; name one")
+    return wanted
 
 
 def approve(
     names: Annotated[list[str], typer.Argument(metavar="ASSET...")],
     reason: Why,
     by: By = "",
+    key: KeyFile = None,
+    role: Role = "",
+    ticket: Ticket = "",
     digest: Annotated[str | None, typer.Option(help="Approve only if the proposal is this one.")] = None,
+    only: Annotated[
+        list[str] | None, typer.Option("--only", metavar="ITEM", help="Approve only these items, names or patterns.")
+    ] = None,
+    without: Annotated[
+        list[str] | None, typer.Option("--without", metavar="ITEM", help="Approve all items but these.")
+    ] = None,
+    although_changed: Annotated[
+        bool, typer.Option("--although-changed", help="Also if what was read since differs from the proposal.")
+    ] = False,
     plant_file: PlantFile = PLANT_FILE,
     json: Json = False,
 ) -> None:
@@ -189,18 +181,67 @@ def approve(
     from monitor import actions
     from monitor.polling import utc_now
 
-    with opened(plant_file) as (plant, database), database.write() as tx:
-        wanted = _proposed(tx, plant, names)
-        if digest and len(wanted) != 1:
-            raise CallError("--digest names one proposal: name one asset")
-        approved = [actions.approve(tx, name, actor(by), reason, utc_now(), digest)[0] for name in wanted]
-    _show_decided(approved, json)
+    with opened(plant_file) as (plant, database):
+        wanted = chosen(plant, names)
+        who = signing(plant, database, by, key, role, wanted)
+        with deciding(plant, database, who, sound=True) as tx:
+            found = _proposed(tx, wanted, names)
+            if digest and len(found) != 1:
+                raise CallError("--digest names one proposal: name one asset")
+            approved = [
+                actions.approve(
+                    tx,
+                    name,
+                    who,
+                    reason,
+                    utc_now(),
+                    digest,
+                    ticket,
+                    _part(tx, name, only, without),
+                    although_changed,
+                    rules_of(plant, name),
+                )[0]
+                for name in found
+            ]
+            left = {each.id: _left(tx, plant, each) for each in approved}
+    _show_decided(approved, json, left)
+
+
+def _part(tx: Transaction, name: str, only: list[str] | None, without: list[str] | None) -> set[str] | None:
+    """The items that are approved, of an open proposal and of what was approved before; None for all of them."""
+    from monitor import store
+
+    if not only and not without:
+        return None
+    keys: set[str] = set()
+    for state in (State.PROPOSED, State.APPROVED):
+        if found := store.current_baseline(tx, name, state):
+            snapshot = store.baseline_snapshot(tx, found)
+            keys |= {*snapshot.by_key, *snapshot.left_out, *(gap.key for gap in snapshot.unread)}
+    for pattern in (*(only or ()), *(without or ())):
+        if not any(_fits(key, [pattern]) for key in keys):
+            raise CallError(f"{name}: neither the proposal nor the baseline has an item {pattern}")
+    return {key for key in keys if (not only or _fits(key, only)) and not _fits(key, without or ())}
+
+
+def _fits(key: str, patterns: Iterable[str]) -> bool:
+    return any(key == pattern or fnmatchcase(key, pattern) for pattern in patterns)
+
+
+def _left(tx: Transaction, plant: Plant, baseline: Baseline) -> tuple[str, ...]:
+    """The roles that have still to sign an open proposal off."""
+    from monitor import store
+
+    if baseline.state is not State.PROPOSED:
+        return ()
+    return plant.approval.needed(baseline.stage, store.sign_offs(tx, baseline))
 
 
 def reject(
     names: Annotated[list[str], typer.Argument(metavar="ASSET...")],
     reason: Why,
     by: By = "",
+    key: KeyFile = None,
     plant_file: PlantFile = PLANT_FILE,
     json: Json = False,
 ) -> None:
@@ -208,16 +249,19 @@ def reject(
     from monitor import actions
     from monitor.polling import utc_now
 
-    with opened(plant_file) as (plant, database), database.write() as tx:
-        rejected = [actions.reject(tx, name, actor(by), reason, utc_now()) for name in _proposed(tx, plant, names)]
-    _show_decided(rejected, json)
+    with opened(plant_file) as (plant, database):
+        wanted = chosen(plant, names)
+        who = signing(plant, database, by, key)
+        with deciding(plant, database, who) as tx:
+            found = _proposed(tx, wanted, names)
+            rejected = [actions.reject(tx, name, who, reason, utc_now()) for name in found]
+    _show_decided(rejected, json, {})
 
 
-def _proposed(tx: Transaction, plant: Plant, names: list[str]) -> list[str]:
+def _proposed(tx: Transaction, wanted: list[str], names: list[str]) -> list[str]:
     """The assets that are named, and of those that a pattern stands for the ones with an open proposal."""
     from monitor import store
 
-    wanted = chosen(plant, names)
     proposed = {baseline.asset for baseline in store.baselines(tx, wanted, State.PROPOSED)}
     found = [name for name in wanted if name in names or name in proposed]
     if not found:
@@ -228,13 +272,16 @@ def _proposed(tx: Transaction, plant: Plant, names: list[str]) -> list[str]:
     return found
 
 
-def _show_decided(decided: list[Baseline], json: bool) -> None:
+def _show_decided(decided: list[Baseline], json: bool, left: Mapping[int, tuple[str, ...]]) -> None:
     from monitor.show import baseline_document
 
     if json:
-        return print_json({"baselines": [baseline_document(baseline) for baseline in decided]})
+        documents = [baseline_document(each) | {"to_sign": list(left.get(each.id, ()))} for each in decided]
+        return print_json({"baselines": documents})
     for baseline in decided:
-        typer.echo(f"{baseline.asset}: {baseline.digest[:12]} {baseline.state} by {baseline.decided_by}")
+        roles = ", ".join(left.get(baseline.id, ()))
+        done = f"signed off, still to sign: {roles}" if roles else f"{baseline.state} by {baseline.decided_by}"
+        typer.echo(f"{baseline.asset}: {baseline.digest[:12]} {done}")
     return None
 
 
@@ -265,23 +312,37 @@ def show(
     json: Json = False,
 ) -> None:
     """What a baseline holds: of an asset the open proposal, or else the approved one."""
-    from monitor.show import baseline_document, gap_lines, value_text
+    from baselines.capture import parse_capture
+    from monitor import store
+    from monitor.show import baseline_document, gap_lines, sign_off_document, signed_lines, value_text
 
-    with opened(plant_file) as (_, database), database.read() as tx:
+    with opened(plant_file) as (plant, database), database.read() as tx:
         baseline, snapshot = _resolve(tx, reference)
+        words = store.sign_offs(tx, baseline)
+        record = store.document(tx, baseline.capture) if baseline.capture else None
+        left = _left(tx, plant, baseline)
     unread = {gap.key: gap.why for gap in snapshot.unread}
+    capture = loads(record) if record else None
     if json:
         items = {item.key: item.shown for item in snapshot.items}
-        return print_json(baseline_document(baseline) | {"items": items, "unread": list(unread)})
+        document = baseline_document(baseline) | {"items": items, "unread": list(unread)}
+        document["dropped"] = {each.key: each.why for each in snapshot.dropped}
+        document["signed"] = [sign_off_document(word) for word in words]
+        return print_json(document | {"to_sign": list(left), "capture": capture})
     typer.echo(f"{baseline.asset} {baseline.digest} {baseline.state} ({baseline.stage})")
+    for line in signed_lines(baseline, words, left):
+        typer.echo(f"  {line}")
     width = max((len(item.key) for item in snapshot.items), default=0)
     for item in snapshot.items:
         notes = [f"± {item.tolerance:g}"] if item.tolerance else []
         notes += [item.category, item.severity]
         value = " ".join([value_text(item.shown), item.unit]).strip()
         typer.echo(f"  {item.key:<{width}}  {value}  [{', '.join(notes)}]")
-    for line in gap_lines(unread):
+    for line in (*gap_lines(unread), *(f"dropped ({each.why}): {each.key}" for each in snapshot.dropped)):
         typer.echo(f"  {line}")
+    for each in parse_capture(capture)[0] if capture else ():
+        if each.sort == "varying" and each.key not in snapshot.by_key and each.key not in snapshot.left_out:
+            typer.echo(f"  left out: {varying_text(varying_document(baseline.asset, each, True))}")
     return None
 
 

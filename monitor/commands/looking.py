@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from monitor.accounts import me
 from monitor.console import (
     DONE,
     DRIFT,
@@ -16,7 +18,6 @@ from monitor.console import (
     Json,
     PlantFile,
     chosen,
-    me,
     opened,
 )
 from monitor.errors import CallError
@@ -188,19 +189,35 @@ def _print_summary(documents: list[Document]) -> None:
     typer.echo(f"{len(documents)} asset{'s' * (len(documents) != 1)}: {words}")
 
 
-def verify(plant_file: PlantFile = PLANT_FILE, json: Json = False) -> None:
-    """Verify the audit chain from its first entry to its last."""
-    from baselines.audit import verify as verify_chain
-    from monitor import store
+def verify(
+    key: Annotated[
+        str | None, typer.Option(metavar="HEX", help="The public key that the chain has to begin with.")
+    ] = None,
+    checkpoints: Annotated[
+        list[Path] | None, typer.Option(metavar="FILE", help="Checkpoints that were kept elsewhere, also syslog's.")
+    ] = None,
+    export: Annotated[
+        Path | None, typer.Option(metavar="FILE", help="Write the evidence for a verifier elsewhere.")
+    ] = None,
+    plant_file: PlantFile = PLANT_FILE,
+    json: Json = False,
+) -> None:
+    """Verify the evidence: the audit chain, its checkpoints, and that all it speaks of is as it says."""
+    from monitor import evidence
 
-    with opened(plant_file) as (_, database), database.read() as tx:
-        entries = list(store.audit_entries(tx))
-    flaw = verify_chain(entries)
-    bad = {"entry": flaw.entry, "why": flaw.why} if flaw else None
+    with opened(plant_file) as (plant, database), database.read() as tx:
+        result = evidence.verified(tx, plant, key=key, more=checkpoints or ())
+        if export:
+            evidence.export(tx, export)
+    bad = result.first_bad
     if json:
-        print_json({"entries": len(entries), "checkpoints": 0, "ok": flaw is None, "first_bad": bad})
-    elif flaw:
-        typer.echo(f"entry {flaw.entry} does not verify: {flaw.why}")
+        first = {"entry": bad.entry, "why": bad.why} if bad else None
+        counts = {"entries": result.entries, "checkpoints": result.checkpoints, "ok": bad is None, "first_bad": first}
+        print_json(counts | {"uncovered": result.uncovered, "keys": result.keys})
+    elif bad:
+        typer.echo(f"entry {bad.entry} does not verify: {bad.why}" if bad.entry is not None else bad.why)
     else:
-        typer.echo(f"{len(entries)} audit entries, the chain is whole")
-    raise typer.Exit(UNVERIFIED if flaw else DONE)
+        typer.echo(f"{result.entries} audit entries, {result.checkpoints} checkpoints, the chain is whole")
+        if result.uncovered:
+            typer.echo(f"{result.uncovered} entries are behind the last checkpoint: their loss would not be noticed")
+    raise typer.Exit(UNVERIFIED if bad else DONE)

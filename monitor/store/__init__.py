@@ -1,10 +1,31 @@
 """The store: what is kept, and how it is read back. Every function takes the transaction that it is part of."""
 
-from monitor.store.alerts import alerts, shelved_until, store_move
-from monitor.store.assets import asset_id
-from monitor.store.audit import Actor, audit, audit_entries, last_audit_id
-from monitor.store.baselines import add_baseline, baseline_snapshot, baselines, current_baseline, move_baseline
+from monitor.store.alerts import alerts, keep_alert, shelved_until, store_move, suppressed
+from monitor.store.assets import (
+    OutOfService,
+    asset_id,
+    known_assets,
+    out_of_service,
+    rename_asset,
+    retire_asset,
+    take_out,
+)
+from monitor.store.audit import ITSELF, Actor, Signing, audit, audit_entries, last_audit, last_audit_id
+from monitor.store.baselines import (
+    add_baseline,
+    add_sign_off,
+    baseline_at,
+    baseline_snapshot,
+    baselines,
+    current_baseline,
+    move_baseline,
+    sign_offs,
+)
+from monitor.store.checkpoints import add_checkpoint, evidence, last_checkpoint
 from monitor.store.database import Database, Transaction, part, store_url
+from monitor.store.documents import document, keep_document
+from monitor.store.orders import add_order, add_written, close_order, orders, written
+from monitor.store.persons import Person, keep_person, person, persons
 from monitor.store.requests import (
     PollRequest,
     answer_poll,
@@ -19,33 +40,61 @@ from monitor.store.runs import Run, add_run, extend_runs, keep_snapshot, last_ru
 __all__ = [
     "Actor",
     "Database",
+    "ITSELF",
+    "OutOfService",
+    "Person",
     "PollRequest",
     "Run",
+    "Signing",
     "Transaction",
     "add_baseline",
+    "add_checkpoint",
+    "add_order",
     "add_run",
+    "add_sign_off",
+    "add_written",
     "alerts",
     "answer_poll",
     "asset_id",
     "audit",
     "audit_entries",
+    "baseline_at",
     "baseline_snapshot",
     "baselines",
+    "close_order",
     "current_baseline",
+    "document",
+    "evidence",
     "extend_runs",
     "forget_polls",
+    "keep_alert",
+    "keep_document",
+    "keep_person",
     "keep_snapshot",
+    "known_assets",
+    "last_audit",
     "last_audit_id",
+    "last_checkpoint",
     "last_run",
     "move_baseline",
     "open_poll_requests",
+    "orders",
+    "out_of_service",
     "part",
+    "person",
+    "persons",
     "poll_answers",
+    "rename_asset",
     "request_poll",
+    "retire_asset",
     "runs",
     "shelved_until",
+    "sign_offs",
     "snapshot_of",
     "store_move",
     "store_url",
+    "suppressed",
+    "take_out",
     "withdraw_polls",
+    "written",
 ]

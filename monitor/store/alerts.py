@@ -41,6 +41,20 @@ def shelved_until(tx: Transaction, now: datetime) -> list[Alert]:
     return [_alert(row) for row in tx.execute(statement)]
 
 
+def suppressed(tx: Transaction, by: str | None = None) -> list[Alert]:
+    """The suppressed alarms; with `by` those that an order, or OUT_OF_SERVICE, suppresses."""
+    statement = select(tables.alert, tables.asset.c.name.label("asset")).join(tables.asset)
+    statement = statement.where(tables.alert.c.state == AlertState.SUPPRESSED)
+    if by is not None:
+        statement = statement.where(tables.alert.c.suppressed_by == by)
+    return [_alert(row) for row in tx.execute(statement.order_by(tables.alert.c.id))]
+
+
+def keep_alert(tx: Transaction, alert: Alert) -> None:
+    """Store what was said of an alarm that did not move."""
+    tx.execute(update(tables.alert).where(tables.alert.c.id == alert.id).values(_alert_values(alert)))
+
+
 def store_move(tx: Transaction, move: Move, by: str | None = None) -> Move:
     """Store how an alarm moved; the move with the alarm's number."""
     values = _alert_values(move.alert)
@@ -82,6 +96,11 @@ def _alert_values(alert: Alert) -> dict[str, Any]:
         "shelved_until": alert.shelved_until,
         "reason": alert.reason,
         "who": json.dumps(alert.who) if alert.who else None,
+        "suppressed_by": alert.suppressed_by,
+        "cause": alert.cause,
+        "prevention": alert.prevention,
+        "closed_by": alert.closed_by,
+        "closed_at": alert.closed_at,
     }
 
 
@@ -104,4 +123,9 @@ def _alert(row: Row[Any]) -> Alert:
         row.reason,
         row.id,
         json.loads(row.who) if row.who else None,
+        row.suppressed_by,
+        row.cause,
+        row.prevention or "",
+        row.closed_by,
+        row.closed_at,
     )

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import replace
+from datetime import datetime
 from typing import Any
 
 from sqlalchemy import Row, insert, select, update
 
-from baselines.baseline import Baseline, Stage, State
+from baselines.baseline import Baseline, SignOff, Stage, State
 from baselines.snapshot import Snapshot
 from monitor import tables
 from monitor.store.assets import asset_id
@@ -48,6 +49,11 @@ def add_baseline(tx: Transaction, baseline: Baseline) -> Baseline:
         "proposed_by": baseline.proposed_by,
         "proposed_at": baseline.proposed_at,
         "reason": baseline.reason,
+        "ticket": baseline.ticket or None,
+        "capture": baseline.capture,
+        "origin": baseline.origin,
+        "decided_by": baseline.decided_by,
+        "decided_at": baseline.decided_at,
     }
     number = tx.execute(insert(tables.baseline).values(values).returning(tables.baseline.c.id)).scalar_one()
     return replace(baseline, id=number)
@@ -63,9 +69,43 @@ def move_baseline(tx: Transaction, baseline: Baseline, before: State) -> bool:
             decided_by=baseline.decided_by,
             decided_at=baseline.decided_at,
             reason=baseline.reason,
+            ticket=baseline.ticket or None,
         )
     )
     return moved.rowcount == 1
+
+
+def baseline_at(tx: Transaction, asset: str, moment: datetime) -> Baseline | None:
+    """The baseline of an asset that was approved at a time."""
+    decided = [
+        each
+        for each in baselines(tx, [asset])
+        if each.state in (State.APPROVED, State.SUPERSEDED) and each.decided_at is not None
+    ]
+    before = [each for each in decided if each.decided_at is not None and each.decided_at <= moment]
+    return before[-1] if before else None
+
+
+def sign_offs(tx: Transaction, baseline: Baseline) -> list[SignOff]:
+    """Who has signed a proposal off, the first first."""
+    statement = (
+        select(tables.sign_off).where(tables.sign_off.c.baseline_id == baseline.id).order_by(tables.sign_off.c.id)
+    )
+    return [SignOff(row.by, row.role, row.at, row.reason, row.ticket) for row in tx.execute(statement)]
+
+
+def add_sign_off(tx: Transaction, baseline: Baseline, given: SignOff) -> None:
+    """Keep a person's word for a proposal."""
+    tx.execute(
+        insert(tables.sign_off).values(
+            baseline_id=baseline.id,
+            by=given.by,
+            role=given.role,
+            at=given.at,
+            reason=given.reason,
+            ticket=given.ticket,
+        )
+    )
 
 
 def _baseline(row: Row[Any]) -> Baseline:
@@ -81,4 +121,7 @@ def _baseline(row: Row[Any]) -> Baseline:
         row.decided_by,
         row.decided_at,
         row.reason,
+        row.ticket or "",
+        row.capture,
+        row.origin,
     )

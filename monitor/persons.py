@@ -1,0 +1,85 @@
+"""Persons with keys of their own: who is registered, by whom, and with what somebody signs."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import replace
+from datetime import datetime
+from hashlib import sha256
+from pathlib import Path
+
+from monitor import keys, store
+from monitor.actions import assure_person
+from monitor.errors import CallError, NotNow
+from monitor.keys import Signer
+from monitor.store import Actor, Person, Transaction
+
+ADMIN = "admin"  # the role that adds and removes persons, once somebody has it
+
+Password = Callable[[str, bool], str]  # of whom, and whether they may be asked for it; "" for none
+
+
+def signer_of(name: str, known: Person | None, key: Path | None, has_to: bool, password: Password) -> Signer | None:
+    """With what somebody signs: the key in a file, or the one that is kept under their password; None if they need not.
+
+    CallError if the file is no key, or the password is wrong.
+    """
+    if key is not None:
+        return keys.load(key, password(str(key), True) if keys.is_sealed(key) else "")
+    typed = password(name, has_to) if known and known.sealed else ""
+    if known is None or known.sealed is None or not typed:
+        return None
+    signer = keys.unseal(known.sealed, known.public_key, typed)
+    if signer is None:
+        raise CallError(f"this is not the password of {name}")
+    return signer
+
+
+def add_person(tx: Transaction, person: Person, actor: Actor, now: datetime) -> Person:
+    """Register somebody, or give somebody who is registered other roles or another key.
+
+    Whoever is registered already signs for the next: an admin, once there is one, else anybody. The first needs nobody.
+    """
+    _assure_may(tx, actor, person.name)
+    known = store.person(tx, person.name)
+    if known is None and any(each.public_key == person.public_key for each in store.persons(tx, removed=True)):
+        raise NotNow("this key is somebody else's: a key is one person's own")
+    store.keep_person(tx, person)
+    sealed = sha256(person.sealed.encode()).hexdigest() if person.sealed else ""
+    detail = {"roles": " ".join(person.roles), "public_key": person.public_key, "sealed_digest": sealed}
+    store.audit(tx, now, actor, "person.change" if known else "person.add", person.name, detail)
+    return person
+
+
+def remove_person(tx: Transaction, name: str, actor: Actor, reason: str, now: datetime) -> Person:
+    """Somebody signs no more; what they signed stays theirs."""
+    known = store.person(tx, name)
+    if known is None:
+        raise NotNow(f"nobody is registered as {name}; asbuilt person list shows who is")
+    _assure_may(tx, actor, name)
+    removed = replace(known, removed_at=now)
+    store.keep_person(tx, removed)
+    store.audit(tx, now, actor, "person.remove", name, {"reason": reason})
+    return removed
+
+
+def _assure_may(tx: Transaction, actor: Actor, name: str) -> None:
+    """NotNow unless the actor may say who is registered."""
+    known = store.persons(tx)
+    if not known:
+        return
+    assure_person(tx, actor, False)
+    admins = [each.name for each in known if ADMIN in each.roles]
+    if actor.signer is None:
+        who = ", ".join(admins) or "somebody who is registered"
+        raise NotNow(f"who signs is decided by who signs already: {who}, with --by and --key, or their password")
+    if admins and actor.name not in admins and actor.name != name:
+        raise NotNow(f"{actor.name} is no admin; {', '.join(admins)} can do this")
+
+
+def named(roles: Sequence[str]) -> tuple[str, ...]:
+    """Roles, each once and each one word; CallError for what is none."""
+    for role in roles:
+        if not role or not role.isprintable() or " " in role:
+            raise CallError(f"a role is one word, such as supplier, not {role!r}")
+    return tuple(dict.fromkeys(roles))
