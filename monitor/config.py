@@ -152,7 +152,7 @@ class Plant:
     store_url: str
     assets: Mapping[str, Polled]
     profiles: Profiles
-    evidence: Evidence = field(default_factory=lambda: Evidence(Path(KEY_FILE)))
+    evidence: Evidence
     segments: Mapping[str, Watched] = field(default_factory=dict)
     routes: tuple[Route, ...] = ()
     approval: Approval = field(default_factory=Approval)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import os
 from collections.abc import Sequence
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -19,7 +20,7 @@ from collectors.collector import CollectError, Malformed, Poll, Refused, Target,
 from collectors.contract import Sent
 from collectors.profile import Profiles
 from monitor import actions, store
-from monitor.config import Plant, Polled
+from monitor.config import Evidence, Plant, Polled
 from monitor.daemon import Daemon
 from monitor.notify import Notifier
 from monitor.pipeline import Standing, take, unshelve_due
@@ -198,13 +199,13 @@ class Scripted(Poller):
 
 def watch(database: Database, *outcomes: Snapshot | CollectError) -> None:
     """Let a daemon take the outcomes."""
+    nowhere = Evidence(Path(os.devnull) / "no.key")
 
     async def run() -> None:
         poller = Scripted(outcomes)
         asset, target = Asset("plc", "modbus://plc:502/1", "auto"), polled(outcomes[0]).target
-        plant = Plant(
-            Path(), "plant", "UTC", "", {"plc": Polled(asset, target, timedelta(milliseconds=10))}, Profiles()
-        )
+        assets = {"plc": Polled(asset, target, timedelta(milliseconds=10))}
+        plant = Plant(Path(), "plant", "UTC", "", assets, Profiles(), nowhere)
         daemon = Daemon(plant, database, poller, Notifier("plant", ()), utc_now, jitter=lambda: 0.0)
         async with asyncio.timeout(10):
             await daemon.run(poller.all_taken)

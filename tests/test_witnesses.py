@@ -17,7 +17,7 @@ from collectors.address import parse_address
 from collectors.collector import Target
 from collectors.passive.heard import Heard
 from collectors.profile import Profiles
-from monitor.config import Plant, Polled
+from monitor.config import Evidence, Plant, Polled
 from monitor.segment import Segment
 from monitor.witnesses import (
     AGAIN_AFTER,
@@ -42,7 +42,7 @@ def plant(**addresses: str) -> Plant:
         name: Polled(Asset(name, address, "auto"), Target(name, parse_address(address)), timedelta(seconds=30))
         for name, address in addresses.items()
     }
-    return Plant(Path("plant.toml"), "Test", "UTC", "sqlite://", polled, Profiles())
+    return Plant(Path("plant.toml"), "Test", "UTC", "sqlite://", polled, Profiles(), Evidence(Path("none.key")))
 
 
 FILLER = plant(filler="modbus://10.0.0.2/1")
