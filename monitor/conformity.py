@@ -24,7 +24,7 @@ class Compared:
     machine_type: str
     golden: str | None
     golden_source: Source | None
-    found: Conformity
+    matrix: Conformity
 
 
 def machine_types(plant: Plant) -> dict[str, list[str]]:
@@ -36,7 +36,7 @@ def machine_types(plant: Plant) -> dict[str, list[str]]:
     return found
 
 
-def compared(tx: Transaction, plant: Plant, machine_type: str, assets: Sequence[str], now: datetime) -> Compared:
+def compare(tx: Transaction, plant: Plant, machine_type: str, assets: Sequence[str], now: datetime) -> Compared:
     """The machines of one type, by what was last observed of them, or else by what is approved."""
     said = plant.machine_types.get(machine_type, MachineType())
     known = {asset: held(tx, asset) for asset in assets}
@@ -61,14 +61,14 @@ def _golden(said: MachineType, known: dict[str, Held]) -> tuple[Golden, Source |
     return Golden(held_of_it.baseline or held_of_it.observed, {}, said.may_differ), source
 
 
-def document(compared: Compared) -> dict[str, Any]:
+def document(found: Compared) -> dict[str, Any]:
     """One type of `asbuilt conform`."""
     return {
-        "machine_type": compared.machine_type,
-        "golden": compared.golden,
-        "golden_source": compared.golden_source,
-        "assets": [_asset_document(column) for column in compared.found.columns],
-        "items": [_item_document(row) for row in compared.found.rows],
+        "machine_type": found.machine_type,
+        "golden": found.golden,
+        "golden_source": found.golden_source,
+        "assets": [_asset_document(column) for column in found.matrix.columns],
+        "items": [_item_document(row) for row in found.matrix.rows],
     }
 
 
@@ -103,9 +103,9 @@ def _cell_document(cell: Cell) -> dict[str, Any]:
     return {"asset": cell.asset, "value": cell.item.shown if cell.item else None, "state": cell.state}
 
 
-def is_settled(compared: Compared, named: bool) -> bool:
+def is_settled(found: Compared, named: bool) -> bool:
     """Whether every machine was seen and conforms. A machine alone in its type is nobody's business unless `named`."""
-    standings = {column.standing for column in compared.found.columns}
-    if compared.found.is_alone and not named:
+    standings = {column.standing for column in found.matrix.columns}
+    if found.matrix.is_alone and not named:
         standings -= {Standing.UNDECIDED}
     return standings <= {Standing.CONFORMS}

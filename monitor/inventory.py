@@ -29,6 +29,7 @@ class Held:
 
 
 def held(tx: Transaction, asset: str) -> Held:
+    """What the store holds of one asset."""
     seen, approved = store.last_run(tx, asset, observed=True), store.current_baseline(tx, asset)
     observed = None
     if seen is not None and seen.digest is not None:

@@ -19,7 +19,7 @@ from baselines.drift import Verdict
 from baselines.snapshot import Category, Item, Severity, Snapshot, Unread, Value
 from monitor import store
 from monitor.config import load_plant
-from monitor.conformity import compared
+from monitor.conformity import compare
 from monitor.store import Database, Run
 from simulators import plant as simulated
 from tests.floors import PlantFolder, RunningFloor, running
@@ -287,6 +287,14 @@ def test_a_machine_that_nobody_looked_at_lately_does_not_conform() -> None:
     assert conformity([]).columns == ()
 
 
+def test_what_may_differ_need_not_be_read() -> None:
+    machines = [machine(name, {"item.a": 1}) for name in "ab"]
+    found = conformity([*machines, machine("c", {"item.a": 1}, "identity.serial_number")])
+    assert states(found.rows[0]) == "may may unread"
+    assert not found.rows[0].has_unread
+    assert [column.standing for column in found.columns] == [Standing.CONFORMS] * 3
+
+
 # The command, on a store that is filled by hand
 
 
@@ -391,8 +399,11 @@ def test_everything_is_shown_once_what_is_long_in_a_list(tmp_path: Path) -> None
     ]
     (tmp_path / "different").mkdir()
     odd: dict[str, Mapping[str, Value] | None] = {name: {"item.a": 1, "item.long": name * 50} for name in "abc"}
-    lines = [line.split() for line in filled(tmp_path / "different", odd).asbuilt("conform").out.splitlines()[2:]]
-    assert [line[-2:] for line in lines[1:]] == [[name * 50, name] for name in "abc"]
+    wide = filled(tmp_path / "different", odd).asbuilt("conform", "--all").out
+    lines = [line.split() for line in wide.splitlines()[3:]]
+    assert lines[0] == ["item.a", "medium", "1", "·", "·", "·"]
+    assert lines[1] == ["item", "severity", "type", "here", "machines"]
+    assert [line[-2:] for line in lines[2:]] == [[name * 50, name] for name in "abc"]
 
 
 def test_what_a_device_says_is_data(tmp_path: Path) -> None:
@@ -432,10 +443,10 @@ def test_a_golden_machine_is_held_against_what_was_approved_of_it(tmp_path: Path
             store.keep_snapshot(tx, taken)
             store.add_run(tx, Run(0, name, taken.digest, "", None, None, NOW, NOW, 1, 0.0))
     with database.read() as tx:
-        found = compared(tx, plant, "filler", list(plant.assets), NOW + timedelta(seconds=1))
+        found = compare(tx, plant, "filler", list(plant.assets), NOW + timedelta(seconds=1))
     assert (found.golden, found.golden_source) == ("line1/filler", Source.APPROVED)
-    assert [states(row) for row in found.found.rows] == ["differs differs same"]
-    standings = [(column.machine.source, column.standing) for column in found.found.columns]
+    assert [states(row) for row in found.matrix.rows] == ["differs differs same"]
+    standings = [(column.machine.source, column.standing) for column in found.matrix.columns]
     assert standings == [
         (Source.OBSERVED, Standing.ODD),
         (Source.OBSERVED, Standing.ODD),
@@ -450,7 +461,9 @@ def test_a_filler_that_was_different_from_the_start_is_found(tmp_path: Path) -> 
     bottling = (files("simulators") / "scenarios" / "bottling.toml").read_text(encoding="utf-8")
     third = 'identity = { object_128 = "P1-220451"'
     assert bottling.count(third) == 1
-    with running(bottling.replace(third, f"values = {{ fill_limit = 14.0, recipe_version = 13 }}\n{third}")) as floor:
+    with running(
+        bottling.replace(third, f"values = {{ fill_tolerance = 0.3, program_revision = 1175 }}\n{third}")
+    ) as floor:
         plant = PlantFolder(tmp_path, {})
         plant.file.write_text(simulated.text("Bottling", floor.plcs.values()))
         plant.commissioned()
@@ -460,6 +473,7 @@ def test_a_filler_that_was_different_from_the_start_is_found(tmp_path: Path) -> 
     assert (alone.code, alone.out) == (0, "capper: 4 machines, all alike\nlabeller: 4 machines, all alike\n")
     assert people.code == everything.code == 1
     assert people.out.splitlines()[0] == ("filler: 4 machines, 3 alike; line3/filler is the odd one out in 2 items")
+    assert [line.split()[0] for line in people.out.splitlines()[3:]] == ["item.program_revision", "item.fill_tolerance"]
     filler = everything.json["types"][0]
     assert [(each["asset"], each["odd"], each["verdict"]) for each in filler["assets"]] == [
         ("line1/filler", 0, "conforms"),
@@ -468,14 +482,9 @@ def test_a_filler_that_was_different_from_the_start_is_found(tmp_path: Path) -> 
         ("line4/filler", 0, "conforms"),
     ]
     assert (filler["machine_type"], filler["golden"]) == ("filler", None)
-    limit = next(each for each in filler["items"] if each["item"] == "item.fill_limit")
-    assert (limit["shared"], limit["by"], limit["severity"], limit["category"]) == (
-        12.0,
-        "majority",
-        "high",
-        "parameter",
-    )
-    assert limit["cells"][2] == {"asset": "line3/filler", "value": 14.0, "state": "differs"}
+    odd = next(each for each in filler["items"] if each["item"] == "item.program_revision")
+    assert (odd["shared"], odd["by"], odd["severity"], odd["category"]) == (1174, "majority", "high", "program")
+    assert odd["cells"][2] == {"asset": "line3/filler", "value": 1175, "state": "differs"}
 
 
 def test_what_cannot_be_seen_is_never_shown_as_fine(plant: PlantFolder, floor: RunningFloor) -> None:

@@ -46,19 +46,19 @@ def conform(
     Goes by what the store holds, and polls nobody: for the newest, run asbuilt check first. Exit code 0: all conform;
     1: somebody is odd; 3: nobody is odd, but something was not seen, or no majority says what is right.
     """
-    from monitor.conformity import compared, document, is_settled, machine_types
+    from monitor.conformity import compare, document, is_settled, machine_types
     from monitor.polling import utc_now
 
     with opened(plant_file) as (plant, database), database.read() as tx:
         of_type = machine_types(plant)
         wanted = _wanted(plant, of_type, types or ())
-        found = [compared(tx, plant, name, of_type[name], utc_now()) for name in wanted]
+        found = [compare(tx, plant, name, of_type[name], utc_now()) for name in wanted]
     if json:
         print_json({"types": [document(each) for each in found]})
     else:
         for each in found:
             _print(each, everything)
-    if any(each.found.odd_ones for each in found):
+    if any(each.matrix.odd_ones for each in found):
         raise typer.Exit(DRIFT)
     raise typer.Exit(DONE if all(is_settled(each, named=bool(types)) for each in found) else UNSEEN)
 
@@ -74,7 +74,7 @@ def _wanted(plant: Plant, known: Iterable[str], patterns: Sequence[str]) -> list
 
 
 def _print(compared: Compared, everything: bool) -> None:
-    found = compared.found
+    found = compared.matrix
     typer.echo(_verdict_text(compared))
     rows = [row for row in found.rows if everything or row.has_odd or row.is_split or row.has_unread]
     rows.sort(key=lambda row: -row.severity.rank if row.severity else 1)  # the worst first, else by key
@@ -94,7 +94,7 @@ def _verdict_text(compared: Compared) -> str:
     from baselines.drift import Verdict
     from monitor.show import value_text
 
-    found = compared.found
+    found = compared.matrix
     machines = f"{value_text(compared.machine_type)}: {_count(len(found.columns), 'machine')}"
     told = [", ".join([machines, *_alike_texts(found)])]
     if found.odd_ones:
