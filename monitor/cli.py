@@ -9,7 +9,17 @@ from typing import Annotated
 
 import typer
 
-from monitor.commands import alerts, assets, baseline, commissioning, looking, network, persons, running
+from monitor.commands import (
+    alerts,
+    assets,
+    baseline,
+    commissioning,
+    conforming,
+    looking,
+    network,
+    persons,
+    running,
+)
 from monitor.console import BUG, app
 
 
@@ -30,7 +40,17 @@ def asbuilt(
     """Keeps a plant as it was built: reads what every PLC is, compares it with what people approved, never writes."""
 
 
-for module in (looking, assets, commissioning, baseline, persons, alerts, network, running):
+for module in (
+    looking,
+    assets,
+    commissioning,
+    baseline,
+    conforming,
+    persons,
+    alerts,
+    network,
+    running,
+):
     module.register(app)
 
 

@@ -21,7 +21,7 @@ from collectors.collector import Access, Secret, Target
 from collectors.profile import Profile, Profiles, load_profile
 from collectors.written import FileError, dotted, read_table, read_toml, table, unknown_keys
 
-SECTIONS = ("plant", "store", "approval", "evidence", "asset", "segment", "web", "notify")
+SECTIONS = ("plant", "store", "approval", "evidence", "asset", "machine_type", "segment", "web", "notify")
 SEGMENT = "segment"  # what stands for the protocol and the profile of a segment
 SYSLOG_PORT = 514
 KEY_FILE = "asbuilt.key"
@@ -67,6 +67,16 @@ class AssetTable:
     user: str = ""
     password_env: str = ""
     password_file: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class MachineType:
+    """[machine_type.…]: what the machines of a type share, which is what one of them has or what is written here by
+    item, as JSON shows it; and the patterns of the items that may differ."""
+
+    golden: str = ""
+    shared: Mapping[str, Any] = field(default_factory=dict)
+    may_differ: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -156,6 +166,7 @@ class Plant:
     segments: Mapping[str, Watched] = field(default_factory=dict)
     routes: tuple[Route, ...] = ()
     approval: Approval = field(default_factory=Approval)
+    machine_types: Mapping[str, MachineType] = field(default_factory=dict)
     settings: Mapping[str, str] = field(default_factory=dict)  # all that is written, by key path, as JSON
 
     def criticality(self, name: str) -> Criticality:
@@ -195,6 +206,10 @@ class _Reader:
         if web and not LISTEN.fullmatch(web.listen):
             self.faults.append(f"web.listen: is an address and a port such as 127.0.0.1:8470, not {web.listen!r}")
         assets = {name: self.asset(name, found) for name, found in self.section(written, "asset").items()}
+        types = {
+            name: self.machine_type(name, found, assets)
+            for name, found in self.section(written, "machine_type").items()
+        }
         segments = {name: self.segment(name, found, assets) for name, found in self.section(written, "segment").items()}
         routes = [self.route(name, found) for name, found in self.section(written, "notify").items()]
         url = self.store_url(store.url) if store else ""
@@ -217,6 +232,7 @@ class _Reader:
             {name: segment for name, segment in segments.items() if segment},
             tuple(route for route in routes if route),
             approval,
+            {name: found for name, found in types.items() if found},
             self.settings(written),
         )
 
@@ -355,6 +371,31 @@ class _Reader:
     def beside(self, named: str) -> str:
         return str(self.folder / named) if named else ""
 
+    def machine_type(self, name: str, found: Any, assets: Mapping[str, Polled | None]) -> MachineType | None:
+        path = dotted("machine_type", key_of(name))
+        said = read_table(MachineType, table(found, path, self.faults), path, self.faults)
+        if said is None:
+            return None
+        if said.golden and said.shared:
+            self.faults.append(f"{path}.shared: what they share is what golden has already; keep one of the two")
+        for key, value in said.shared.items():
+            if isinstance(value, dict):
+                self.faults.append(
+                    f'{path}.shared.{key_of(key)}: write the whole item in quotes, as in "item.mode" = 3'
+                )
+            elif not _is_shown(value):
+                self.faults.append(f"{path}.shared.{key_of(key)}: is no value that an item can have: {value!r}")
+        types = {each: polled.asset.machine_type for each, polled in assets.items() if polled}
+        of_type = [each for each, found in types.items() if found == name != ""]
+        if len(types) < len(assets):  # of an asset that is not right, the type is not known either
+            return said
+        if not of_type:
+            known = ", ".join(sorted({*types.values()} - {""})) or "none"
+            self.faults.append(f"{path}: no asset has this machine_type; there is {known}")
+        elif said.golden and said.golden not in of_type:
+            self.faults.append(f"{path}.golden: {said.golden!r} is no {name}; write one of {', '.join(of_type)}")
+        return said
+
     def segment(self, name: str, found: Any, assets: Mapping[str, Any]) -> Watched | None:
         path = dotted("segment", key_of(name))
         if name in assets:
@@ -437,6 +478,13 @@ def _flat(value: Any, path: str) -> Iterator[tuple[str, str]]:
         yield path, json.dumps(f"SHA-256 {sha256(str(value).encode()).hexdigest()}")
     else:
         yield path, json.dumps(value, default=str)
+
+
+def _is_shown(value: Any) -> bool:
+    """Whether JSON can show an item's value like this: no date, and no number that no device has."""
+    if isinstance(value, list):
+        return all(map(_is_shown, value))
+    return isinstance(value, str | float) or (isinstance(value, int) and -(2**63) <= value < 2**64)
 
 
 def _is_web_address(url: str) -> bool:

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any
 
 from baselines.asset import Asset, identity_values
+from baselines.baseline import Baseline
 from baselines.drift import Verdict, verdict, worst
 from baselines.snapshot import Snapshot, utc_text
 from monitor import store
@@ -16,6 +18,26 @@ REPORTED_EVERY = timedelta(seconds=30)  # a sensor reports at least so often
 LAG = timedelta(minutes=1)  # that the end of a run may be behind on disk
 
 
+@dataclass(frozen=True, slots=True)
+class Held:
+    """What the store holds of an asset: its last run, what was last observed, and what is approved."""
+
+    last: Run | None
+    observed: Snapshot | None
+    approved: Baseline | None
+    baseline: Snapshot | None
+
+
+def held(tx: Transaction, asset: str) -> Held:
+    """What the store holds of one asset."""
+    seen, approved = store.last_run(tx, asset, observed=True), store.current_baseline(tx, asset)
+    observed = None
+    if seen is not None and seen.digest is not None:
+        observed = store.snapshot_of(tx, asset, seen.digest, seen.last_at, seen.profile or "")
+    baseline = store.baseline_snapshot(tx, approved) if approved else None
+    return Held(store.last_run(tx, asset), observed, approved, baseline)
+
+
 def inventory(tx: Transaction, plant: Plant, now: datetime) -> list[dict[str, Any]]:
     """One document per asset, in the order of plant.toml; its segments at the end."""
     polled = [_document(tx, found.asset, found.every, now) for found in plant.assets.values()]
@@ -23,12 +45,8 @@ def inventory(tx: Transaction, plant: Plant, now: datetime) -> list[dict[str, An
 
 
 def _document(tx: Transaction, asset: Asset, every: timedelta, now: datetime) -> dict[str, Any]:
-    last, seen = store.last_run(tx, asset.name), store.last_run(tx, asset.name, observed=True)
-    approved = store.current_baseline(tx, asset.name)
-    baseline = store.baseline_snapshot(tx, approved) if approved else None
-    observed = None
-    if seen is not None and seen.digest is not None:
-        observed = store.snapshot_of(tx, asset.name, seen.digest, seen.last_at, seen.profile or "")
+    found = held(tx, asset.name)
+    observed, last = found.observed, found.last
     return {
         "asset": asset.name,
         "address": asset.address,
@@ -39,11 +57,11 @@ def _document(tx: Transaction, asset: Asset, every: timedelta, now: datetime) ->
         "criticality": asset.criticality,
         "location": asset.location,
         "machine_type": asset.machine_type,
-        "verdict": standing(baseline, observed, last, now, every),
-        "last_seen": utc_text(seen.last_at) if seen else None,
+        "verdict": standing(found.baseline, observed, last, now, every),
+        "last_seen": utc_text(observed.taken_at) if observed else None,
         "identity": identity_values(observed.items if observed else ()),
         "digest": observed.digest if observed else None,
-        "baseline": approved.digest if approved else None,
+        "baseline": found.approved.digest if found.approved else None,
         "outage": _outage(last),
     }
 
@@ -52,14 +70,21 @@ def standing(
     baseline: Snapshot | None, observed: Snapshot | None, last: Run | None, now: datetime, every: timedelta
 ) -> Verdict:
     """The verdict on an asset by what the store holds: the worst of what was seen, of an outage and of age."""
+    gap = unseen(observed, last, now, every)
+    if observed is None or gap is Verdict.NEVER_SEEN:
+        return Verdict.NEVER_SEEN
+    return worst([verdict(baseline, observed), *([gap] if gap else [])])
+
+
+def unseen(observed: Snapshot | None, last: Run | None, now: datetime, every: timedelta) -> Verdict | None:
+    """Why nobody can tell how an asset is by now: never seen, an outage, or age; None if it was seen lately."""
     if observed is None or last is None:
         return Verdict.NEVER_SEEN
-    found = [verdict(baseline, observed)]
     if last.is_outage:
-        found.append(Verdict.NO_LONGER_OBSERVABLE)
+        return Verdict.NO_LONGER_OBSERVABLE
     if not -LAG < now - last.last_at < 3 * every + LAG:  # a poll of the future was dated by a wrong clock
-        found.append(Verdict.STALE)
-    return worst(found)
+        return Verdict.STALE
+    return None
 
 
 def _outage(last: Run | None) -> dict[str, Any] | None:

@@ -19,7 +19,7 @@ from baselines.snapshot import Severity
 from collectors.address import Address
 from collectors.collector import Access, Secret
 from collectors.written import FileError
-from monitor.config import AssetTable, Plant, Route, load_plant
+from monitor.config import AssetTable, MachineType, Plant, Route, load_plant
 from monitor.store import Database
 
 LEAST = """
@@ -33,6 +33,7 @@ FILLER = """
 address = "modbus://10.0.3.10"
 profile = "acme-p1"
 """
+TYPED = FILLER + 'machine_type = "filler"\n'
 LABELLER = """
 [asset.labeller]
 address = "opc.tcp://10.0.3.12:4840/x"
@@ -91,6 +92,9 @@ def test_everything_that_can_be_written_is_read(tmp_path: Path) -> None:
         server_certificate = "pki/labeller.der"
         user = "monitor"
         password_file = "secrets/labeller"
+        [machine_type.filler]
+        golden = "filler"
+        may_differ = ["item.cell_number"]
         [segment.line3]
         interface = "eth1"
         [web]
@@ -126,6 +130,7 @@ def test_everything_that_can_be_written_is_read(tmp_path: Path) -> None:
         "monitor",
         Secret("", str(tmp_path / "secrets/labeller")),
     )
+    assert plant.machine_types == {"filler": MachineType("filler", {}, ("item.cell_number",))}
     assert {name: segment.interface for name, segment in plant.segments.items()} == {"line3": "eth1"}
     assert plant.routes == (Route("webhook", "https://chat.example/hooks/1", Severity.HIGH, "maintenance"),)
 
@@ -188,6 +193,36 @@ def test_a_safety_controller_is_polled_only_where_its_owner_says_so(tmp_path: Pa
         (
             LEAST + LABELLER + LABELLER.replace("labeller", "twin"),
             ["asset.twin.address: asset.labeller has opc.tcp://10.0.3.12:4840/x already"],
+        ),
+        (LEAST + TYPED + "[machine_type]\nfiller = 5", ["machine_type.filler: is a table, not 5"]),
+        (
+            LEAST + TYPED + "[machine_type.filer]",
+            ["machine_type.filer: no asset has this machine_type; there is filler"],
+        ),
+        (LEAST + FILLER + '[machine_type.""]', ['machine_type."": no asset has this machine_type; there is none']),
+        (
+            LEAST + TYPED + '[machine_type.filler]\ngoldne = "x"',
+            ["machine_type.filler.goldne: unknown key; did you mean"],
+        ),
+        (
+            LEAST + TYPED + '[machine_type.filler]\nmay_differ = "x"',
+            ["machine_type.filler.may_differ: expected `array`"],
+        ),
+        (
+            LEAST + TYPED + LABELLER + '[machine_type.filler]\ngolden = "labeller"',
+            ["machine_type.filler.golden: 'labeller' is no filler; write one of line3/filler"],
+        ),
+        (
+            LEAST + TYPED + '[machine_type.filler]\ngolden = "line3/filler"\nshared = { "item.a" = 1 }',
+            ["machine_type.filler.shared: what they share is what golden has already"],
+        ),
+        (
+            LEAST + TYPED + "[machine_type.filler.shared]\nitem.a = 1\n'item.b' = 2026-11-25\n'item.c' = [1, {}]",
+            [
+                "machine_type.filler.shared.item: write the whole item in quotes",
+                'machine_type.filler.shared."item.b": is no value that an item can have',
+                'machine_type.filler.shared."item.c": is no value that an item can have',
+            ],
         ),
         (
             LEAST + FILLER + '[segment."line3/filler"]\ninterface = "eth1"',
@@ -401,7 +436,14 @@ PLANTS = st.fixed_dictionaries(
         "plant": ANYTHING | st.fixed_dictionaries({"name": WORDS}, optional={"timezone": ANYTHING}),
         "store": ANYTHING | st.fixed_dictionaries({"url": WORDS}, optional={"x": ANYTHING}),
     },
-    optional={"asset": ASSETS, "segment": ANYTHING, "notify": ANYTHING, "web": ANYTHING, "x": ANYTHING},
+    optional={
+        "asset": ASSETS,
+        "machine_type": ANYTHING,
+        "segment": ANYTHING,
+        "notify": ANYTHING,
+        "web": ANYTHING,
+        "x": ANYTHING,
+    },
 )
 
 
