@@ -146,23 +146,20 @@ def meets(expected: Any, item: Item, tolerance: float = 0.0) -> bool:
     return json.dumps(plain(item.value)) == json.dumps(expected)
 
 
-def announcing(orders: Iterable[Order], asset: str, finding: Finding, now: datetime) -> str | None:
-    """The number of the order that expects a deviation now; None where none does."""
+def announcing(orders: Iterable[Order], asset: str, finding: Finding) -> str | None:
+    """The number of the order that expects a deviation; None where none does."""
     deviation = finding.deviation
     if deviation.observed is None:
         return None
     for order in orders:
-        if order.in_window(now) and order.announces(asset, deviation.observed, deviation.item.tolerance):
+        if order.announces(asset, deviation.observed, deviation.item.tolerance):
             return str(order.id)
     return None
 
 
-def announced(orders: Collection[Order], asset: str, findings: Iterable[Finding], now: datetime) -> tuple[Finding, ...]:
+def announced(orders: Collection[Order], asset: str, findings: Iterable[Finding]) -> tuple[Finding, ...]:
     """The findings, each with the order that expects it."""
-    return tuple(
-        replace(finding, suppressed_by=announcing(orders, asset, finding, now)) if orders else finding
-        for finding in findings
-    )
+    return tuple(replace(finding, suppressed_by=announcing(orders, asset, finding)) for finding in findings)
 
 
 def covers(order: Order, asset: str, category: Category, items: Collection[str], baseline: Snapshot | None) -> bool:

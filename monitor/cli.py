@@ -17,6 +17,7 @@ from monitor.commands import (
     conforming,
     looking,
     network,
+    ordering,
     persons,
     running,
 )
@@ -46,6 +47,7 @@ for module in (
     commissioning,
     baseline,
     conforming,
+    ordering,
     persons,
     alerts,
     network,

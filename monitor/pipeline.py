@@ -23,7 +23,7 @@ from baselines.alert import (
     unsuppress,
 )
 from baselines.baseline import Baseline, State
-from baselines.change import OrderState, announced, covers, meets
+from baselines.change import Order, OrderState, announced, covers, meets
 from baselines.drift import Verdict, compare, verdict, verdicts
 from baselines.rules import Finding, assess, replaced, tampering
 from baselines.snapshot import Snapshot
@@ -128,24 +128,29 @@ def _kept_back(tx: Transaction, asset: str, findings: tuple[Finding, ...], now: 
     """The findings, each with what keeps its alarm back: an order that expects it, or its asset is out of service."""
     if not findings:
         return ()
-    findings = announced(store.orders(tx, OrderState.OPEN), asset, findings, now)
+    findings = announced(_in_force(tx, asset, now), asset, findings)
     if asset not in store.out_of_service(tx, now):
         return findings
     return tuple(replace(each, suppressed_by=each.suppressed_by or OUT_OF_SERVICE) for each in findings)
 
 
+def _in_force(tx: Transaction, asset: str, now: datetime) -> list[Order]:
+    """The orders that keep alarms of an asset back: those that are open, while their window lasts; and the one that was
+    done as planned, while what it proposed waits for its approval."""
+    proposed = store.current_baseline(tx, asset, State.PROPOSED)
+    done = store.orders(tx, OrderState.CLOSED, closed_at=proposed.proposed_at) if proposed else []
+    pending = [order for order in store.orders(tx, OrderState.OPEN) if order.in_window(now)]
+    return pending + [order for order in done if order.as_planned and asset in order.assets]
+
+
 def release_due(tx: Transaction, now: datetime) -> list[Move]:
     """Let go of the alarms that nothing keeps back any more: the window of their order is over, or it was closed."""
-    kept = store.suppressed(tx)
-    if not kept:
-        return []
-    pending = {str(order.id) for order in store.orders(tx, OrderState.OPEN) if order.in_window(now)}
-    out = store.out_of_service(tx, now)
-    over = [
-        alert
-        for alert in kept
-        if not (alert.asset in out if alert.suppressed_by == OUT_OF_SERVICE else alert.suppressed_by in pending)
-    ]
+    kept, out = store.suppressed(tx), store.out_of_service(tx, now)
+    keeping = {
+        asset: {str(order.id) for order in _in_force(tx, asset, now)} | ({OUT_OF_SERVICE} if asset in out else set())
+        for asset in {alert.asset for alert in kept}
+    }
+    over = [alert for alert in kept if alert.suppressed_by not in keeping[alert.asset]]
     return [_store(tx, move) for alert in over if (move := unsuppress(alert, now))]
 
 
@@ -168,8 +173,8 @@ def occur(tx: Transaction, asset: str, finding: Finding, now: datetime, items: C
     category = finding.deviation.item.category
     approved = store.current_baseline(tx, asset)
     baseline = store.baseline_snapshot(tx, approved) if approved else None
-    for order in store.orders(tx, OrderState.OPEN):
-        if order.in_window(now) and covers(order, asset, category, items, baseline):
+    for order in _in_force(tx, asset, now):
+        if covers(order, asset, category, items, baseline):
             finding = replace(finding, suppressed_by=str(order.id))
     if asset in store.out_of_service(tx, now):
         finding = replace(finding, suppressed_by=finding.suppressed_by or OUT_OF_SERVICE)

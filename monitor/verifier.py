@@ -103,9 +103,7 @@ def verify(tables: Mapping[str, Iterable[Row]], outside: Iterable[Row] = (), tru
     result.flaws += replay.flaws
     if trusted is not None and result.keys[:1] != [trusted]:
         result.flaws.append(Flaw(keys[0][0] if keys else 1, f"the chain does not begin with the key {trusted}"))
-    inside = list(tables.get("checkpoint", ()))
-    _check_checkpoints(inside, hashes, keys, result)
-    _check_checkpoints(outside, hashes, keys, result)
+    _check_checkpoints([*tables.get("checkpoint", ()), *outside], hashes, keys, result)
     result.flaws += replay.compared(tables)
     result.flaws += _contents(tables, replay)
     return result
@@ -135,17 +133,17 @@ def _chain(rows: Iterable[Row], hashes: list[str], result: Result) -> Iterator[d
 
 
 def _check_checkpoints(rows: Iterable[Row], hashes: list[str], keys: list[tuple[int, str]], result: Result) -> None:
-    last = len(hashes) - 1
-    covered = last - result.uncovered if result.checkpoints else 0
+    last, covered = len(hashes) - 1, 0
     broken = bool(result.flaws)
+    seen: set[tuple[int, str]] = set()
     for row in rows:
-        result.checkpoints += 1
         try:
             said = {name: row[name] for name in ("at", "entries", "head", "key")}
             number, key, signature = int(row["entries"]), str(row["key"]), str(row["signature"])
         except (KeyError, TypeError, ValueError):
             result.flaws.append(Flaw(None, f"{dict(row)} is no checkpoint"))
             continue
+        seen.add((number, signature))
         if not is_signed(key, signature, canonical(said)):
             result.flaws.append(Flaw(number, f"the checkpoint at entry {number} is not signed by its key"))
         elif number > last:
@@ -160,7 +158,7 @@ def _check_checkpoints(rows: Iterable[Row], hashes: list[str], keys: list[tuple[
             result.flaws.append(Flaw(number, f"its checkpoint is signed by a key that is not of this chain: {key}"))
         else:
             covered = max(covered, number)
-    result.uncovered = last - covered
+    result.checkpoints, result.uncovered = len(seen), last - covered
 
 
 def _may_sign(key: str, number: int, keys: list[tuple[int, str]]) -> bool:

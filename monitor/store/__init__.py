@@ -35,7 +35,7 @@ from monitor.store.requests import (
     request_poll,
     withdraw_polls,
 )
-from monitor.store.runs import Run, add_run, extend_runs, keep_snapshot, last_run, runs, snapshot_of
+from monitor.store.runs import Run, add_run, extend_runs, keep_snapshot, last_run, runs, runs_since, snapshot_of
 
 __all__ = [
     "Actor",
@@ -88,6 +88,7 @@ __all__ = [
     "request_poll",
     "retire_asset",
     "runs",
+    "runs_since",
     "shelved_until",
     "sign_offs",
     "snapshot_of",

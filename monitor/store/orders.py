@@ -18,13 +18,17 @@ from monitor.store.assets import asset_id
 from monitor.store.database import Transaction
 
 
-def orders(tx: Transaction, state: OrderState | None = None, number: int | None = None) -> list[Order]:
-    """The orders in a state (in any, if none is named) or with a number, the oldest first."""
+def orders(
+    tx: Transaction, state: OrderState | None = None, number: int | None = None, closed_at: datetime | None = None
+) -> list[Order]:
+    """The orders in a state (in any, if none is named), with a number, or closed at a moment, the oldest first."""
     statement = select(tables.change_order).order_by(tables.change_order.c.id)
     if state is not None:
         statement = statement.where(tables.change_order.c.state == state)
     if number is not None:
         statement = statement.where(tables.change_order.c.id == number)
+    if closed_at is not None:
+        statement = statement.where(tables.change_order.c.closed_at == closed_at)
     rows = tx.execute(statement).all()
     numbers = [row.id for row in rows]
     expected, excess = _lines(tx, tables.expectation, numbers), _lines(tx, tables.excess, numbers)

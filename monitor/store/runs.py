@@ -80,6 +80,14 @@ def runs(tx: Transaction, asset: str) -> list[Run]:
     return [_run(row) for row in tx.execute(_runs().where(tables.asset.c.name == asset).order_by(tables.run.c.id))]
 
 
+def runs_since(tx: Transaction, asset: str, since: datetime) -> list[Run]:
+    """The runs that began after a time, and the last observation before it, the oldest first."""
+    of_asset = _runs().where(tables.asset.c.name == asset).order_by(tables.run.c.id.desc())
+    before = of_asset.where(tables.run.c.first_at <= since, tables.run.c.digest.is_not(None)).limit(1)
+    after = of_asset.where(tables.run.c.first_at > since)
+    return [_run(row) for statement in (after, before) for row in tx.execute(statement)][::-1]
+
+
 def add_run(tx: Transaction, run: Run) -> Run:
     """A new run; the one given with its number."""
     values = _run_values(run) | {"asset_id": asset_id(tx, run.asset)}

@@ -1,0 +1,210 @@
+"""Change orders: opening one, and closing it by what was really seen."""
+
+from __future__ import annotations
+
+import difflib
+import json
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+
+from baselines.alert import Move
+from baselines.baseline import Baseline, Stage, partly
+from baselines.change import ANY, Expectation, History, Order, OrderState, Seen, meets, parse_expected, settled
+from baselines.drift import PROFILE_KEYS
+from baselines.snapshot import Snapshot, utc_text
+from monitor import store
+from monitor.actions import NO_RULES, Rules, assure_person, propose
+from monitor.errors import CallError, NotNow
+from monitor.pipeline import release_due
+from monitor.store import Actor, Transaction
+
+GROUPS = ("identity.", "device.", "endpoint.", "server.", "host.", "service.", "conversation.", "address.")
+SUGGESTIONS = 3
+
+
+@dataclass(frozen=True, slots=True)
+class Closed:
+    """A closed order, the baselines that it proposes by itself, and the alarms that it let go of."""
+
+    order: Order
+    proposed: tuple[Baseline, ...]
+    moves: tuple[Move, ...]
+
+
+def open_order(
+    tx: Transaction,
+    assets: Sequence[str],
+    expected: Iterable[str],
+    starts_at: datetime,
+    ends_at: datetime,
+    ticket: str,
+    reason: str,
+    actor: Actor,
+    now: datetime,
+    rules: Mapping[str, Rules] | None = None,
+) -> Order:
+    """Announce what will change: `expected` are KEY=VALUE, of each of the assets.
+
+    CallError for what cannot come to be, NotNow where the asset has no baseline, or another order expects it already.
+    """
+    if ends_at <= starts_at or ends_at <= now:
+        raise CallError(f"the window ends at {utc_text(ends_at)}: that is after its beginning, and in the future")
+    pairs = [_pair(text) for text in expected]
+    for asset in assets:
+        assure_person(tx, actor, (rules or {}).get(asset, NO_RULES).takes_two)
+    expectations = tuple(_expectation(tx, asset, key, value) for asset in assets for key, value in pairs)
+    announced = Order(0, ticket, reason, starts_at, ends_at, expectations, actor.name, now)
+    _assure_alone(tx, announced)
+    order = store.add_order(tx, announced)
+    detail = {"order": str(order.id), "ticket": ticket, "reason": reason}
+    detail |= {"from": utc_text(starts_at), "until": utc_text(ends_at)}
+    said = [{"asset": each.asset, "item": each.item, "expected": each.expected} for each in expectations]
+    store.audit(tx, now, actor, "change.open", _subject(order), detail | {"expectations": json.dumps(said)})
+    return order
+
+
+def _subject(order: Order) -> str:
+    return order.assets[0] if len(order.assets) == 1 else ""
+
+
+def _pair(text: str) -> tuple[str, str]:
+    """Key and value; the key may hold an equals sign only where it is quoted."""
+    quoted, at = False, -1
+    for place, letter in enumerate(text):
+        if letter == '"':
+            quoted = not quoted
+        elif letter == "=" and not quoted:
+            at = place
+            break
+    if at < 1:
+        raise CallError(f"--expect: write ITEM=VALUE, such as item.fill_limit=12.5 or item.program_crc=*, not {text!r}")
+    return text[:at].strip(), text[at + 1 :].strip()
+
+
+def _expectation(tx: Transaction, asset: str, key: str, value: str) -> Expectation:
+    baseline = store.current_baseline(tx, asset)
+    if baseline is None:
+        raise NotNow(f"{asset} has no approved baseline yet, so there is nothing that a change could be held against")
+    approved = store.baseline_snapshot(tx, baseline)
+    known = approved.by_key.get(key)
+    if known is None and not _may_come(tx, asset, key, approved):
+        near = difflib.get_close_matches(key, list(approved.by_key), SUGGESTIONS)
+        hint = f"did you mean {' or '.join(near)}?" if near else f"asbuilt baseline show {asset} lists what there is"
+        raise CallError(f"--expect: {asset} has no item {key}; {hint}")
+    try:
+        expected = parse_expected(value, known)
+    except ValueError as error:
+        raise CallError(f"--expect: {error}") from None
+    if known is not None and expected != ANY and meets(expected, known, known.tolerance):
+        raise CallError(f"--expect: {key} of {asset} is approved as {value} already: nothing would change")
+    return Expectation(asset, key, expected)
+
+
+def _may_come(tx: Transaction, asset: str, key: str, approved: Snapshot) -> bool:
+    """Whether an item that is not in the baseline can be there one day: a device says new things of itself, and of the
+    profile's items those that are read."""
+    if not key.startswith(PROFILE_KEYS):
+        return key.startswith(GROUPS)
+    run = store.last_run(tx, asset, observed=True)
+    seen = store.snapshot_of(tx, asset, run.digest, run.last_at) if run and run.digest else None
+    return approved.misses(key) or (seen is not None and key in seen.by_key)
+
+
+def _assure_alone(tx: Transaction, order: Order) -> None:
+    """NotNow if an item is expected twice, here or by another order at the same time."""
+    named: set[tuple[str, str]] = set()
+    for each in order.expectations:
+        if (each.asset, each.item) in named:
+            raise CallError(f"--expect: {each.item} of {each.asset} is there twice")
+        named.add((each.asset, each.item))
+    for other in store.orders(tx, OrderState.OPEN):
+        both = sorted(named & {(each.asset, each.item) for each in other.expectations})
+        if both and order.overlaps(other):
+            asset, item = both[0]
+            raise NotNow(f"order {other.id} ({other.ticket}) expects {item} of {asset} in this time already")
+
+
+def order_of(tx: Transaction, number: int) -> Order:
+    """The order with a number; NotNow if there is none."""
+    found = store.orders(tx, number=number)
+    if not found:
+        raise NotNow(f"there is no change order {number}; asbuilt change list shows them")
+    return found[0]
+
+
+def open_order_of(tx: Transaction, number: int) -> Order:
+    """The same, while it is open."""
+    order = order_of(tx, number)
+    if order.state is not OrderState.OPEN:
+        assert order.closed_at is not None
+        raise NotNow(f"change order {number} was closed by {order.closed_by} at {utc_text(order.closed_at)}")
+    return order
+
+
+def close_order(
+    tx: Transaction, number: int, actor: Actor, now: datetime, rules: Mapping[str, Rules] | None = None
+) -> Closed:
+    """Close an order by all that was seen of its assets until now: what polls saw, and what the wire saw written.
+
+    Where exactly what was declared was done, and nothing else, what was declared is proposed as the new baseline.
+    """
+    order = open_order_of(tx, number)
+    for asset in order.assets:
+        assure_person(tx, actor, (rules or {}).get(asset, NO_RULES).takes_two)
+    histories = {asset: _history(tx, order, asset) for asset in order.assets}
+    closed = settled(order, histories, actor.name, now)
+    if not store.close_order(tx, closed):
+        raise NotNow(f"somebody else closed change order {number} a moment ago")
+    store.audit(tx, now, actor, "change.close", _subject(order), _closing(closed))
+    proposed = _proposals(tx, closed, histories, actor, now, rules or {}) if closed.as_planned else ()
+    return Closed(closed, proposed, tuple(release_due(tx, now)))
+
+
+def _closing(order: Order) -> dict[str, str]:
+    said = [
+        {"asset": each.asset, "item": each.item, "observed": each.observed, "outcome": each.outcome}
+        for each in order.expectations
+    ]
+    excess = [
+        {"asset": each.asset, "item": each.item, "approved": each.approved, "observed": each.observed}
+        for each in order.excess
+    ]
+    return {"order": str(order.id), "expectations": json.dumps(said), "excess": json.dumps(excess)}
+
+
+def _history(tx: Transaction, order: Order, asset: str) -> History:
+    before = store.baseline_at(tx, asset, order.opened_at)
+    current = store.current_baseline(tx, asset)
+    if before is None or current is None:
+        raise NotNow(f"{asset} has no approved baseline any more")
+    others = [other for other in store.orders(tx) if other.id != order.id and other.overlaps(order)]
+    return History(
+        store.baseline_snapshot(tx, before),
+        store.baseline_snapshot(tx, current),
+        [
+            Seen(run.first_at, store.snapshot_of(tx, asset, run.digest, run.first_at, run.profile or ""))
+            for run in store.runs_since(tx, asset, order.starts_at)
+            if run.digest
+        ],
+        store.written(tx, asset, order.starts_at),
+        frozenset(item for other in others for item in other.items(asset)),
+    )
+
+
+def _proposals(
+    tx: Transaction,
+    order: Order,
+    histories: Mapping[str, History],
+    actor: Actor,
+    now: datetime,
+    rules: Mapping[str, Rules],
+) -> tuple[Baseline, ...]:
+    proposed = []
+    for asset, history in histories.items():
+        changed = partly(history.approved, history.seen[-1].snapshot, order.items(asset))
+        if changed.digest != history.approved.digest:
+            why = f"change order {order.id}, done as planned"
+            made = propose(tx, changed, Stage.AS_LEFT, actor, now, why, order.ticket, rules=rules.get(asset, NO_RULES))
+            proposed.append(made)
+    return tuple(proposed)
