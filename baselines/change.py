@@ -13,9 +13,9 @@ from datetime import datetime
 from enum import StrEnum
 from typing import Any
 
-from baselines.drift import Deviation, compare
+from baselines.drift import compare
 from baselines.rules import Finding
-from baselines.snapshot import Category, Item, Snapshot, canonical, plain, same
+from baselines.snapshot import Category, Item, Snapshot, plain, same
 from baselines.wire import Written
 
 ANY = "*"  # expects a change to whatever value
@@ -89,11 +89,16 @@ class Order:
         """What is declared of an asset."""
         return frozenset(each.item for each in self.expectations if each.asset == asset)
 
+    @property
+    def ended_at(self) -> datetime:
+        """When it no longer announced anything: at the end of its window, or when it was closed before."""
+        return min(self.ends_at, self.closed_at or self.ends_at)
+
     def in_window(self, at: datetime) -> bool:
         return self.starts_at <= at <= self.ends_at
 
     def overlaps(self, other: Order) -> bool:
-        return self.starts_at <= other.ends_at and other.starts_at <= self.ends_at
+        return self.starts_at <= other.ended_at and other.starts_at <= self.ended_at
 
     def announces(self, asset: str, item: Item, tolerance: float) -> bool:
         """Whether it expects this value of this item."""
@@ -185,14 +190,33 @@ class History:
     """What is known of one asset of an order.
 
     `before` was approved when the order was opened, `approved` is approved now; `seen` is what polls said, the oldest
-    first, from the stretch on that the window began in; `declared` are the items that other orders expect.
+    first, from the stretch on that the window began in; `others` are the orders that were open at the same time.
     """
 
     before: Snapshot
     approved: Snapshot
     seen: Sequence[Seen]
     written: Sequence[Written] = ()
-    declared: frozenset[str] = frozenset()
+    others: tuple[Order, ...] = ()
+
+    def declares(self, asset: str, item: Item, at: datetime) -> bool:
+        """Whether another order expected this value of this item then."""
+        known = self.before.by_key.get(item.key)
+        return any(
+            order.starts_at <= at <= order.ended_at and order.announces(asset, item, known.tolerance if known else 0.0)
+            for order in self.others
+        )
+
+    def declares_write(self, asset: str, write: Written) -> bool:
+        """The same of a value that the wire saw being written."""
+        expected = [
+            each.expected
+            for order in self.others
+            if order.starts_at <= write.at <= order.ended_at
+            for each in order.expectations
+            if each.asset == asset and each.item == write.item
+        ]
+        return ANY in expected or write.value in expected
 
 
 def settled(order: Order, histories: Mapping[str, History], by: str, now: datetime) -> Order:
@@ -241,27 +265,24 @@ def _written_in_window(order: Order, expected: Expectation, written: Iterable[Wr
 
 
 def _excess(order: Order, asset: str, history: History) -> list[Excess]:
-    """What deviates at the end or did in between, and did not when the window began; and what the wire saw written."""
-    declared = order.items(asset) | history.declared
-    earlier = [each for each in history.seen if each.since <= order.starts_at]
-    known = {deviation.key: _value(deviation) for deviation in _deviations(history.before, earlier[-1:])}
+    """What came to deviate since the window began, also where it went back meanwhile; and what the wire saw written."""
+    declared = order.items(asset)
     found: dict[str, Excess] = {}
-    later = [each for each in history.seen if each.since > order.starts_at]
-    for deviation in _deviations(history.before, later):
-        if deviation.key not in declared and known.get(deviation.key, ()) != _value(deviation):
-            approved, observed = (each and each.shown for each in (deviation.approved, deviation.observed))
-            found[deviation.key] = Excess(asset, deviation.key, approved, observed)
+    known: set[tuple[str, str]] = set()  # item and value that were there before, that another declared, or were told
+    for each in history.seen:
+        for deviation in compare(history.before, each.snapshot):
+            value = deviation.key, json.dumps(deviation.observed and deviation.observed.line())
+            if deviation.key in declared or value in known:
+                continue
+            known.add(value)
+            item = deviation.observed
+            if each.since > order.starts_at and not (item and history.declares(asset, item, each.since)):
+                approved = deviation.approved and deviation.approved.shown
+                found[deviation.key] = Excess(asset, deviation.key, approved, item and item.shown)
     for write in history.written:
         item = history.before.by_key.get(write.item)
-        undone = item is not None and write.value is not None and not meets(write.value, item, item.tolerance)
-        if write.at >= order.starts_at and undone and write.item not in declared:
-            found.setdefault(write.item, Excess(asset, write.item, item.shown if item else None, write.value))
+        if item is None or write.value is None or write.at < order.starts_at or write.item in declared:
+            continue
+        if not meets(write.value, item, item.tolerance) and not history.declares_write(asset, write):
+            found.setdefault(write.item, Excess(asset, write.item, item.shown, write.value))
     return sorted(found.values(), key=lambda each: each.item)
-
-
-def _deviations(before: Snapshot, seen: Iterable[Seen]) -> Iterable[Deviation]:
-    return (deviation for each in seen for deviation in compare(before, each.snapshot))
-
-
-def _value(deviation: Deviation) -> tuple[str, Any]:
-    return canonical(deviation.observed.value if deviation.observed else None)

@@ -178,7 +178,6 @@ def _history(tx: Transaction, order: Order, asset: str) -> History:
     current = store.current_baseline(tx, asset)
     if before is None or current is None:
         raise NotNow(f"{asset} has no approved baseline any more")
-    others = [other for other in store.orders(tx) if other.id != order.id and other.overlaps(order)]
     return History(
         store.baseline_snapshot(tx, before),
         store.baseline_snapshot(tx, current),
@@ -188,7 +187,7 @@ def _history(tx: Transaction, order: Order, asset: str) -> History:
             if run.digest
         ],
         store.written(tx, asset, order.starts_at),
-        frozenset(item for other in others for item in other.items(asset)),
+        tuple(other for other in store.orders(tx) if other.id != order.id and other.overlaps(order)),
     )
 
 
