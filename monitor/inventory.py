@@ -57,9 +57,14 @@ def standing(
     found = [verdict(baseline, observed)]
     if last.is_outage:
         found.append(Verdict.NO_LONGER_OBSERVABLE)
-    if not -LAG < now - last.last_at < 3 * every + LAG:  # a poll of the future was dated by a wrong clock
+    if not -LAG < now - last.last_at < stale_after(every):  # a poll of the future was dated by a wrong clock
         found.append(Verdict.STALE)
     return worst(found)
+
+
+def stale_after(every: timedelta) -> timedelta:
+    """How long nobody may have looked at an asset before it is stale."""
+    return 3 * every + LAG
 
 
 def _outage(last: Run | None) -> dict[str, Any] | None:

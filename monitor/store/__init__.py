@@ -5,6 +5,7 @@ from monitor.store.assets import asset_id
 from monitor.store.audit import Actor, audit, audit_entries, last_audit_id
 from monitor.store.baselines import add_baseline, baseline_snapshot, baselines, current_baseline, move_baseline
 from monitor.store.database import Database, Transaction, part, store_url
+from monitor.store.quality import quality_records
 from monitor.store.requests import (
     PollRequest,
     answer_poll,
@@ -41,6 +42,7 @@ __all__ = [
     "open_poll_requests",
     "part",
     "poll_answers",
+    "quality_records",
     "request_poll",
     "runs",
     "shelved_until",
