@@ -15,15 +15,17 @@ from dataclasses import dataclass, replace
 from datetime import UTC, date, datetime, timedelta, tzinfo
 from enum import StrEnum
 
-from baselines.alert import OF_THE_WIRE
 from baselines.drift import Kind
 from baselines.exposure import Onset, Span, asset_days
 from baselines.snapshot import Category, Severity
 
+DEVIATIONS = (Kind.ADDED, Kind.REMOVED, Kind.CHANGED)  # alarms of other kinds are of the wire
 ENOUGH_PERIODS = 8  # of fewer, three-sigma limits say little
+ENOUGH_DAYS = 10.0  # asset-days: a rate of fewer says nothing yet
 ENOUGH_EXPECTED = 1.0  # deviations a period: with fewer, a single one may be out of limits
 SIGMAS = 3
 AS_PLANNED = "as-planned"
+NO_CAUSE = "no cause given yet"  # how the bar without a name is called
 
 
 class Cause(StrEnum):
@@ -182,6 +184,7 @@ class Quality:
 
     causes: tuple[Bar, ...]
     categories: tuple[Bar, ...]
+    severities: tuple[Bar, ...]
     assets: tuple[Bar, ...]
     wire_kinds: tuple[Bar, ...]
     wire_causes: tuple[Bar, ...]
@@ -261,7 +264,7 @@ def measure(
     everything = [case for case in cases if case.raised_at < times[-1]]
     here = [case for case in everything if case.raised_at >= times[0]]
     found = [case for case in here if _counts(case)]
-    wire = [case for case in here if case.kind in OF_THE_WIRE and not case.suppressed]
+    wire = [case for case in here if case.kind not in DEVIATIONS and not case.suppressed]
     before = [case for case in everything if case.raised_at < times[0] and case.how is None and _counts(case)]
     orders = list(orders)
     closed = [order for order in orders if order.closed_at is not None and times[0] <= order.closed_at < times[-1]]
@@ -270,6 +273,7 @@ def measure(
     return Quality(
         causes=pareto(case.cause for case in found),
         categories=pareto(case.category for case in found),
+        severities=pareto(case.severity for case in found),
         assets=pareto(case.asset for case in found),
         wire_kinds=pareto(case.kind for case in wire),
         wire_causes=pareto(case.cause for case in wire),
@@ -292,7 +296,7 @@ def measure(
 
 
 def _counts(case: Case) -> bool:
-    return not case.suppressed and case.kind not in OF_THE_WIRE
+    return not case.suppressed and case.kind in DEVIATIONS
 
 
 def _seconds(case: Case, until: datetime) -> float:
@@ -367,6 +371,8 @@ def cautions(quality: Quality) -> list[str]:
     """What to bear in mind before anything is made of the control chart, as sentences."""
     seen = [row for row in quality.rates if row.asset_days > 0]
     said = []
+    if 0 < quality.asset_days < ENOUGH_DAYS:
+        said.append(f"less than {ENOUGH_DAYS:g} asset-days: the rate says nothing yet")
     if 0 < len(seen) < ENOUGH_PERIODS:
         said.append(f"only {len(seen)} of {ENOUGH_PERIODS} periods that limits need to mean much")
     if seen and quality.deviations / len(seen) < ENOUGH_EXPECTED:

@@ -9,10 +9,10 @@ from itertools import pairwise
 from statistics import median
 from xml.sax.saxutils import escape
 
-from baselines.quality import Bar, By, Cause, Quality, Rate, Times, Yield, cautions
+from baselines.quality import NO_CAUSE, Bar, By, Cause, Quality, Rate, Times, Yield, cautions
 from monitor.drawing import BAR, FAINT, GREY, INK, SMALL, Drawing, shown
 
-WIDTH = 820
+WIDTH, NOTHING = 820, 90  # and the height of a picture of nothing
 LEFT, RIGHT = 70, 720  # of what has a time axis
 TOP, HEIGHT = 84, 220
 ROW = 27
@@ -21,7 +21,6 @@ MOST_BARS = 16
 BIN = 10  # pixels of a histogram
 LABEL_EVERY = 84  # pixels between two dates
 ENOUGH_TO_SCALE = 0.2  # of the usual asset-days: a period with less does not set the scale
-NO_CAUSE = "no cause given yet"
 MOMENTS = (  # marks of a logarithmic axis of time
     *((1, "1 s"), (10, "10 s"), (60, "1 min"), (600, "10 min"), (3600, "1 h"), (6 * 3600, "6 h"), (86400, "1 d")),
     *((7 * 86400, "1 wk"), (30 * 86400, "30 d"), (365 * 86400, "1 yr"), (3650 * 86400, "10 yr")),
@@ -68,6 +67,13 @@ def duration_text(seconds: float | None) -> str:
     size, unit = next((found for found in UNITS if seconds >= found[0]), (1, "s"))
     amount = seconds / size
     return f"{amount:.1f}".removesuffix(".0") + f" {unit}" if amount < 10 else f"{amount:.0f} {unit}"
+
+
+def number_text(value: float | None) -> str:
+    """A number to three digits: "2,671", "61.1", "0.012"; "–" where there is none."""
+    if value is None:
+        return "–"
+    return f"{value:,.0f}" if value >= 100 or value == int(value) else f"{value:.3g}"
 
 
 def times_rows(quality: Quality) -> list[tuple[str, Times]]:
@@ -137,7 +143,7 @@ def rate_picture(quality: Quality, by: By, zone: tzinfo) -> str:
     said = (
         f"{quality.deviations:,} in {quality.asset_days:,.1f} asset-days; {len(seen)} periods, out of limits {len(out)}"
     )
-    about = f"{said}; centre line {_number(quality.centre)}; {'; '.join(out)}"
+    about = f"{said}; centre line {number_text(quality.centre)}; {'; '.join(out)}"
     notes = cautions(quality)
     drawing = Drawing("rate", title, about, WIDTH, TOP + HEIGHT + 74 + 17 * len(notes))
     if quality.centre is None:
@@ -152,7 +158,7 @@ def rate_picture(quality: Quality, by: By, zone: tzinfo) -> str:
     _limits(drawing, rows, across, up, height)
     centre = up(quality.centre)
     drawing.line(LEFT, centre, RIGHT, centre, thick="1.2")
-    drawing.text(RIGHT + 6, centre + 4, f"ū {_number(quality.centre)}", size=SMALL)
+    drawing.text(RIGHT + 6, centre + 4, f"ū {number_text(quality.centre)}", size=SMALL)
     _points(drawing, rows, across, up, height)
     _legend(
         drawing,
@@ -226,7 +232,7 @@ def _labels(
     for rate, x in sorted(labels, reverse=True):
         y = up(rate) - 11
         if all(abs(x - other) > 60 or abs(y - line) > 14 for other, line in taken):
-            drawing.text(x, y, f"▲ {_number(rate)}" if rate > height else _number(rate), "middle", size=SMALL)
+            drawing.text(x, y, f"▲ {number_text(rate)}" if rate > height else number_text(rate), "middle", size=SMALL)
             taken.append((x, y))
 
 
@@ -346,7 +352,7 @@ def _value_axis(drawing: Drawing, height: float, whole: bool = False) -> Callabl
     for number in range(int(height / step) + 1):
         y = up(number * step)
         drawing.line(LEFT, y, RIGHT, y, FAINT)
-        drawing.text(LEFT - 8, y + 4, _number(number * step), "end", size=SMALL, fill=GREY)
+        drawing.text(LEFT - 8, y + 4, number_text(number * step), "end", size=SMALL, fill=GREY)
     return up
 
 
@@ -357,18 +363,14 @@ def _step(height: float, whole: bool) -> float:
     return max(step, 1.0) if whole else step
 
 
-def _number(value: float | None) -> str:
-    if value is None:
-        return "–"
-    return f"{value:,.0f}" if value >= 100 or value == int(value) else f"{value:.3g}"
-
-
 def _day(at: datetime, zone: tzinfo) -> str:
     return at.astimezone(zone).date().isoformat()
 
 
 def _nothing(drawing: Drawing, why: str) -> str:
-    drawing.text(WIDTH / 2, drawing.height / 2 + 10, why, "middle", width=WIDTH - 48, size=15, fill=GREY)
+    """A short picture that says why there is none."""
+    drawing.height = NOTHING
+    drawing.text(24, 62, why, width=WIDTH - 48, fill=GREY)
     return drawing.svg()
 
 

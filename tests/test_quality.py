@@ -5,13 +5,13 @@ from __future__ import annotations
 import random
 from collections import Counter
 from datetime import UTC, datetime, timedelta
+from pathlib import Path
 from zoneinfo import ZoneInfo
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from baselines.alert import OF_THE_WIRE
 from baselines.drift import Kind
 from baselines.exposure import Onset, Span
 from baselines.quality import (
@@ -36,6 +36,7 @@ START = datetime(2026, 8, 3, tzinfo=UTC)  # a Monday
 DAY = timedelta(days=1)
 WEEKS = [START + 7 * DAY * week for week in range(11)]
 NOW = WEEKS[-1]
+ROOT = Path(__file__).parent.parent
 BERLIN = ZoneInfo("Europe/Berlin")
 LONGEST_CAUSE = 24  # letters that alert.cause holds
 
@@ -77,6 +78,8 @@ def test_every_cause_says_when_to_choose_it_and_fits_the_store() -> None:
     assert set(CHOOSE) == set(Cause)
     assert all(text.endswith((".", "?")) for text in CHOOSE.values())
     assert max(map(len, Cause)) <= LONGEST_CAUSE
+    documented = (ROOT / "docs" / "quality.md").read_text("utf-8")
+    assert all(f"| `{cause}` | {text} |" in documented for cause, text in CHOOSE.items())
 
 
 def test_a_pareto_by_hand() -> None:
@@ -171,11 +174,11 @@ def test_every_case_is_counted_once_whatever_the_order(cases: list[Case], chance
     here = [each for each in cases if START <= each.raised_at < NOW]
     wire = sum(bar.count for bar in found.wire_kinds)
     assert found.deviations + found.suppressed + wire == len(here)
-    assert wire == sum(each.kind in OF_THE_WIRE and not each.suppressed for each in here)
+    assert wire == sum(each.kind in (Kind.EVENT, Kind.CONFLICT) and not each.suppressed for each in here)
     ended = len(found.mended.values) + len(found.approved.values) + found.ended_otherwise
     assert ended + len(found.open.values) == found.deviations
     assert found.onset_unknown >= 0
-    for bars in (found.causes, found.categories, found.assets):
+    for bars in (found.causes, found.categories, found.severities, found.assets):
         assert sum(bar.count for bar in bars) == found.deviations
     mixed = list(cases)
     chance.shuffle(mixed)
@@ -245,7 +248,13 @@ def test_first_pass_yield() -> None:
 
 @pytest.mark.parametrize(
     ("periods", "per_period", "said"),
-    [(7, 5, ["only 7 of 8"]), (8, 5, []), (8, 0, ["less than one"]), (3, 0, ["only 3", "less than one"])],
+    [
+        (7, 5, ["only 7 of 8"]),
+        (8, 5, []),
+        (8, 0, ["less than one"]),
+        (3, 0, ["only 3", "less than one"]),
+        (1, 5, ["less than 10 asset-days", "only 1"]),
+    ],
 )
 def test_cautions(periods: int, per_period: int, said: list[str]) -> None:
     cases = [case(7 * week + 1) for week in range(periods) for _ in range(per_period)]

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from baselines.quality import Bar, By, Times, cautions
+from baselines.quality import NO_CAUSE, Bar, By, Times, cautions
 from monitor.commands.alerts import moment
 from monitor.console import PLANT_FILE, Json, PlantFile, opened
 from monitor.errors import CallError
@@ -24,7 +24,7 @@ USUALLY = timedelta(days=90)
 EARLIEST = datetime(1970, 1, 1, tzinfo=UTC)
 UNKNOWN_EVERY = timedelta(seconds=30)  # how often an asset was polled that plant.toml no longer names
 MOST_PERIODS = 1000
-MOST_ROWS = 10  # of a table for people
+MOST_ROWS = 15  # of a table for people; there are fewer causes
 SHORTEST = {By.DAY: timedelta(days=1), By.WEEK: timedelta(days=7), By.MONTH: timedelta(days=28)}
 
 Document = dict[str, Any]
@@ -63,7 +63,7 @@ def quality(
 def asked_times(since: str, until: str, by: By, now: datetime) -> tuple[datetime, datetime]:
     """The time that a call asks for, as far as it is past; CallError for none, or one that nobody would look at."""
     end = min(moment(until, now), now)
-    if end - USUALLY < EARLIEST:
+    if end < EARLIEST + USUALLY:
         raise CallError(f"--until {until} is before any plant was watched")
     begin = moment(since, now) if since else end - USUALLY
     if begin >= end:
@@ -120,6 +120,7 @@ def quality_document(found: Quality, since: datetime, until: datetime, by: By, z
         "suppressed": found.suppressed,
         "causes": _bars("cause", found.causes),
         "categories": _bars("category", found.categories),
+        "severities": _bars("severity", found.severities),
         "assets": _bars("asset", found.assets),
         "wire": {"kinds": _bars("kind", found.wire_kinds), "causes": _bars("cause", found.wire_causes)},
         "rate": {
@@ -183,18 +184,19 @@ def _times(times: Times) -> Document:
 def _show(found: Quality, plant: Plant, by: By) -> None:
     from zoneinfo import ZoneInfo
 
-    from monitor.pictures import dates, duration_text, times_rows
+    from monitor.pictures import dates, number_text
 
     zone = ZoneInfo(plant.timezone)
     typer.echo(f"{plant.name}, {dates(found, zone)}, days of {plant.timezone}")
     typer.echo(
-        f"{found.deviations:,} deviations in {found.asset_days:,.1f} asset-days:"
-        f" {_number(found.centre)} per 1,000 asset-days; false alarms among them: {found.false_alarms}"
+        f"{found.deviations:,} deviations in {number_text(found.asset_days)} asset-days:"
+        f" {number_text(found.centre)} per 1,000 asset-days; false alarms among them: {found.false_alarms}"
     )
     wire = ", ".join(f"{bar.name} {bar.count}" for bar in found.wire_kinds) or "none"
     typer.echo(f"not among them: announced {found.suppressed}; alarms of the wire: {wire}")
     _show_bars("cause", found.causes)
     _show_bars("category", found.categories)
+    _show_bars("severity", found.severities)
     _show_bars("asset", found.assets)
     _show_bars("cause, of alarms of the wire", found.wire_causes)
     typer.echo()
@@ -202,36 +204,40 @@ def _show(found: Quality, plant: Plant, by: By) -> None:
     print_table(columns, [_rate_row(row, zone) for row in found.rates])
     for caution in cautions(found):
         typer.echo(f"bear in mind: {caution}")
-    typer.echo()
-    rows = [(name, times) for name, times in times_rows(found) if times.values]
-    print_table(
-        ("time", "number", "median", "p90", "longest"),
-        [
-            [name, str(len(times.values)), *map(duration_text, (times.median, times.p90, times.longest))]
-            for name, times in rows
-        ],
-    )
-    typer.echo(f"no time to detect is known of {found.onset_unknown}; ended otherwise: {found.ended_otherwise}")
+    if found.deviations or found.open_before.values:
+        _show_times(found)
     typer.echo()
     share = f" ({found.passed / found.closed:.0%})" if found.closed else ""
     typer.echo(f"change orders: {found.passed} of {found.closed} closed ones as planned at the first try{share}")
     typer.echo(f"open: {found.orders_open}, overdue: {found.orders_overdue}")
-    _show_bars("outcome", found.outcomes)
+    _show_bars("outcome", found.outcomes, "no outcome")
+
+
+def _show_times(found: Quality) -> None:
+    from monitor.pictures import duration_text, times_rows
+
+    typer.echo()
+    print_table(
+        ("time", "number", "median", "p90", "longest"),
+        [
+            [name, str(len(times.values)), *map(duration_text, (times.median, times.p90, times.longest))]
+            for name, times in times_rows(found)
+            if times.values
+        ],
+    )
+    typer.echo(f"no time to detect is known of {found.onset_unknown}; ended otherwise: {found.ended_otherwise}")
 
 
 def _rate_row(row: Rate, zone: tzinfo) -> list[str]:
-    limits = "–" if row.lower is None else f"{_number(row.lower)} to {_number(row.upper)}"
+    from monitor.pictures import number_text
+
+    limits = "–" if row.lower is None else f"{number_text(row.lower)} to {number_text(row.upper)}"
     start = row.start.astimezone(zone).date().isoformat()
-    counts = (str(row.deviations), str(row.false_alarms), f"{row.asset_days:,.1f}")
-    return [start, *counts, _number(row.rate), limits, f"{row.out} the limits" if row.out else ""]
+    counts = (str(row.deviations), str(row.false_alarms), number_text(row.asset_days))
+    return [start, *counts, number_text(row.rate), limits, f"{row.out} the limits" if row.out else ""]
 
 
-def _number(value: float | None) -> str:
-    return "–" if value is None else f"{value:,.1f}"
-
-
-def _show_bars(what: str, bars: Sequence[Bar]) -> None:
-    from monitor.pictures import NO_CAUSE
+def _show_bars(what: str, bars: Sequence[Bar], nameless: str = NO_CAUSE) -> None:
     from monitor.show import value_text
 
     if not bars:
@@ -240,7 +246,7 @@ def _show_bars(what: str, bars: Sequence[Bar]) -> None:
     print_table(
         (what, "number", "share", "adding up to"),
         [
-            [value_text(bar.name or NO_CAUSE), str(bar.count), f"{bar.share:.1%}", f"{bar.cumulative:.1%}"]
+            [value_text(bar.name or nameless), str(bar.count), f"{bar.share:.1%}", f"{bar.cumulative:.1%}"]
             for bar in bars[:MOST_ROWS]
         ],
     )

@@ -10,11 +10,11 @@ from typing import Any, NamedTuple
 
 from sqlalchemy import ColumnElement, Row, and_, case, func, or_, select
 
-from baselines.alert import OF_THE_WIRE, AlertState, Event
+from baselines.alert import AlertState, Event
 from baselines.baseline import State
 from baselines.drift import Kind
 from baselines.exposure import Onset, Sighting, Watch, Write, onset
-from baselines.quality import Case, How, Order
+from baselines.quality import DEVIATIONS, Case, How, Order
 from baselines.snapshot import Category, Severity, Unread
 from monitor import tables
 from monitor.store.database import Transaction
@@ -87,7 +87,7 @@ def _case(row: Row[Any], asset: str, known: _Known) -> Case:
         Category(row.category),
         Severity(row.severity),
         row.raised_at,
-        None if kind in OF_THE_WIRE else _onset(row, known),
+        _onset(row, known) if kind in DEVIATIONS else None,
         row.acknowledged_at,
         ended_at,
         how,
