@@ -86,7 +86,10 @@ class Out(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Case:
-    """One alarm and what became of it. `how` is None while it is open; `cause` is None until somebody has given one."""
+    """One alarm and what became of it. `how` is None while it is open; `cause` is None until somebody has given one.
+
+    `suppressed`: it was announced from the beginning, and never stood before people as an alarm.
+    """
 
     asset: str
     item: str
@@ -103,7 +106,7 @@ class Case:
 
 
 @dataclass(frozen=True, slots=True)
-class Order:
+class OrderRecord:
     """A change order: `outcomes` of what it expected, and how much changed that it had not declared."""
 
     opened_at: datetime
@@ -113,7 +116,7 @@ class Order:
     excess: int = 0
 
     @property
-    def passed(self) -> bool:
+    def as_planned(self) -> bool:
         """Whether all came as planned at the first try, and nothing else."""
         return not self.excess and all(outcome == AS_PLANNED for outcome in self.outcomes)
 
@@ -254,7 +257,11 @@ def _next(day: date, by: By) -> date:
 
 
 def measure(
-    cases: Iterable[Case], spans: Iterable[Span], orders: Iterable[Order], times: Sequence[datetime], now: datetime
+    cases: Iterable[Case],
+    spans: Iterable[Span],
+    orders: Iterable[OrderRecord],
+    times: Sequence[datetime],
+    now: datetime,
 ) -> Quality:
     """The figures between the first and the last of `times`, which are the edges of its periods.
 
@@ -351,17 +358,17 @@ def _limited(row: Rate, centre: float) -> Rate:
     return replace(row, rate=rate, lower=lower, upper=upper, out=out)
 
 
-def _yields(closed: Iterable[Order], times: Sequence[datetime]) -> tuple[Yield, ...]:
+def _yields(closed: Iterable[OrderRecord], times: Sequence[datetime]) -> tuple[Yield, ...]:
     counts, passed = [0] * (len(times) - 1), [0] * (len(times) - 1)
     for order in closed:
         assert order.closed_at is not None
         period = bisect_right(times, order.closed_at) - 1
         counts[period] += 1
-        passed[period] += order.passed
+        passed[period] += order.as_planned
     return tuple(Yield(*row) for row in zip(times, times[1:], counts, passed, strict=False))
 
 
-def _outcomes(orders: Iterable[Order]) -> Iterable[str | None]:
+def _outcomes(orders: Iterable[OrderRecord]) -> Iterable[str | None]:
     for order in orders:
         yield from order.outcomes
         yield from ["excess"] * order.excess

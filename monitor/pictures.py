@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
 from datetime import datetime, timedelta, tzinfo
 from itertools import pairwise
 from statistics import median
@@ -140,26 +141,24 @@ def rate_picture(quality: Quality, by: By, zone: tzinfo) -> str:
     rows, title = quality.rates, f"Deviations per 1,000 asset-days, by {by}"
     seen = [row for row in rows if row.rate is not None]
     out = [f"{_day(row.start, zone)} is {row.out}" for row in seen if row.out]
-    said = (
-        f"{quality.deviations:,} in {quality.asset_days:,.1f} asset-days; {len(seen)} periods, out of limits {len(out)}"
-    )
+    said = f"{quality.deviations:,} in {number_text(quality.asset_days)} asset-days"
+    said += f"; periods: {len(seen)}, out of limits: {len(out)}"
     about = f"{said}; centre line {number_text(quality.centre)}; {'; '.join(out)}"
     notes = cautions(quality)
     drawing = Drawing("rate", title, about, WIDTH, TOP + HEIGHT + 74 + 17 * len(notes))
     if quality.centre is None:
         return _nothing(drawing, f"no asset was looked at, {dates(quality, zone)}")
     drawing.text(24, 54, said, fill=GREY)
-    height = _scale_of(seen)
-    across = _time_axis(drawing, rows[0].start, rows[-1].end, [row.start for row in rows], by, zone)
-    up = _value_axis(drawing, height)
+    axes = _axes(drawing, rows, _scale_of(seen), zone)
     for row in rows:
         if row.rate is None:
-            drawing.rect(across(row.start), TOP, across(row.end) - across(row.start), HEIGHT, drawing.dotted)
-    _limits(drawing, rows, across, up, height)
-    centre = up(quality.centre)
+            left, right = axes.across(row.start), axes.across(row.end)
+            drawing.rect(left, TOP, right - left, HEIGHT, drawing.dotted)
+    _limits(drawing, rows, axes)
+    centre = axes.up(quality.centre)
     drawing.line(LEFT, centre, RIGHT, centre, thick="1.2")
     drawing.text(RIGHT + 6, centre + 4, f"ū {number_text(quality.centre)}", size=SMALL)
-    _points(drawing, rows, across, up, height)
+    _points(drawing, rows, axes)
     _legend(
         drawing,
         TOP + HEIGHT + 48,
@@ -186,53 +185,36 @@ def _scale_of(rows: Sequence[Rate]) -> float:
     return (max(values) or 1.0) * 1.08
 
 
-def _limits(
-    drawing: Drawing,
-    rows: Sequence[Rate],
-    across: Callable[[datetime], float],
-    up: Callable[[float], float],
-    height: float,
-) -> None:
+def _limits(drawing: Drawing, rows: Sequence[Rate], axes: _Axes) -> None:
     for row in rows:
         for value in (row.upper, row.lower):
-            if value and value <= height:
-                drawing.line(across(row.start), up(value), across(row.end), up(value), GREY, dash="5 3")
+            if value and value <= axes.height:
+                y = axes.up(value)
+                drawing.line(axes.across(row.start), y, axes.across(row.end), y, GREY, dash="5 3")
 
 
-def _points(
-    drawing: Drawing,
-    rows: Sequence[Rate],
-    across: Callable[[datetime], float],
-    up: Callable[[float], float],
-    height: float,
-) -> None:
-    spots = [(row, (across(row.start) + across(row.end)) / 2, row.rate) for row in rows]
+def _points(drawing: Drawing, rows: Sequence[Rate], axes: _Axes) -> None:
+    spots = [(row, (axes.across(row.start) + axes.across(row.end)) / 2, row.rate) for row in rows]
     for (_, x, rate), (_, next_x, next_rate) in pairwise(spots):
         if rate is not None and next_rate is not None:
-            drawing.path([(x, up(rate)), (next_x, up(next_rate))], BAR)
+            drawing.path([(x, axes.up(rate)), (next_x, axes.up(next_rate))], BAR)
     radius = max(1.5, min(3.5, (RIGHT - LEFT) / len(rows) / 3))
-    labels = []
     for row, x, rate in spots:
-        if rate is None:
-            continue
-        if row.out:
-            _diamond(drawing, x, up(rate), 1.7 * radius)
-        else:
-            drawing.circle(x, up(rate), radius, fill="#ffffff" if row.false_alarms else INK)
-        if row.out or rate > height:
-            labels.append((rate, x))
-    _labels(drawing, labels, up, height)
+        if rate is not None and row.out:
+            _diamond(drawing, x, axes.up(rate), 1.7 * radius)
+        elif rate is not None:
+            drawing.circle(x, axes.up(rate), radius, fill="#ffffff" if row.false_alarms else INK)
+    _labels(drawing, [(rate, x) for row, x, rate in spots if rate and (row.out or rate > axes.height)], axes)
 
 
-def _labels(
-    drawing: Drawing, labels: Sequence[tuple[float, float]], up: Callable[[float], float], height: float
-) -> None:
+def _labels(drawing: Drawing, labels: Sequence[tuple[float, float]], axes: _Axes) -> None:
     """The values of points, the highest first; not where one would stand in another."""
     taken: list[tuple[float, float]] = []
     for rate, x in sorted(labels, reverse=True):
-        y = up(rate) - 11
+        y = axes.up(rate) - 11
         if all(abs(x - other) > 60 or abs(y - line) > 14 for other, line in taken):
-            drawing.text(x, y, f"▲ {number_text(rate)}" if rate > height else number_text(rate), "middle", size=SMALL)
+            beyond = "▲ " if rate > axes.height else ""
+            drawing.text(x, y, beyond + number_text(rate), "middle", size=SMALL)
             taken.append((x, y))
 
 
@@ -304,56 +286,58 @@ def yield_picture(quality: Quality, zone: tzinfo) -> str:
         return _nothing(drawing, f"no change order was closed in this period; {quality.orders_open} open")
     drawing.text(24, 54, f"{quality.passed / quality.closed:.0%}: {said}", fill=GREY)
     highest = max(row.closed for row in rows)
-    across = _time_axis(drawing, rows[0].start, rows[-1].end, [row.start for row in rows], None, zone)
-    up = _value_axis(drawing, highest * 1.15, whole=True)
+    axes = _axes(drawing, rows, highest * 1.15, zone, whole=True)
     for row in rows:
         if row.closed:
-            _yield_bar(drawing, row, across, up)
+            _yield_bar(drawing, row, axes)
     _legend(drawing, TOP + HEIGHT + 48, [("bar", "as planned at the first try"), ("hatched", "with any other outcome")])
     return drawing.svg()
 
 
-def _yield_bar(drawing: Drawing, row: Yield, across: Callable[[datetime], float], up: Callable[[float], float]) -> None:
-    x, room = across(row.start), across(row.end) - across(row.start)
+def _yield_bar(drawing: Drawing, row: Yield, axes: _Axes) -> None:
+    x, room = axes.across(row.start), axes.across(row.end) - axes.across(row.start)
     width = max(min(room * 0.7, 48), 1)
     x += (room - width) / 2
-    drawing.rect(x, up(row.passed), width, up(0) - up(row.passed), BAR, stroke=INK)
-    drawing.rect(x, up(row.closed), width, up(row.passed) - up(row.closed), drawing.hatched, stroke=INK)
+    base, passed, closed = axes.up(0), axes.up(row.passed), axes.up(row.closed)
+    drawing.rect(x, passed, width, base - passed, BAR, stroke=INK)
+    drawing.rect(x, closed, width, passed - closed, drawing.hatched, stroke=INK)
     if room >= 34:
-        drawing.text(x + width / 2, up(row.closed) - 5, f"{row.passed / row.closed:.0%}", "middle", size=SMALL)
+        drawing.text(x + width / 2, closed - 5, f"{row.passed / row.closed:.0%}", "middle", size=SMALL)
 
 
-def _time_axis(
-    drawing: Drawing, start: datetime, end: datetime, marks: Sequence[datetime], by: By | None, zone: tzinfo
-) -> Callable[[datetime], float]:
-    """Draws the axis; gives where a time is on it. Not every period has room for its date."""
+@dataclass(frozen=True, slots=True)
+class _Axes:
+    """Where a time and a value are in a picture; what is higher than its `height` is at its top."""
 
-    def across(at: datetime) -> float:
-        return LEFT + (RIGHT - LEFT) * ((at - start) / (end - start))
+    start: datetime
+    end: datetime
+    height: float
 
-    drawing.line(LEFT, TOP + HEIGHT, RIGHT, TOP + HEIGHT, INK)
-    free = 0.0
-    for mark in marks:
-        x = across(mark)
-        if x >= free:
-            drawing.line(x, TOP + HEIGHT, x, TOP + HEIGHT + 5)
-            drawing.text(x, TOP + HEIGHT + 18, _day(mark, zone), "middle", size=SMALL, fill=GREY)
-            free = x + LABEL_EVERY
-    return across
+    def across(self, at: datetime) -> float:
+        return LEFT + (RIGHT - LEFT) * ((at - self.start) / (self.end - self.start))
+
+    def up(self, value: float) -> float:
+        return TOP + HEIGHT - HEIGHT * min(value / self.height, 1.0)
 
 
-def _value_axis(drawing: Drawing, height: float, whole: bool = False) -> Callable[[float], float]:
-    """Draws the axis and its grid; gives where a value is on it, at the top if it is beyond."""
-
-    def up(value: float) -> float:
-        return TOP + HEIGHT - HEIGHT * min(value / height, 1.0)
-
+def _axes(
+    drawing: Drawing, rows: Sequence[Rate] | Sequence[Yield], height: float, zone: tzinfo, whole: bool = False
+) -> _Axes:
+    """Draws the axes and their grid. Not every period has room for its date."""
+    axes = _Axes(rows[0].start, rows[-1].end, height)
     step = _step(height, whole)
     for number in range(int(height / step) + 1):
-        y = up(number * step)
-        drawing.line(LEFT, y, RIGHT, y, FAINT)
+        y = axes.up(number * step)
+        drawing.line(LEFT, y, RIGHT, y, INK if number == 0 else FAINT)
         drawing.text(LEFT - 8, y + 4, number_text(number * step), "end", size=SMALL, fill=GREY)
-    return up
+    free = 0.0
+    for row in rows:
+        x = axes.across(row.start)
+        if x >= free:
+            drawing.line(x, TOP + HEIGHT, x, TOP + HEIGHT + 5)
+            drawing.text(x, TOP + HEIGHT + 18, _day(row.start, zone), "middle", size=SMALL, fill=GREY)
+            free = x + LABEL_EVERY
+    return axes
 
 
 def _step(height: float, whole: bool) -> float:

@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 
 from baselines.drift import Kind
 from baselines.exposure import Onset, Span
-from baselines.quality import By, Case, Cause, How, Order, Quality, edges, measure
+from baselines.quality import By, Case, Cause, How, OrderRecord, Quality, edges, measure
 from baselines.snapshot import Category, Severity
 from monitor.drawing import Drawing, shown
 from monitor.pictures import duration_text, page, pictures
@@ -49,7 +49,9 @@ def plant(days: int = 90, by: By = By.WEEK, causes: Sequence[str | None] = (), q
         common = (Kind.CHANGED, Category.PROGRAM, Severity.HIGH, raised, onset, raised + DAY, ended, how, cause)
         cases.append(Case("line1/filler", "item.limit", *common))
     spans = [Span(START, START + min(20, days) * DAY)] * 10 + [Span(START + 35 * DAY, START + days * DAY)] * 10
-    orders = [Order(START, START + DAY, START + 3 * n * DAY, ("as-planned", None)[: 1 + n % 2]) for n in range(20)]
+    orders = [
+        OrderRecord(START, START + DAY, START + 3 * n * DAY, ("as-planned", None)[: 1 + n % 2]) for n in range(20)
+    ]
     end = START + days * DAY
     return measure(cases, spans, [] if quiet else orders, edges(START, end, by, BERLIN), end)
 

@@ -20,7 +20,7 @@ from baselines.quality import (
     Case,
     Cause,
     How,
-    Order,
+    OrderRecord,
     Out,
     Quality,
     Times,
@@ -69,7 +69,7 @@ def case(
     )
 
 
-def measured(*cases: Case, spans: list[Span] | None = None, orders: tuple[Order, ...] = ()) -> Quality:
+def measured(*cases: Case, spans: list[Span] | None = None, orders: tuple[OrderRecord, ...] = ()) -> Quality:
     whole = [Span(START, NOW)] if spans is None else spans
     return measure(cases, whole, orders, WEEKS, NOW)
 
@@ -223,9 +223,9 @@ def test_times(values: list[float], median: float | None, p90: float | None, lon
     assert (times.median, times.p90, times.longest) == (median, p90, longest)
 
 
-def order(closed: float | None, *outcomes: str | None, excess: int = 0, ends: float = 1) -> Order:
+def order(closed: float | None, *outcomes: str | None, excess: int = 0, ends: float = 1) -> OrderRecord:
     when = None if closed is None else START + closed * DAY
-    return Order(START, START + ends * DAY, when, outcomes, excess)
+    return OrderRecord(START, START + ends * DAY, when, outcomes, excess)
 
 
 def test_first_pass_yield() -> None:

@@ -5,11 +5,11 @@ from __future__ import annotations
 from datetime import UTC, datetime, timedelta
 
 import pytest
-from sqlalchemy import event, insert, update
+from sqlalchemy import event, func, insert, select, update
 
 from baselines.baseline import Stage
 from baselines.exposure import Onset, watched
-from baselines.quality import Case, How, Order
+from baselines.quality import Case, How, OrderRecord
 from baselines.snapshot import Item, Snapshot, Unread, Value
 from collectors.address import parse_address
 from collectors.collector import CollectError, Poll, Target, Unreachable
@@ -163,12 +163,28 @@ def test_what_happened_before_counts_only_while_it_is_open(life: Life) -> None:
     assert life.cases(until=11) == []
 
 
-def test_announced_and_closed_by_hand(life: Life) -> None:
+def test_what_ended_without_having_been_seen_has_no_time(life: Life) -> None:
     life.polled(11, 2)
     with life.database.write() as tx:
-        tx.execute(update(tables.alert).values(suppressed_by="17", state="NORMAL", cause="wrong-value"))
+        tx.execute(update(tables.alert).values(state="NORMAL", cause="wrong-value"))
     (case,) = life.cases()
-    assert (case.suppressed, case.cause, case.how) == (True, "wrong-value", How.OTHERWISE)
+    assert (case.cause, case.ended_at, case.how) == ("wrong-value", None, How.OTHERWISE)
+
+
+def test_announced_is_what_never_stood_before_people(life: Life) -> None:
+    life.polled(11, 2)
+    life.acknowledged(12)
+    life.polled(13, 1)
+    life.polled(14, 2)
+    with life.database.write() as tx:
+        tx.execute(update(tables.alert).values(state="SUPPRESSED", suppressed_by="out-of-service"))
+        first = tx.execute(select(func.min(tables.alert.c.id))).scalar_one()
+        move = tables.alert_move.c
+        came = update(tables.alert_move).where(move.alert_id == first, move.before == "NORMAL")
+        tx.execute(came.values(event="suppress", after="SUPPRESSED"))  # it was announced when it came
+    announced, raised_before = life.cases()
+    assert (announced.suppressed, raised_before.suppressed) == (True, False)
+    assert (announced.how, raised_before.how) == (None, None)
 
 
 def test_orders_with_what_became_of_them(database: Database) -> None:
@@ -186,8 +202,8 @@ def test_orders_with_what_became_of_them(database: Database) -> None:
     with database.read() as tx:
         orders = store.quality_records(tx, at(0), at(10))[2]
     assert orders == [
-        Order(at(-900), at(9), at(5), ("as-planned", "partial"), 1),
-        Order(at(-900), at(9), None, ("as-planned", "partial"), 1),
+        OrderRecord(at(-900), at(9), at(5), ("as-planned", "partial"), 1),
+        OrderRecord(at(-900), at(9), None, ("as-planned", "partial"), 1),
     ]
 
 

@@ -14,7 +14,7 @@ from baselines.alert import AlertState, Event
 from baselines.baseline import State
 from baselines.drift import Kind
 from baselines.exposure import Onset, Sighting, Watch, Write, onset
-from baselines.quality import DEVIATIONS, Case, How, Order
+from baselines.quality import DEVIATIONS, Case, How, OrderRecord
 from baselines.snapshot import Category, Severity, Unread
 from monitor import tables
 from monitor.store.database import Transaction
@@ -32,7 +32,9 @@ class _Known(NamedTuple):
     approvals: defaultdict[int, set[datetime]]
 
 
-def quality_records(tx: Transaction, since: datetime, until: datetime) -> tuple[list[Case], list[Watch], list[Order]]:
+def quality_records(
+    tx: Transaction, since: datetime, until: datetime
+) -> tuple[list[Case], list[Watch], list[OrderRecord]]:
     """The cases raised between two times, and those of before that are open; how each asset was looked at; and the
     orders that are open, or were closed meanwhile."""
     sightings, approvals = _sightings(tx, since, until), _approvals(tx)
@@ -62,6 +64,7 @@ def _alerts(tx: Transaction, since: datetime, until: datetime) -> Iterable[Row[A
             func.max(case((move.event == Event.CONFORMS, move.at))).label("conformed_at"),
             func.max(case((move.event == Event.CONFORMS, move.id))).label("conformed"),
             func.max(case((move.event.in_([Event.DEVIATES, Event.MOVES_ON]), move.id))).label("deviated"),
+            func.max(case((move.after == AlertState.UNACK, 1))).label("surfaced"),
         )
         .join(tables.alert, alert.id == move.alert_id)
         .where(_of_interest(since, until))
@@ -71,7 +74,7 @@ def _alerts(tx: Transaction, since: datetime, until: datetime) -> Iterable[Row[A
     columns = (
         *(alert.asset_id, alert.item, alert.kind, alert.category, alert.severity, alert.state, alert.approved),
         *(alert.raised_at, alert.who, alert.cause, alert.suppressed_by),
-        *(moves.c.acknowledged_at, moves.c.conformed_at, moves.c.conformed, moves.c.deviated),
+        *(moves.c.acknowledged_at, moves.c.conformed_at, moves.c.conformed, moves.c.deviated, moves.c.surfaced),
     )
     joined = select(*columns).outerjoin_from(tables.alert, moves, moves.c.alert_id == alert.id)
     return tx.execute(joined.where(_of_interest(since, until)).order_by(alert.id))
@@ -92,7 +95,7 @@ def _case(row: Row[Any], asset: str, known: _Known) -> Case:
         ended_at,
         how,
         row.cause,
-        row.suppressed_by is not None or row.state == AlertState.SUPPRESSED,
+        row.suppressed_by is not None and not row.surfaced,
     )
 
 
@@ -168,7 +171,7 @@ def _approvals(tx: Transaction) -> defaultdict[int, set[datetime]]:
     return found
 
 
-def _orders(tx: Transaction, since: datetime, until: datetime) -> list[Order]:
+def _orders(tx: Transaction, since: datetime, until: datetime) -> list[OrderRecord]:
     order, expectation, excess = tables.change_order.c, tables.expectation.c, tables.excess.c
     wanted = and_(order.opened_at < until, or_(order.closed_at.is_(None), order.closed_at >= since))
     chosen = select(order.id).where(wanted)
@@ -181,6 +184,6 @@ def _orders(tx: Transaction, since: datetime, until: datetime) -> list[Order]:
     exceeded = dict(map(tuple[int, int], tx.execute(counted)))
     columns = (order.id, order.opened_at, order.ends_at, order.closed_at)
     return [
-        Order(opened_at, ends_at, closed_at, tuple(outcomes[number]), exceeded.get(number, 0))
+        OrderRecord(opened_at, ends_at, closed_at, tuple(outcomes[number]), exceeded.get(number, 0))
         for number, opened_at, ends_at, closed_at in tx.execute(select(*columns).where(wanted))
     ]
