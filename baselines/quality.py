@@ -109,7 +109,6 @@ class Case:
 class OrderRecord:
     """A change order: `outcomes` of what it expected, and how much changed that it had not declared."""
 
-    opened_at: datetime
     ends_at: datetime
     closed_at: datetime | None = None
     outcomes: tuple[str | None, ...] = ()

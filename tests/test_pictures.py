@@ -49,9 +49,7 @@ def plant(days: int = 90, by: By = By.WEEK, causes: Sequence[str | None] = (), q
         common = (Kind.CHANGED, Category.PROGRAM, Severity.HIGH, raised, onset, raised + DAY, ended, how, cause)
         cases.append(Case("line1/filler", "item.limit", *common))
     spans = [Span(START, START + min(20, days) * DAY)] * 10 + [Span(START + 35 * DAY, START + days * DAY)] * 10
-    orders = [
-        OrderRecord(START, START + DAY, START + 3 * n * DAY, ("as-planned", None)[: 1 + n % 2]) for n in range(20)
-    ]
+    orders = [OrderRecord(START + DAY, START + 3 * n * DAY, ("as-planned", None)[: 1 + n % 2]) for n in range(20)]
     end = START + days * DAY
     return measure(cases, spans, [] if quiet else orders, edges(START, end, by, BERLIN), end)
 

@@ -225,7 +225,7 @@ def test_times(values: list[float], median: float | None, p90: float | None, lon
 
 def order(closed: float | None, *outcomes: str | None, excess: int = 0, ends: float = 1) -> OrderRecord:
     when = None if closed is None else START + closed * DAY
-    return OrderRecord(START, START + ends * DAY, when, outcomes, excess)
+    return OrderRecord(START + ends * DAY, when, outcomes, excess)
 
 
 def test_first_pass_yield() -> None:

@@ -202,8 +202,8 @@ def test_orders_with_what_became_of_them(database: Database) -> None:
     with database.read() as tx:
         orders = store.quality_records(tx, at(0), at(10))[2]
     assert orders == [
-        OrderRecord(at(-900), at(9), at(5), ("as-planned", "partial"), 1),
-        OrderRecord(at(-900), at(9), None, ("as-planned", "partial"), 1),
+        OrderRecord(at(9), at(5), ("as-planned", "partial"), 1),
+        OrderRecord(at(9), None, ("as-planned", "partial"), 1),
     ]
 
 

@@ -182,8 +182,8 @@ def _orders(tx: Transaction, since: datetime, until: datetime) -> list[OrderReco
         outcomes[number].append(outcome)
     counted = select(excess.order_id, func.count()).where(excess.order_id.in_(chosen)).group_by(excess.order_id)
     exceeded = dict(map(tuple[int, int], tx.execute(counted)))
-    columns = (order.id, order.opened_at, order.ends_at, order.closed_at)
+    columns = (order.id, order.ends_at, order.closed_at)
     return [
-        OrderRecord(opened_at, ends_at, closed_at, tuple(outcomes[number]), exceeded.get(number, 0))
-        for number, opened_at, ends_at, closed_at in tx.execute(select(*columns).where(wanted))
+        OrderRecord(ends_at, closed_at, tuple(outcomes[number]), exceeded.get(number, 0))
+        for number, ends_at, closed_at in tx.execute(select(*columns).where(wanted))
     ]
