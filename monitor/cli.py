@@ -19,6 +19,7 @@ from monitor.commands import (
     network,
     ordering,
     persons,
+    quality,
     running,
 )
 from monitor.console import BUG, app
@@ -50,6 +51,7 @@ for module in (
     ordering,
     persons,
     alerts,
+    quality,
     network,
     running,
 ):

@@ -82,9 +82,14 @@ def unseen(observed: Snapshot | None, last: Run | None, now: datetime, every: ti
         return Verdict.NEVER_SEEN
     if last.is_outage:
         return Verdict.NO_LONGER_OBSERVABLE
-    if not -LAG < now - last.last_at < 3 * every + LAG:  # a poll of the future was dated by a wrong clock
+    if not -LAG < now - last.last_at < stale_after(every):  # a poll of the future was dated by a wrong clock
         return Verdict.STALE
     return None
+
+
+def stale_after(every: timedelta) -> timedelta:
+    """How long nobody may have looked at an asset before it is stale."""
+    return 3 * every + LAG
 
 
 def _outage(last: Run | None) -> dict[str, Any] | None:

@@ -26,6 +26,7 @@ from monitor.store.database import Database, Transaction, part, store_url
 from monitor.store.documents import document, keep_document
 from monitor.store.orders import add_order, add_written, close_order, orders, written
 from monitor.store.persons import Person, keep_person, person, persons
+from monitor.store.quality import quality_records
 from monitor.store.requests import (
     PollRequest,
     answer_poll,
@@ -85,6 +86,7 @@ __all__ = [
     "persons",
     "poll_answers",
     "rename_asset",
+    "quality_records",
     "request_poll",
     "retire_asset",
     "runs",
