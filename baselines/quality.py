@@ -19,7 +19,7 @@ from baselines.drift import Kind
 from baselines.exposure import Onset, Span, asset_days
 from baselines.snapshot import Category, Severity
 
-DEVIATIONS = (Kind.ADDED, Kind.REMOVED, Kind.CHANGED)  # alarms of other kinds are of the wire
+DEVIATIONS = (Kind.ADDED, Kind.REMOVED, Kind.CHANGED, Kind.REPLACED)  # alarms of other kinds are of the wire
 ENOUGH_PERIODS = 8  # of fewer, three-sigma limits say little
 ENOUGH_DAYS = 10.0  # asset-days: a rate of fewer says nothing yet
 ENOUGH_EXPECTED = 1.0  # deviations a period: with fewer, a single one may be out of limits

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Collection, Iterable, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import datetime
 
-from baselines.alert import Alert, Move, acknowledge, shelve
+from baselines.alert import NORMAL, Alert, Move, acknowledge, shelve
 from baselines.asset import Criticality
 from baselines.baseline import (
     NEXT,
@@ -22,6 +22,7 @@ from baselines.baseline import (
 )
 from baselines.capture import Captured, Decision, capture_document, parse_capture, proposal, undecided
 from baselines.drift import compare
+from baselines.quality import Cause
 from baselines.rules import assess
 from baselines.snapshot import Snapshot, utc_text
 from monitor import store
@@ -287,6 +288,41 @@ def acknowledge_alerts(tx: Transaction, ids: Sequence[int], actor: Actor, reason
             raise NotNow(f"alarm {alert.id} ({alert.asset} {alert.item}) is {alert.state}: nothing to acknowledge")
         moves.append(_do(tx, move, "alert.acknowledge", actor, {"reason": reason}, now))
     return moves
+
+
+def close_alerts(
+    tx: Transaction,
+    ids: Sequence[int],
+    cause: Cause,
+    prevention: str,
+    actor: Actor,
+    now: datetime,
+    observed: Mapping[str, Sequence[str]],
+) -> list[Alert]:
+    """Close the cases of alarms, all of them or none: why it came about, and what keeps it from happening again.
+
+    `observed` has, by asset, what a fresh reading still says against its baseline: a case is closed when nothing does.
+    NotNow names what is in the way. What nobody had acknowledged is acknowledged with it.
+    """
+    closed = []
+    for alert in alerts_of(tx, ids):
+        if alert.closed_at is not None:
+            raise NotNow(f"the case of alarm {alert.id} was closed by {alert.closed_by} at {utc_text(alert.closed_at)}")
+        if still := observed.get(alert.asset):
+            raise NotNow(
+                f"the case of alarm {alert.id} stays open, for {alert.asset} is not as approved yet:\n"
+                + "\n".join(f"  {line}" for line in still[:DIFFERENCES_MOST])
+            )
+        if move := acknowledge(alert, actor.name, prevention, now):
+            alert = _do(tx, move, "alert.acknowledge", actor, {"reason": prevention}, now).alert
+        if alert.state is not NORMAL:
+            raise NotNow(f"alarm {alert.id} ({alert.asset} {alert.item}) is {alert.state}: its case stays open")
+        done = replace(alert, cause=cause.value, prevention=prevention, closed_by=actor.name, closed_at=now)
+        store.keep_alert(tx, done)
+        detail = {"alert": str(alert.id), "deviation": deviation(alert), "cause": cause.value, "prevention": prevention}
+        store.audit(tx, now, actor, "alert.close", alert.asset, detail)
+        closed.append(done)
+    return closed
 
 
 def shelve_alert(tx: Transaction, number: int, until: datetime, actor: Actor, reason: str, now: datetime) -> Move:

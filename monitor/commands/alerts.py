@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 from datetime import UTC, datetime, timedelta
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from baselines.quality import Cause
 from monitor.console import (
     LARGEST_ID,
     PLANT_FILE,
+    UNSEEN,
     Assets,
     By,
     Group,
@@ -21,10 +23,11 @@ from monitor.console import (
     chosen,
     deciding,
     opened,
+    required,
     signing,
 )
 from monitor.errors import CallError
-from monitor.terminal import print_json, print_table
+from monitor.terminal import print_json, print_table, progress
 
 if TYPE_CHECKING:
     from baselines.alert import Move
@@ -32,7 +35,7 @@ if TYPE_CHECKING:
 
 def register(app: typer.Typer) -> None:
     group = typer.Typer(cls=Group, no_args_is_help=True, help="Alarms, by ISA-18.2.")
-    for command in (list_, ack, shelve):
+    for command in (list_, ack, shelve, close):
         group.command(command.__name__.rstrip("_"))(command)
     app.add_typer(group, name="alerts")
 
@@ -108,6 +111,61 @@ def shelve(
         with deciding(plant, database, who) as tx:
             move = actions.shelve_alert(tx, number, moment(until, now), who, reason, now)
     _show_moved([move], json)
+
+
+def close(
+    ids: Annotated[list[int], typer.Argument(metavar="ID...", min=1, max=LARGEST_ID)],
+    cause: Annotated[Cause, typer.Option(help="Why it came about; docs/quality.md says when to choose which.")],
+    prevent: Annotated[
+        str, typer.Option("--prevent", metavar="TEXT", help="What keeps it from happening again.", callback=required)
+    ],
+    by: By = "",
+    key: KeyFile = None,
+    plant_file: PlantFile = PLANT_FILE,
+    json: Json = False,
+) -> None:
+    """Close the cases of alarms: reads their assets, and closes only if they are as approved. All of them, or none."""
+    from monitor import actions
+    from monitor.commands.commissioning import read_assets
+    from monitor.polling import utc_now
+    from monitor.show import alert_document
+
+    with opened(plant_file) as (plant, database):
+        with database.read() as tx:
+            named = {alert.asset for alert in actions.alerts_of(tx, ids)}
+        who = signing(plant, database, by, key)
+        here = [name for name in (*plant.assets, *plant.segments) if name in named]
+        documents = read_assets(plant, database, here, progress(len(here), "read")) if here else []
+        unseen = [document for document in documents if document["error"]]
+        for document in unseen:
+            error = document["error"]
+            typer.echo(
+                f"asbuilt: {document['asset']} could not be read ({error['kind']}: {error['text']}):"
+                " a case is closed by a fresh reading that is as approved",
+                err=True,
+            )
+        if unseen:
+            raise typer.Exit(UNSEEN)
+        observed = {document["asset"]: _against(document) for document in documents}
+        with deciding(plant, database, who) as tx:
+            closed = actions.close_alerts(tx, ids, cause, prevent, who, utc_now(), observed)
+    documents = [alert_document(alert) for alert in closed]
+    if json:
+        return print_json({"alerts": documents})
+    for document in documents:
+        typer.echo(f"{document['id']}: closed ({document['cause']}): {document['text']}")
+    return None
+
+
+def _against(document: dict[str, Any]) -> list[str]:
+    """What a fresh reading says against the approved baseline, one sentence each."""
+    from monitor.show import change_text
+
+    said = [
+        change_text(found["item"], found["kind"], found["approved"], found["observed"], found["direction"])
+        for found in document["deviations"]
+    ]
+    return said + [f"{key} could not be read: {why}" for key, why in document["why_unread"].items()]
 
 
 def moment(text: str, now: datetime) -> datetime:
