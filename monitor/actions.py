@@ -21,8 +21,8 @@ from baselines.baseline import (
     partly,
 )
 from baselines.capture import Captured, Decision, capture_document, parse_capture, proposal, undecided
+from baselines.cause import Cause
 from baselines.drift import compare
-from baselines.quality import Cause
 from baselines.rules import assess
 from baselines.snapshot import Snapshot, utc_text
 from monitor import store

@@ -10,7 +10,17 @@ from zoneinfo import ZoneInfo
 import typer
 
 from baselines.exposure import watched
-from baselines.quality import NO_CAUSE, Bar, By, Quality, Rate, Times, cautions, edges, measure
+from baselines.quality import (
+    NO_CAUSE,
+    Bar,
+    By,
+    Quality,
+    Rate,
+    Times,
+    cautions,
+    edges,
+    measure,
+)
 from baselines.snapshot import utc_text
 from monitor import store
 from monitor.config import Plant

@@ -10,7 +10,17 @@ from itertools import pairwise
 from statistics import median
 from xml.sax.saxutils import escape
 
-from baselines.quality import NO_CAUSE, Bar, By, Cause, Quality, Rate, Times, Yield, cautions
+from baselines.cause import Cause
+from baselines.quality import (
+    NO_CAUSE,
+    Bar,
+    By,
+    Quality,
+    Rate,
+    Times,
+    Yield,
+    cautions,
+)
 from monitor.drawing import BAR, FAINT, GREY, INK, SMALL, Drawing, shown
 
 WIDTH, NOTHING = 820, 90  # and the height of a picture of nothing

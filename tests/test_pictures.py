@@ -13,9 +13,18 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from baselines.cause import Cause
 from baselines.drift import Kind
 from baselines.exposure import Onset, Span
-from baselines.quality import By, Case, Cause, How, OrderRecord, Quality, edges, measure
+from baselines.quality import (
+    By,
+    Case,
+    How,
+    OrderRecord,
+    Quality,
+    edges,
+    measure,
+)
 from baselines.snapshot import Category, Severity
 from monitor.drawing import Drawing, shown
 from monitor.pictures import duration_text, page, pictures

@@ -12,13 +12,12 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from baselines.cause import CHOOSE, Cause
 from baselines.drift import Kind
 from baselines.exposure import Onset, Span
 from baselines.quality import (
-    CHOOSE,
     By,
     Case,
-    Cause,
     How,
     OrderRecord,
     Out,

@@ -9,7 +9,11 @@ from sqlalchemy import event, func, insert, select, update
 
 from baselines.baseline import Stage
 from baselines.exposure import Onset, watched
-from baselines.quality import Case, How, OrderRecord
+from baselines.quality import (
+    Case,
+    How,
+    OrderRecord,
+)
 from baselines.snapshot import Item, Snapshot, Unread, Value
 from collectors.address import parse_address
 from collectors.collector import CollectError, Poll, Target, Unreachable

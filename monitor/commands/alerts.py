@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from baselines.quality import Cause
+from baselines.cause import Cause
 from monitor.console import (
     LARGEST_ID,
     PLANT_FILE,

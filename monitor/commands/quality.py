@@ -14,7 +14,10 @@ from monitor.errors import CallError
 from monitor.terminal import print_json
 
 if TYPE_CHECKING:
-    from baselines.quality import By, Quality
+    from baselines.quality import (
+        By,
+        Quality,
+    )
     from monitor.config import Plant
 
 USUALLY = timedelta(days=90)
@@ -42,7 +45,9 @@ def quality(
     json: Json = False,
 ) -> None:
     """Causes of deviations, how often they come, how soon they are seen and mended, how change orders went."""
-    from baselines.quality import By
+    from baselines.quality import (
+        By,
+    )
     from monitor.figures import measured, quality_document, show
     from monitor.polling import utc_now
 

@@ -14,7 +14,12 @@ from baselines.alert import AlertState, Event
 from baselines.baseline import State
 from baselines.drift import Kind
 from baselines.exposure import Onset, Sighting, Watch, Write, onset
-from baselines.quality import DEVIATIONS, Case, How, OrderRecord
+from baselines.quality import (
+    DEVIATIONS,
+    Case,
+    How,
+    OrderRecord,
+)
 from baselines.snapshot import Category, Severity, Unread
 from monitor import tables
 from monitor.store.database import Transaction
