@@ -1,0 +1,279 @@
+"""Is it configuration? What is seen of a value, and the reasons to propose it for a profile or to leave it out. No I/O.
+
+A person decides: this only sorts, and every judgement comes with its reasons.
+"""
+
+from __future__ import annotations
+
+import re
+import unicodedata
+from collections import Counter
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from decimal import Decimal
+from math import isfinite
+from typing import Any
+
+from baselines.snapshot import Category, Severity, Value, canonical
+
+ENOUGH = 2  # points that make a proposal
+SLIGHT = 0.02  # of its size: a float that moves less may be a setting that is read back with noise
+FAST = 100.0  # milliseconds: who offers to sample a value faster thinks of a measurement
+LONGEST_NAME = 60
+
+DI = "nsu=http://opcfoundation.org/UA/DI/;"
+CONFIGURABLE = f"{DI}i=1004"  # ConfigurableObjectType (Part 100, 5.6)
+OF_CONFIGURATION = ("ParameterSet", "Configuration", "Tuning")  # Part 100, 4.3 and its recommended functional groups
+OF_OPERATION = ("Diagnostics", "Statistics", "Status", "Operational", "OperationCounters")
+DESCRIBES = ("EngineeringUnits", "EnumStrings", "EnumValues", "TrueState", "FalseState", "ValuePrecision", "Definition")
+INPUTS = ("discrete", "input")
+
+# Words by what they say a value is, in English, German, French, Spanish and Italian, as `_words` writes them. The first
+# row that has one says category and severity; a word of five letters or more is also found at either end of a longer one.
+Guess = tuple[Category, Severity, tuple[str, ...]]
+
+
+def _row(category: Category, severity: Severity, words: str) -> Guess:
+    return category, severity, tuple(word.strip() for word in words.split(","))
+
+
+GUESSES = (
+    _row(
+        Category.SECURITY,
+        Severity.CRITICAL,
+        "remote access, remote write, write protection, write protect, protection, password, passwort, contrasena, "
+        "mot de passe, fernzugriff, schreibschutz, firewall, certificate, zertifikat, access, zugriff, security, user, "
+        "benutzer, role, lock",
+    ),
+    _row(
+        Category.NETWORK,
+        Severity.MEDIUM,
+        "time server, zeitserver, ntp, ip address, ip adresse, ip, subnet, netmask, gateway, dns, hostname, mac, vlan, "
+        "baud, baudrate, port, remote access module, network, netzwerk",
+    ),
+    _row(Category.FIRMWARE, Severity.HIGH, "firmware, bootloader, software version, software revision"),
+    _row(
+        Category.IDENTITY,
+        Severity.HIGH,
+        "serial number, seriennummer, numero de serie, serial, product code, article number, artikelnummer, "
+        "manufacturer, hersteller, vendor, model, hardware revision, hardware version",
+    ),
+    _row(Category.MODE, Severity.CRITICAL, "forces, forced, forcing, bypass, operating mode, betriebsart, program mode"),
+    _row(
+        Category.MODE,
+        Severity.HIGH,
+        "mode, modus, modo, key switch, keyswitch, schluesselschalter, key, simulation",
+    ),
+    _row(
+        Category.PROGRAM,
+        Severity.CRITICAL,
+        "checksum, pruefsumme, somme de controle, crc, hash, signature, program, programm, programme, programa, logic",
+    ),
+    _row(
+        Category.PARAMETER,
+        Severity.HIGH,
+        "limit, limite, grenze, grenzwert, grenz, alarm, alarme, alarma, allarme, setpoint, sollwert, soll, consigne, "
+        "consigna, threshold, schwelle, schwellwert, seuil, umbral, soglia, enable, freigabe, safety, interlock, "
+        "verriegelung",
+    ),
+    _row(
+        Category.PARAMETER,
+        Severity.MEDIUM,
+        "recipe, rezept, rezeptur, recette, receta, ricetta, version, revision, max, maximum, maximal, min, minimum, "
+        "minimal, high, low, gain, verstaerkung, kp, ki, kd, tolerance, toleranz, offset, trim, scale, scaling, range, "
+        "setting, settings, einstellung, reglage, ajuste, parameter, parametre, parametro, config, configuration, "
+        "konfiguration, calibration, kalibrierung, hysteresis, hysterese, deadband, preset, default, delay, timeout, "
+        "verzoegerung, job, auftrag, released, format, sorte",
+    ),
+)
+AGAINST = (
+    "counter, count, zaehler, stueckzahl, compteur, contador, contatore, uptime, laufzeit, betriebsstunden, runtime, "
+    "actual, istwert, ist, measured, measurement, messwert, mesure, medida, clock, uhrzeit, time, zeit, timestamp, "
+    "zeitstempel, heure, hora, level, fuellstand, niveau, total, elapsed, remaining, rest, heartbeat, lebenszeichen, "
+    "watchdog, cycle, zyklus, current value, process value, pv, status, state, zustand, rssi, load, auslastung"
+)
+AGAINST_WORDS = tuple(word.strip() for word in AGAINST.split(","))
+SPELT = str.maketrans({"ä": "ae", "ö": "oe", "ü": "ue", "ß": "ss"})
+
+
+@dataclass(frozen=True, slots=True)
+class Seen:
+    """What is known of one value, over either protocol.
+
+    `path` are the names down to its own, `where` the keys that address it in a profile, `told` those that somebody
+    wrote beside (category, unit …). `values` are those of the looks that were answered; `gap` says why there is none
+    that an item could have. `sampling` is in milliseconds. `types` are the types of the objects on its path.
+    """
+
+    path: tuple[str, ...]
+    where: Mapping[str, Any]
+    values: tuple[Value, ...] = ()
+    gap: str = ""
+    told: Mapping[str, Any] = field(default_factory=dict)
+    writable: bool = False
+    is_property: bool = False
+    historized: bool = False
+    sampling: float = 0.0
+    types: tuple[str, ...] = ()
+    description: str = ""
+    listed: bool = False
+    refused: bool = False
+
+    @property
+    def name(self) -> str:
+        return self.path[-1]
+
+
+@dataclass(frozen=True, slots=True)
+class Judged:
+    """Whether a value is proposed, as what, and why. `spread` is how far a float moved that may yet be a setting."""
+
+    proposed: bool
+    category: Category
+    severity: Severity
+    why: tuple[str, ...]
+    spread: float = 0.0
+
+
+Sign = tuple[int, Callable[[Seen], str]]  # points, and the reason; "" where it does not apply
+
+SIGNS: tuple[Sign, ...] = (
+    (2, lambda seen: "a property" if seen.is_property else ""),
+    (2, lambda seen: "writable" if seen.writable else ""),
+    (2, lambda seen: _among(seen, OF_CONFIGURATION, CONFIGURABLE)),
+    (2, lambda seen: _quoted("named", _for(seen, seen.path[-1:]))),
+    (1, lambda seen: _quoted("in", _for(seen, seen.path[:-1]))),
+    (1, lambda seen: _quoted("described as", _for(seen, (seen.description,)))),
+    (1, lambda seen: _constant(seen)),
+    (1, lambda seen: "text or bytes" if seen.values and isinstance(seen.values[-1], str | bytes) else ""),
+    (1, lambda seen: "in the tag list" if seen.listed else ""),
+    (-1, lambda seen: "the device's own input" if seen.where.get("table") in INPUTS else ""),
+    (-2, lambda seen: _among(seen, OF_OPERATION)),
+    (-2, lambda seen: _quoted("named", _against(seen))),
+    (-3, lambda seen: "describes its variable" if seen.is_property and seen.name in DESCRIBES else ""),
+    (-2, lambda seen: "historized" if seen.historized else ""),
+    (-1, lambda seen: f"sampled every {seen.sampling:g} ms" if 0 < seen.sampling < FAST else ""),
+)
+
+
+def judge(seen: Seen) -> Judged:
+    """Whether it looks like configuration. What varies never does; what nobody could read only if somebody listed it."""
+    category, severity = _guess(seen)
+    if seen.gap:
+        return Judged(seen.listed and not seen.refused, category, severity, (seen.gap,))
+    if len({str(canonical(value)) for value in seen.values}) > 1:
+        why, spread = _varies(seen.values)
+        return Judged(False, category, severity, (why,), spread)
+    found = [(points, reason) for points, sign in SIGNS if (reason := sign(seen))]
+    if sum(points for points, _ in found) >= ENOUGH:
+        return Judged(True, category, severity, tuple(reason for points, reason in found if points > 0))
+    against = tuple(reason for points, reason in found if points < 0)
+    return Judged(False, category, severity, against or ("nothing says that it is configuration",))
+
+
+def item_names(paths: Sequence[tuple[str, ...]]) -> list[str]:
+    """A name for each path, each once: its last part, with as many of those above as tell it from others."""
+    slugs = [tuple(map(_slug, path)) for path in paths]
+    names = [path[-1] for path in slugs]
+    for depth in range(2, max(map(len, slugs), default=0) + 1):
+        times = Counter(names)
+        if max(times.values()) == 1:
+            break
+        names = [
+            "_".join(path[-depth:]) if times[name] > 1 else name for path, name in zip(slugs, names, strict=True)
+        ]
+    taken: set[str] = set()
+    return [_free(name[-LONGEST_NAME:].strip("_") or "node", taken) for name in names]
+
+
+def _free(name: str, taken: set[str]) -> str:
+    """`name`, or with a number where it is taken; it is taken then."""
+    free, number = name, 2
+    while free in taken:
+        free, number = f"{name}_{number}", number + 1
+    taken.add(free)
+    return free
+
+
+def _slug(name: str) -> str:
+    """A browse name as items are called: "LabelLength" is label_length."""
+    return "_".join(_split(name.translate(SPELT))) or "node"
+
+
+def _split(text: str) -> list[str]:
+    """The words of a name, small, without what stands between: "GlueTemperatureHigh", "glue-temperature_high"."""
+    apart = re.sub(r"(?<=[^\W\d_A-Z])(?=[A-Z])|(?<=[A-Z])(?=[A-Z][a-z])", " ", text)
+    return re.findall(r"[^\W_]+", apart.casefold())
+
+
+def _words(text: str) -> list[str]:
+    """The same as the tables write them: umlauts spelt out, no other accents."""
+    plain = unicodedata.normalize("NFC", text).translate(SPELT)
+    plain = "".join(letter for letter in unicodedata.normalize("NFKD", plain) if not unicodedata.combining(letter))
+    return _split(plain.translate(SPELT))
+
+
+def _places(phrase: str, words: Sequence[str]) -> Iterator[range]:
+    """Where a phrase stands among words."""
+    parts = phrase.split()
+    for start in range(len(words) - len(parts) + 1):
+        if len(parts) == 1 and _is(words[start], phrase) or words[start : start + len(parts)] == parts:
+            yield range(start, start + len(parts))
+
+
+def _is(word: str, sought: str) -> bool:
+    return word == sought or (len(sought) >= 5 and (word.startswith(sought) or word.endswith(sought)))
+
+
+def _for(seen: Seen, names: Iterable[str]) -> str:
+    """The first word for configuration in names."""
+    words = [word for name in names for word in _words(name)]
+    return next((phrase for _, _, row in GUESSES for phrase in row if any(_places(phrase, words))), "")
+
+
+def _against(seen: Seen) -> str:
+    """The first word for a process value in its name, and not part of a word for configuration ("time server")."""
+    words = _words(seen.name)
+    taken = {place for _, _, row in GUESSES for phrase in row for places in _places(phrase, words) for place in places}
+    return next(
+        (phrase for phrase in AGAINST_WORDS if any(not taken & {*places} for places in _places(phrase, words))), ""
+    )
+
+
+def _guess(seen: Seen) -> tuple[Category, Severity]:
+    """By its own name, or else by what it is in, or else by its description."""
+    for names in (seen.path[-1:], seen.path[:-1], (seen.description,)):
+        words = [word for name in names for word in _words(name)]
+        for category, severity, row in GUESSES:
+            if any(any(_places(phrase, words)) for phrase in row):
+                return category, severity
+    return Category.PARAMETER, Severity.MEDIUM
+
+
+def _quoted(how: str, word: str) -> str:
+    return f'{how} "{word}"' if word else ""
+
+
+def _among(seen: Seen, groups: Sequence[str], kind: str = "") -> str:
+    """The group of a device's variables that it stands in (Part 100)."""
+    group = next((name for name in reversed(seen.path[:-1]) if name in groups), "")
+    if group:
+        return f"in {group}"
+    return "of a configurable object" if kind and kind in seen.types else ""
+
+
+def _constant(seen: Seen) -> str:
+    return f"constant in {len(seen.values)} looks" if len(seen.values) > 1 else ""
+
+
+def _varies(values: Sequence[Value]) -> tuple[str, float]:
+    """That it varies, between which bounds if it is a number; and how far if that is little for a float."""
+    numbers = [value for value in values if isinstance(value, int | float) and not isinstance(value, bool)]
+    if len(numbers) < len(values) or not all(map(isfinite, numbers)):
+        return f"varies: {len({str(canonical(value)) for value in values})} values in {len(values)} looks", 0.0
+    low, high = min(numbers), max(numbers)
+    spread = float(Decimal(str(high)) - Decimal(str(low)))
+    if isinstance(low, float) and spread <= SLIGHT * max(abs(low), abs(high)):
+        remedy = "if it is a setting, propose it with a tolerance"
+        return f"varies a little: {low:g} to {high:g} in {len(values)} looks; {remedy}", spread
+    return f"varies: {low:g} to {high:g} in {len(values)} looks", 0.0
