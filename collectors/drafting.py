@@ -20,6 +20,9 @@ ENOUGH = 2  # points that make a proposal
 SLIGHT = 0.02  # of its size: a float that moves less may be a setting that is read back with noise
 FAST = 100.0  # milliseconds: who offers to sample a value faster thinks of a measurement
 LONGEST_NAME = 60
+NEAR = 2  # names above its own that say something of a value
+CONTAINERS = ("Programs", "Tasks", "Resources", "GlobalVars")  # of the PLCopen model, and what is in them says nothing
+ODD = 1e-20, 1e20  # a float beyond is none that people set
 
 DI = "nsu=http://opcfoundation.org/UA/DI/;"
 CONFIGURABLE = f"{DI}i=1004"  # ConfigurableObjectType (Part 100, 5.6)
@@ -29,7 +32,7 @@ DESCRIBES = ("EngineeringUnits", "EnumStrings", "EnumValues", "TrueState", "Fals
 INPUTS = ("discrete", "input")
 
 # Words by what they say a value is, in English, German, French, Spanish and Italian, as `_words` writes them. The first
-# row that has one says category and severity; a word of five letters or more is also found at either end of a longer one.
+# row that has one says category and severity; one of five letters or more is also found at either end of a longer word.
 Guess = tuple[Category, Severity, tuple[str, ...]]
 
 
@@ -41,15 +44,15 @@ GUESSES = (
     _row(
         Category.SECURITY,
         Severity.CRITICAL,
-        "remote access, remote write, write protection, write protect, protection, password, passwort, contrasena, "
-        "mot de passe, fernzugriff, schreibschutz, firewall, certificate, zertifikat, access, zugriff, security, user, "
-        "benutzer, role, lock",
+        "remote access, remote write, write protection, write protect, know how protection, copy protection, password, "
+        "passwort, contrasena, mot de passe, fernzugriff, schreibschutz, firewall, certificate, zertifikat, access, "
+        "zugriff, security, user name, user level, benutzer, lock",
     ),
     _row(
         Category.NETWORK,
         Severity.MEDIUM,
         "time server, zeitserver, ntp, ip address, ip adresse, ip, subnet, netmask, gateway, dns, hostname, mac, vlan, "
-        "baud, baudrate, port, remote access module, network, netzwerk",
+        "baud, baudrate, tcp port, udp port, network, netzwerk",
     ),
     _row(Category.FIRMWARE, Severity.HIGH, "firmware, bootloader, software version, software revision"),
     _row(
@@ -58,16 +61,16 @@ GUESSES = (
         "serial number, seriennummer, numero de serie, serial, product code, article number, artikelnummer, "
         "manufacturer, hersteller, vendor, model, hardware revision, hardware version",
     ),
-    _row(Category.MODE, Severity.CRITICAL, "forces, forced, forcing, bypass, operating mode, betriebsart, program mode"),
+    _row(Category.MODE, Severity.CRITICAL, "forces, forced, forcing, bypass, operating mode, betriebsart"),
     _row(
         Category.MODE,
         Severity.HIGH,
-        "mode, modus, modo, key switch, keyswitch, schluesselschalter, key, simulation",
+        "mode, modus, modo, key switch, keyswitch, schluesselschalter, simulation",
     ),
     _row(
         Category.PROGRAM,
         Severity.CRITICAL,
-        "checksum, pruefsumme, somme de controle, crc, hash, signature, program, programm, programme, programa, logic",
+        "checksum, pruefsumme, somme de controle, crc, hash, signature, program, programm, programme, programa",
     ),
     _row(
         Category.PARAMETER,
@@ -125,6 +128,27 @@ class Seen:
 
 
 @dataclass(frozen=True, slots=True)
+class Watch:
+    """`looks` at every value, spread over `seconds`."""
+
+    seconds: float = 30.0
+    looks: int = 5
+
+    def at(self, look: int) -> float:
+        """When a look is due, in seconds after the first, which is look 0."""
+        return self.seconds * look / max(self.looks - 1, 1)
+
+
+@dataclass(frozen=True, slots=True)
+class Surveyed:
+    """What was seen of a device: what it says it is, its values, and where the look at them ended early."""
+
+    identity: Mapping[str, Any]
+    seen: tuple[Seen, ...]
+    stopped: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
 class Judged:
     """Whether a value is proposed, as what, and why. `spread` is how far a float moved that may yet be a setting."""
 
@@ -141,9 +165,9 @@ SIGNS: tuple[Sign, ...] = (
     (2, lambda seen: "a property" if seen.is_property else ""),
     (2, lambda seen: "writable" if seen.writable else ""),
     (2, lambda seen: _among(seen, OF_CONFIGURATION, CONFIGURABLE)),
-    (2, lambda seen: _quoted("named", _for(seen, seen.path[-1:]))),
-    (1, lambda seen: _quoted("in", _for(seen, seen.path[:-1]))),
-    (1, lambda seen: _quoted("described as", _for(seen, (seen.description,)))),
+    (2, lambda seen: _quoted("named", _for((seen.name,)))),
+    (1, lambda seen: _quoted("in", _for(_groups(seen)))),
+    (1, lambda seen: _quoted("described as", _for((seen.description,) if _described(seen) else ()))),
     (1, lambda seen: _constant(seen)),
     (1, lambda seen: "text or bytes" if seen.values and isinstance(seen.values[-1], str | bytes) else ""),
     (1, lambda seen: "in the tag list" if seen.listed else ""),
@@ -157,7 +181,7 @@ SIGNS: tuple[Sign, ...] = (
 
 
 def judge(seen: Seen) -> Judged:
-    """Whether it looks like configuration. What varies never does; what nobody could read only if somebody listed it."""
+    """Whether it looks like configuration. What varies does not; what could not be read does if somebody listed it."""
     category, severity = _guess(seen)
     if seen.gap:
         return Judged(seen.listed and not seen.refused, category, severity, (seen.gap,))
@@ -166,7 +190,8 @@ def judge(seen: Seen) -> Judged:
         return Judged(False, category, severity, (why,), spread)
     found = [(points, reason) for points, sign in SIGNS if (reason := sign(seen))]
     if sum(points for points, _ in found) >= ENOUGH:
-        return Judged(True, category, severity, tuple(reason for points, reason in found if points > 0))
+        reasons = (*(reason for points, reason in found if points > 0), *_doubts(seen.values[-1]))
+        return Judged(True, category, severity, reasons)
     against = tuple(reason for points, reason in found if points < 0)
     return Judged(False, category, severity, against or ("nothing says that it is configuration",))
 
@@ -179,9 +204,7 @@ def item_names(paths: Sequence[tuple[str, ...]]) -> list[str]:
         times = Counter(names)
         if max(times.values()) == 1:
             break
-        names = [
-            "_".join(path[-depth:]) if times[name] > 1 else name for path, name in zip(slugs, names, strict=True)
-        ]
+        names = ["_".join(path[-depth:]) if times[name] > 1 else name for path, name in zip(slugs, names, strict=True)]
     taken: set[str] = set()
     return [_free(name[-LONGEST_NAME:].strip("_") or "node", taken) for name in names]
 
@@ -217,7 +240,7 @@ def _places(phrase: str, words: Sequence[str]) -> Iterator[range]:
     """Where a phrase stands among words."""
     parts = phrase.split()
     for start in range(len(words) - len(parts) + 1):
-        if len(parts) == 1 and _is(words[start], phrase) or words[start : start + len(parts)] == parts:
+        if (len(parts) == 1 and _is(words[start], phrase)) or words[start : start + len(parts)] == parts:
             yield range(start, start + len(parts))
 
 
@@ -225,7 +248,17 @@ def _is(word: str, sought: str) -> bool:
     return word == sought or (len(sought) >= 5 and (word.startswith(sought) or word.endswith(sought)))
 
 
-def _for(seen: Seen, names: Iterable[str]) -> str:
+def _groups(seen: Seen) -> tuple[str, ...]:
+    """The nearest names above its own, but for those under which a controller has all of its variables."""
+    return tuple(name for name in seen.path[-1 - NEAR : -1] if name not in CONTAINERS)
+
+
+def _described(seen: Seen) -> bool:
+    """Whether its description says more than its name."""
+    return _words(seen.description) != _words(seen.name)
+
+
+def _for(names: Iterable[str]) -> str:
     """The first word for configuration in names."""
     words = [word for name in names for word in _words(name)]
     return next((phrase for _, _, row in GUESSES for phrase in row if any(_places(phrase, words))), "")
@@ -241,8 +274,8 @@ def _against(seen: Seen) -> str:
 
 
 def _guess(seen: Seen) -> tuple[Category, Severity]:
-    """By its own name, or else by what it is in, or else by its description."""
-    for names in (seen.path[-1:], seen.path[:-1], (seen.description,)):
+    """By its name and what it is in, or else by its description."""
+    for names in ((seen.name, *_groups(seen)), (seen.description,)):
         words = [word for name in names for word in _words(name)]
         for category, severity, row in GUESSES:
             if any(any(_places(phrase, words)) for phrase in row):
@@ -266,6 +299,12 @@ def _constant(seen: Seen) -> str:
     return f"constant in {len(seen.values)} looks" if len(seen.values) > 1 else ""
 
 
+def _doubts(value: Value) -> tuple[str, ...]:
+    least, most = ODD
+    odd = isinstance(value, float) and value and not least < abs(value) < most
+    return ("BUT no such number is set: see type, word_order and byte_order",) if odd else ()
+
+
 def _varies(values: Sequence[Value]) -> tuple[str, float]:
     """That it varies, between which bounds if it is a number; and how far if that is little for a float."""
     numbers = [value for value in values if isinstance(value, int | float) and not isinstance(value, bool)]
@@ -275,5 +314,5 @@ def _varies(values: Sequence[Value]) -> tuple[str, float]:
     spread = float(Decimal(str(high)) - Decimal(str(low)))
     if isinstance(low, float) and spread <= SLIGHT * max(abs(low), abs(high)):
         remedy = "if it is a setting, propose it with a tolerance"
-        return f"varies a little: {low:g} to {high:g} in {len(values)} looks; {remedy}", spread
-    return f"varies: {low:g} to {high:g} in {len(values)} looks", 0.0
+        return f"varies a little: {low} to {high} in {len(values)} looks; {remedy}", spread
+    return f"varies: {low} to {high} in {len(values)} looks", 0.0

@@ -9,7 +9,7 @@ from typing import Annotated
 
 import typer
 
-from monitor.commands import alerts, assets, baseline, looking, network, running
+from monitor.commands import alerts, assets, baseline, looking, network, profiles, running
 from monitor.console import BUG, app
 
 
@@ -30,7 +30,7 @@ def asbuilt(
     """Keeps a plant as it was built: reads what every PLC is, compares it with what people approved, never writes."""
 
 
-for module in (looking, assets, baseline, alerts, network, running):
+for module in (looking, assets, profiles, baseline, alerts, network, running):
     module.register(app)
 
 

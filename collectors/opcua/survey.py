@@ -9,10 +9,11 @@ import asyncio
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, replace
 
-from baselines.snapshot import Snapshot, Value
+from baselines.asset import identity_values
+from baselines.snapshot import Value
 from collectors.collector import Clock, CollectError, Target, Unreachable
 from collectors.contract import Contract, Limits
-from collectors.drafting import Seen
+from collectors.drafting import Seen, Surveyed, Watch
 from collectors.opcua import services
 from collectors.opcua.channel import Lifetimes
 from collectors.opcua.discovery import NAMESPACE_ARRAY, discover
@@ -54,14 +55,6 @@ class Bounds:
 
 
 @dataclass(frozen=True, slots=True)
-class Watch:
-    """`looks` at every value, spread over `seconds`."""
-
-    seconds: float = 30.0
-    looks: int = 5
-
-
-@dataclass(frozen=True, slots=True)
 class Found:
     """A node below Objects: as it is written and by namespace URI, and the names and types on the way to it."""
 
@@ -73,22 +66,13 @@ class Found:
     is_property: bool = False
 
 
-@dataclass(frozen=True, slots=True)
-class Surveyed:
-    """What was seen: the server itself, its variables in the order of their paths, and where the look ended early."""
-
-    snapshot: Snapshot
-    seen: tuple[Seen, ...]
-    stopped: tuple[str, ...]
-
-
 async def survey(
     target: Target,
     watch: Watch,
     clock: Clock,
     tell: Tell,
     limits: Limits = Limits(),  # noqa: B008
-    bounds: Bounds = Bounds(),  # noqa: B008
+    bounds: Bounds = Bounds(),
 ) -> Surveyed:
     """Everything that one session gives; raises CollectError. `tell` hears how far it is."""
     session = await log_in(target, Contract(limits), clock, Lifetimes())
@@ -105,7 +89,7 @@ async def survey(
         await looking.describe()
         await looking.watch(watch)
         seen = sorted(looking.seen(), key=lambda one: one.path)
-        return Surveyed(snapshot, tuple(seen), (*walk.stopped, *looking.stopped))
+        return Surveyed(identity_values(snapshot.items), tuple(seen), (*walk.stopped, *looking.stopped))
     finally:
         await session.close()
 
@@ -233,7 +217,7 @@ class _Looking:
         began = asyncio.get_running_loop().time()
         try:
             for look in range(watch.looks if self._variables else 0):
-                await self._until(began + watch.seconds * look / max(watch.looks - 1, 1))
+                await self._until(began + watch.at(look))
                 self._looks.append(await self._read())
                 self._tell(f"look {look + 1} of {watch.looks}")
         except CollectError as failure:
