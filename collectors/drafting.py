@@ -20,6 +20,7 @@ ENOUGH = 2  # points that make a proposal
 SLIGHT = 0.02  # of its size: a float that moves less may be a setting that is read back with noise
 FAST = 100.0  # milliseconds: who offers to sample a value faster thinks of a measurement
 LONGEST_NAME = 60
+LONGEST_TEXT = 500  # letters of a name or description that are looked at
 NEAR = 2  # names above its own that say something of a value
 CONTAINERS = ("Programs", "Tasks", "Resources", "GlobalVars")  # of the PLCopen model, and what is in them says nothing
 ODD = 1e-20, 1e20  # a float beyond is none that people set
@@ -220,7 +221,7 @@ def _free(name: str, taken: set[str]) -> str:
 
 def _slug(name: str) -> str:
     """A browse name as items are called: "LabelLength" is label_length."""
-    return "_".join(_split(name.translate(SPELT))) or "node"
+    return "_".join(_split(name[:LONGEST_TEXT])).translate(SPELT) or "node"
 
 
 def _split(text: str) -> list[str]:
@@ -230,8 +231,8 @@ def _split(text: str) -> list[str]:
 
 
 def _words(text: str) -> list[str]:
-    """The same as the tables write them: umlauts spelt out, no other accents."""
-    plain = unicodedata.normalize("NFC", text).translate(SPELT)
+    """The same as the tables write them: umlauts spelt out, no other accents; of a long text, how it begins."""
+    plain = unicodedata.normalize("NFC", text[:LONGEST_TEXT]).translate(SPELT)
     plain = "".join(letter for letter in unicodedata.normalize("NFKD", plain) if not unicodedata.combining(letter))
     return _split(plain.translate(SPELT))
 

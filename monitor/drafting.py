@@ -16,10 +16,10 @@ from typing import Any
 from baselines.snapshot import plain
 from collectors.drafting import Judged, Seen, Surveyed, item_names, judge
 from collectors.profile import Node, Profile, Profiles, parse_profile
-from monitor.entries import as_comment, comment, printable, toml_string
+from monitor.entries import comment, printable, toml_string
 from monitor.show import value_text
 
-LONGEST_VALUE = 60  # letters of a value in a comment
+LONGEST_VALUE, LONGEST_PATH = 60, 200  # letters in a comment
 PRODUCT = ("product_code", "model", "product_name", "server_id")  # which of these, beside the manufacturer, is matched
 PRIVATE = re.compile("object_[0-9]+")
 
@@ -78,7 +78,7 @@ class Draft:
     def stopped(self) -> str | None:
         return printable("; ".join(self.surveyed.stopped)) or None
 
-    @property
+    @cached_property
     def fitting(self) -> str | None:
         """The bundled profile that is of this product already."""
         protocol = self.address.partition(":")[0]
@@ -122,9 +122,10 @@ def _text(draft: Draft) -> Iterator[str]:
     for each in draft.proposed:
         yield "\n" + _item(each)
     if draft.left_out:
-        yield "\n" + comment("NOT PROPOSED, each with the reason. What is configuration after all: take away the #.")
+        yield "\n" + comment("NOT PROPOSED, each with the reason. To propose one all the same, take away the first #")
+        yield comment("of each of its lines.")
     for each in draft.left_out:
-        yield "#\n" + (as_comment(_item(each)) if each.nameable else _about(each))
+        yield "#\n" + _as_comment(_item(each) if each.nameable else _about(each))
 
 
 def _head(draft: Draft) -> Iterator[str]:
@@ -139,7 +140,7 @@ def _head(draft: Draft) -> Iterator[str]:
     yield f"name = {toml_string(draft.name)}\n"
     yield from _matching(draft.surveyed.identity)
     yield "\n" + comment("What the device is asked to bear; these are the defaults:")
-    yield as_comment("[limits]\nrequests_per_second = 5\n")
+    yield _as_comment("[limits]\nrequests_per_second = 5\n")
 
 
 def _matching(identity: Mapping[str, Any]) -> Iterator[str]:
@@ -151,7 +152,7 @@ def _matching(identity: Mapping[str, Any]) -> Iterator[str]:
     private = [key for key in identity if PRIVATE.fullmatch(key)]
     if private and not identity.get("serial_number"):
         yield comment("It keeps private objects. If one of them is a field of its identity, say which, such as:")
-        yield as_comment(f"identity = {_value({'serial_number': private[0]})}\n")
+        yield _as_comment(f"identity = {_value({'serial_number': private[0]})}\n")
         for key in private:
             yield comment(f"    {key}: {_short(identity[key])}")
 
@@ -162,14 +163,22 @@ def _item(each: Drafted) -> str:
 
 
 def _about(each: Drafted) -> str:
-    path = ".".join(each.seen.path)
+    path = _cut(".".join(each.seen.path), LONGEST_PATH)
     shown = f" = {_short(plain(each.seen.values[-1]))}" if each.seen.values else ""
     return comment(f"{path}{shown}: {', '.join(each.why)}")
 
 
+def _as_comment(text: str) -> str:
+    """Lines of TOML as comments: where the first # of each is taken away, they are TOML again."""
+    return "".join(f"# {line}\n" if line else "#\n" for line in text.split("\n")[:-1])
+
+
 def _short(value: Any) -> str:
-    text = value_text(value)
-    return text if len(text) <= LONGEST_VALUE else text[: LONGEST_VALUE - 1] + "…"
+    return _cut(value_text(value), LONGEST_VALUE)
+
+
+def _cut(text: str, most: int) -> str:
+    return text if len(text) <= most else text[: most - 1] + "…"
 
 
 def _key(name: str) -> str:

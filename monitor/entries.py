@@ -42,12 +42,7 @@ def _entry_text(entry: Entry) -> str:
 
 def commented_out(entries: Iterable[Entry]) -> str:
     """The same, and all of it a comment."""
-    return as_comment(entries_text(entries))
-
-
-def as_comment(text: str) -> str:
-    """Lines of TOML, and all of it a comment."""
-    lines = text.split("\n")[:-1]
+    lines = entries_text(entries).split("\n")[:-1]
     return "".join((line if line.startswith(PREFIX) else PREFIX + line).rstrip() + "\n" for line in lines)
 
 

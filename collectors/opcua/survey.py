@@ -40,6 +40,7 @@ ATTRIBUTES = (
 CURRENT_WRITE = 0b10  # of an access level (Part 3, 8.57)
 UNITS = "EngineeringUnits"
 ALIVE = 0.5  # of a session's timeout: how long it is left without a request
+LARGEST = 1 << 14  # bytes or elements of a value: recipes and checksums are smaller, files and histories are not
 MOST_TOLD = 5  # names in a message
 
 Tell = Callable[[str], None]
@@ -204,9 +205,14 @@ class _Looking:
         self._tell = tell
 
     async def _read(self, attribute: int = services.VALUE) -> list[Reading | str]:
-        answers = await self._reads.read(self._nodes, attribute)
-        self._session.used_at = asyncio.get_running_loop().time()
-        return decode(self._reads.channel, answers, self._namespaces)
+        """One attribute of them all; of each answer only that is kept which an item could hold."""
+        readings: list[Reading | str] = []
+        while len(readings) < len(self._nodes):
+            batch = self._nodes[len(readings) : len(readings) + self._reads.at_once]
+            answers = await self._reads.read(batch, attribute)
+            readings += map(_kept, decode(self._reads.channel, answers, self._namespaces))
+            self._session.used_at = asyncio.get_running_loop().time()
+        return readings
 
     async def describe(self) -> None:
         for attribute in ATTRIBUTES:
@@ -275,6 +281,21 @@ class _Looking:
         return None if isinstance(reading, str) or isinstance(reading.value, Beyond) else reading.value
 
 
+def _kept(reading: Reading | str) -> Reading | str:
+    if isinstance(reading, str) or isinstance(reading.value, Beyond) or (size := _size(reading.value)) <= LARGEST:
+        return reading
+    return Reading(Beyond(f"{size:,} bytes or elements"), reading.status)
+
+
+def _size(value: Value) -> int:
+    match value:
+        case str() | bytes():
+            return len(value)
+        case tuple():
+            return sum(map(_size, value))
+    return 1
+
+
 def _gap(found: Found, readings: Sequence[Reading | str], namespaces: tuple[str, ...]) -> str:
     """Why no item can be made of it."""
     if why := _unnameable(found, namespaces):
@@ -284,7 +305,7 @@ def _gap(found: Found, readings: Sequence[Reading | str], namespaces: tuple[str,
         return f"not read: {last}"
     if is_bad(last.status):
         return f"not read: {status_name(last.status)}"
-    return f"no item can hold it: {last.value.why}" if isinstance(last.value, Beyond) else "it has no value"
+    return f"too large for an item: {last.value.why}" if isinstance(last.value, Beyond) else "it has no value"
 
 
 def _unnameable(found: Found, namespaces: tuple[str, ...]) -> str:

@@ -96,7 +96,7 @@ def _check(name: str | None, output: Path | None) -> None:
 
     if name is not None and (not name.strip() or not name.isprintable() or name == "auto"):
         raise CallError(f"--name: {name!r} is no name for a profile")
-    if name in Profiles():
+    if name is not None and name in Profiles():
         raise CallError(f"--name: asbuilt comes with a profile {name!r}; give yours another name")
     if output is not None and (output.exists() or output.is_symlink()):
         raise CallError(f"{output} is there already, and is not written over; name a new file")
