@@ -462,6 +462,22 @@ def test_a_server_that_falls_silent_while_it_is_watched_is_drafted_from_what_it_
     assert found.stopped == ("stopped after 1 looks: no answer within 0.2 s",)
 
 
+def test_what_a_server_has_no_time_for_is_left_out_and_said() -> None:
+    def below(node: Any) -> list[Any]:
+        return nodes(*((f"v{number}", f"Limit{number}", False) for number in range(300))) if node == 85 else []
+
+    async def main() -> Surveyed:
+        slow = Limits(requests_per_second=20, nodes_per_read=100)
+        async with fake(**browsing(below)) as server:
+            return await survey(target_of(server.address, "auto"), ONCE, now, silent, slow, Bounds(seconds=0.1))
+
+    found = asyncio.run(main())
+    assert [stop.partition(":")[0] for stop in found.stopped[-2:]] == ["stopped after 0.1 s", "stopped in look 1"]
+    gaps = [seen.gap for seen in found.seen]
+    assert {*gaps} == {"", "not read: there was no time for it"}
+    assert gaps.count("") >= 100
+
+
 @pytest.mark.parametrize("service", ["Browse", "Read", "CreateSession"])
 def test_a_server_that_never_answers_gives_nothing(service: str) -> None:
     async def main() -> None:
@@ -486,7 +502,9 @@ scalars = st.one_of(st.booleans(), st.integers(), st.floats(), st.text(max_size=
 )
 def test_whatever_a_device_says_the_draft_can_be_loaded(found: list[Any], identity: dict[str, str]) -> None:
     seen = [
-        Seen(tuple(path), {"node": f"nsu=urn:x;s=n{node}"}, tuple(looks), "" if looks else "no value", description=about)
+        Seen(
+            tuple(path), {"node": f"nsu=urn:x;s=n{node}"}, tuple(looks), "" if looks else "no value", description=about
+        )
         for path, node, looks, about in found
     ]
     made = drafted(Surveyed(identity, tuple(seen), ("stopped: \n",)))

@@ -41,6 +41,7 @@ CURRENT_WRITE = 0b10  # of an access level (Part 3, 8.57)
 UNITS = "EngineeringUnits"
 ALIVE = 0.5  # of a session's timeout: how long it is left without a request
 LARGEST = 1 << 14  # bytes or elements of a value: recipes and checksums are smaller, files and histories are not
+LATE = "there was no time for it"
 MOST_TOLD = 5  # names in a message
 
 Tell = Callable[[str], None]
@@ -48,7 +49,7 @@ Tell = Callable[[str], None]
 
 @dataclass(frozen=True, slots=True)
 class Bounds:
-    """How far the browsing goes. `seconds` are for the browsing alone."""
+    """How far it goes. `seconds` are for the browsing, for what is said of the nodes, and for one look, each."""
 
     nodes: int = 5000
     depth: int = 12
@@ -83,12 +84,12 @@ async def survey(
         snapshot = await link.poll()
         findings = link.findings or await discover(link.reads, True)
         link.reads.namespaces = findings.namespaces
-        walk = _Walk(link.reads, bounds, {field.node for field in findings.fields}, tell)
+        walk = _Walk(session, link.reads, bounds, {field.node for field in findings.fields}, tell)
         await walk.go()
         tell(_outlook(link.reads, len(walk.variables), watch))
         looking = _Looking(session, link.reads, findings.namespaces, walk.variables, tell)
-        await looking.describe()
-        await looking.watch(watch)
+        await looking.describe(bounds.seconds)
+        await looking.watch(watch, bounds.seconds)
         seen = sorted(looking.seen(), key=lambda one: one.path)
         return Surveyed(identity_values(snapshot.items), tuple(seen), (*walk.stopped, *looking.stopped))
     finally:
@@ -103,12 +104,20 @@ def _outlook(reads: Reads, variables: int, watch: Watch) -> str:
     return f"{variables:,} variables: {requests:,} more requests, about {seconds:.0f} s"
 
 
+async def _lasting(session: Session) -> None:
+    """See to it that the session lasts for the request that comes next; Unreachable if it is over."""
+    if not await session.usable():
+        raise Unreachable(session.channel.asset, "the server ended the session")
+    session.used_at = asyncio.get_running_loop().time()
+
+
 class _Walk:
     """The way down from Objects, level by level; each node is met once, so that circles end."""
 
-    def __init__(self, reads: Reads, bounds: Bounds, known: Iterable[bytes], tell: Tell) -> None:
+    def __init__(self, session: Session, reads: Reads, bounds: Bounds, known: Iterable[bytes], tell: Tell) -> None:
         self.variables: list[Found] = []
         self.stopped: list[str] = []
+        self._session = session
         self._reads = reads
         self._bounds = bounds
         self._known = {*known}  # what the identity has read already
@@ -157,6 +166,7 @@ class _Walk:
 
     async def _browse(self, batch: Sequence[Found]) -> list[Browsed]:
         """One batch; in halves where the server finds that too much."""
+        await _lasting(self._session)
         try:
             return await self._reads.browse([place.node for place in batch], ASKED)
         except Fault as fault:
@@ -204,28 +214,35 @@ class _Looking:
         self._looks: list[list[Reading | str]] = []
         self._tell = tell
 
-    async def _read(self, attribute: int = services.VALUE) -> list[Reading | str]:
-        """One attribute of them all; of each answer only that is kept which an item could hold."""
+    async def _read(self, attribute: int, deadline: float) -> list[Reading | str]:
+        """One attribute of them all until a moment; of each answer only that is kept which an item could hold."""
         readings: list[Reading | str] = []
-        while len(readings) < len(self._nodes):
+        while len(readings) < len(self._nodes) and asyncio.get_running_loop().time() < deadline:
             batch = self._nodes[len(readings) : len(readings) + self._reads.at_once]
+            await _lasting(self._session)
             answers = await self._reads.read(batch, attribute)
             readings += map(_kept, decode(self._reads.channel, answers, self._namespaces))
-            self._session.used_at = asyncio.get_running_loop().time()
-        return readings
+        return [*readings, *[LATE] * (len(self._nodes) - len(readings))]
 
-    async def describe(self) -> None:
+    async def describe(self, seconds: float) -> None:
+        deadline = asyncio.get_running_loop().time() + seconds
         for attribute in ATTRIBUTES:
-            self._attributes[attribute] = await self._read(attribute)
+            self._attributes[attribute] = await self._read(attribute, deadline)
+        if LATE in (said[-1] for said in self._attributes.values() if said):
+            self.stopped.append(f"stopped after {seconds:g} s: it is not known of every node whether it is writable")
 
-    async def watch(self, watch: Watch) -> None:
+    async def watch(self, watch: Watch, seconds: float) -> None:
         """Look as often as that; if the server falls silent, what was seen until then counts."""
-        began = asyncio.get_running_loop().time()
+        loop = asyncio.get_running_loop()
+        began = loop.time()
         try:
             for look in range(watch.looks if self._variables else 0):
                 await self._until(began + watch.at(look))
-                self._looks.append(await self._read())
+                self._looks.append(await self._read(services.VALUE, loop.time() + seconds))
                 self._tell(f"look {look + 1} of {watch.looks}")
+                if self._looks[-1][-1] == LATE:
+                    self.stopped.append(f"stopped in look {look + 1}: it takes longer than {seconds:g} s")
+                    break
         except CollectError as failure:
             if not self._looks:
                 raise
@@ -237,10 +254,8 @@ class _Looking:
         while (left := moment - loop.time()) > 0:
             await asyncio.sleep(min(left, max(ALIVE * self._session.timeout, 0.1)))
             if loop.time() < moment:
-                if not await self._session.usable():
-                    raise Unreachable(self._session.channel.asset, "the server ended the session")
+                await _lasting(self._session)
                 await self._reads.read([NAMESPACE_ARRAY])
-                self._session.used_at = loop.time()
 
     def seen(self) -> list[Seen]:
         units = {
