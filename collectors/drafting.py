@@ -96,6 +96,7 @@ AGAINST = (
     "zeitstempel, heure, hora, level, fuellstand, niveau, total, elapsed, remaining, rest, heartbeat, lebenszeichen, "
     "watchdog, cycle, zyklus, current value, process value, pv, status, state, zustand, rssi, load, auslastung"
 )
+SECRETS = ("password", "passwort", "contrasena", "mot de passe", "passphrase", "secret", "private key", "api key")
 AGAINST_WORDS = tuple(word.strip() for word in AGAINST.split(","))
 SPELT = str.maketrans({"ä": "ae", "ö": "oe", "ü": "ue", "ß": "ss"})
 
@@ -126,6 +127,13 @@ class Seen:
     @property
     def name(self) -> str:
         return self.path[-1]
+
+    @property
+    def secret(self) -> bool:
+        """Whether it may be one: what a profile names is stored, and shown."""
+        words = _words(self.name)
+        named = any(any(_places(phrase, words)) for phrase in SECRETS)
+        return named and any(isinstance(value, str | bytes) and value for value in self.values)
 
 
 @dataclass(frozen=True, slots=True)
@@ -186,6 +194,8 @@ def judge(seen: Seen) -> Judged:
     category, severity = _guess(seen)
     if seen.gap:
         return Judged(seen.listed and not seen.refused, category, severity, (seen.gap,))
+    if seen.secret:
+        return Judged(False, category, severity, ("perhaps a secret, and what a profile names is stored and shown",))
     if len({str(canonical(value)) for value in seen.values}) > 1:
         why, spread = _varies(seen.values)
         return Judged(False, category, severity, (why,), spread)

@@ -44,6 +44,11 @@ class Drafted:
         return {**self.seen.where, **guessed, **self.seen.told}
 
     @property
+    def value(self) -> Any:
+        """What it was last, as JSON has it; None where it was not read, or may be a secret."""
+        return plain(self.seen.values[-1]) if self.seen.values and not self.seen.secret else None
+
+    @property
     def why(self) -> list[str]:
         return list(self.judged.why)
 
@@ -164,7 +169,7 @@ def _item(each: Drafted) -> str:
 
 def _about(each: Drafted) -> str:
     path = _cut(".".join(each.seen.path), LONGEST_PATH)
-    shown = f" = {_short(plain(each.seen.values[-1]))}" if each.seen.values else ""
+    shown = f" = {_short(each.value)}" if each.value is not None else ""
     return comment(f"{path}{shown}: {', '.join(each.why)}")
 
 
@@ -209,8 +214,7 @@ def document(draft: Draft) -> dict[str, Any]:
 
 
 def _drafted_document(each: Drafted) -> dict[str, Any]:
-    values = each.seen.values
-    return {"name": each.name, **each.keys, "value": plain(values[-1]) if values else None, "why": each.why}
+    return {"name": each.name, **each.keys, "value": each.value, "why": each.why}
 
 
 def summary(draft: Draft) -> str:

@@ -70,11 +70,13 @@ def draft(
     try:
         surveyed = asyncio.run(_survey(target, listed, watched, _telling()))
     except CollectError as failure:
+        _clear()
         if json:
             print_json(_nothing(str(target.address), failure))
         else:
             typer.echo(f"{address}\n  {failure.kind}: {failure.text}", err=True)
         raise typer.Exit(UNSEEN) from None
+    _clear()
     _show(_drafted(target, name, surveyed), output, json)
 
 
@@ -144,6 +146,11 @@ def _telling() -> Tell:
     return tell if sys.stderr.isatty() else lambda text: None
 
 
+def _clear() -> None:
+    """Take away what was told last."""
+    _telling()("")
+
+
 def _drafted(target: Target, name: str | None, surveyed: Surveyed) -> Draft:
     from baselines.snapshot import utc_text
     from monitor import drafting
@@ -165,8 +172,7 @@ def _show(draft: Draft, output: Path | None, json: bool) -> None:
         print_json(document(draft))
     elif output is None:
         typer.echo(draft.toml.encode(), nl=False)
-    end = "\r\x1b[K" if sys.stderr.isatty() else ""
-    typer.echo(f"{end}{summary(draft)}", err=True)
+    typer.echo(summary(draft), err=True)
     if draft.stopped:
         typer.echo(f"incomplete: {draft.stopped}", err=True)
     if draft.fitting:
