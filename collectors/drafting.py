@@ -208,9 +208,12 @@ def judge(seen: Seen) -> Judged:
 
 
 def item_names(paths: Sequence[tuple[str, ...]]) -> list[str]:
-    """A name for each path, each once: its last part, with as many of those above as tell it from others."""
+    """A name for each path, each once: its last part, with as many of those above as tell it from others.
+
+    A single word always has the one above it: "enabled" says little, "vision_enabled" what.
+    """
     slugs = [tuple(map(_slug, path)) for path in paths]
-    names = [path[-1] for path in slugs]
+    names = [path[-1] if "_" in path[-1] else "_".join(path[-2:]) for path in slugs]
     for depth in range(2, max(map(len, slugs), default=0) + 1):
         times = Counter(names)
         if max(times.values()) == 1:

@@ -141,7 +141,7 @@ def _head(draft: Draft) -> Iterator[str]:
     if draft.stopped:
         yield comment(f"INCOMPLETE: {draft.stopped}.")
     if draft.fitting:
-        yield comment(f"asbuilt comes with a profile of this product: {draft.fitting}.")
+        yield comment(f'asbuilt has a profile of this product: {draft.fitting}; profile = "auto" takes it.')
     yield f"name = {toml_string(draft.name)}\n"
     yield from _matching(draft.surveyed.identity)
     yield "\n" + comment("What the device is asked to bear; these are the defaults:")

@@ -164,7 +164,7 @@ def test_the_draft_of_the_labeller_is_what_its_profile_holds(bottling: RunningFl
     held = {item["node"] for item in tomllib.loads((BUNDLED / "borealis-l2.toml").read_text("utf-8"))["item"].values()}
     proposed = {each.seen.where["node"] for each in made.proposed}
     assert held == proposed  # recall and precision are 1
-    assert {each.name for each in made.left_out} >= {"uptime", "process_speed", "process_glue_temperature"}
+    assert {each.name for each in made.left_out} >= {"process_uptime", "process_speed", "process_glue_temperature"}
     assert (made.stopped, made.fitting, made.name) == (None, "borealis-l2", "borealis-bl2-800")
     asked = labeller.seen.requests - requests
     assert {*asked} <= {"HEL", "OPN", "CLO", "GetEndpoints", "CreateSession", "ActivateSession", "CloseSession"} | {
@@ -535,9 +535,9 @@ def test_the_command_drafts_a_profile(bottling: RunningFloor, folder: PlantFolde
     }
     assert (done.json["profile"], done.json["stopped"], done.json["error"]) == ("mine", None, None)
     assert done.json["identity"]["manufacturer"] == "Borealis"
-    (mode,) = (each for each in done.json["proposed"] if each["name"] == "mode")
+    (mode,) = (each for each in done.json["proposed"] if each["name"] == "machine_mode")
     assert mode == {
-        "name": "mode",
+        "name": "machine_mode",
         "node": "nsu=urn:borealis:labeller;s=Machine.Mode",
         "category": "mode",
         "severity": "high",
@@ -569,6 +569,7 @@ def test_the_command_drafts_from_a_tag_list(bottling: RunningFloor, folder: Plan
         (("opc.tcp://127.0.0.1:1", "--watch", "2h"), 2, "at most an hour"),
         (("opc.tcp://127.0.0.1:1", "--name", "acme-p1"), 2, "comes with a profile"),
         (("opc.tcp://127.0.0.1:1", "-o", "plant.toml"), 2, "is not written over"),
+        (("opc.tcp://127.0.0.1:1", "-o", "nowhere/x.toml"), 2, "there is no folder nowhere"),
         (("modbus://127.0.0.1:1/1", "--tags", "none.csv"), 2, "none.csv: cannot be read"),
         (("http://x",), 2, "is no address"),
         (("opc.tcp://127.0.0.1:1",), 3, "unreachable: "),

@@ -102,6 +102,8 @@ def _check(name: str | None, output: Path | None) -> None:
         raise CallError(f"--name: asbuilt comes with a profile {name!r}; give yours another name")
     if output is not None and (output.exists() or output.is_symlink()):
         raise CallError(f"{output} is there already, and is not written over; name a new file")
+    if output is not None and not output.parent.is_dir():
+        raise CallError(f"{output} cannot be written: there is no folder {output.parent}")
 
 
 def _tags(target: Target, file: Path | None) -> Tags | None:
@@ -176,7 +178,7 @@ def _show(draft: Draft, output: Path | None, json: bool) -> None:
     if draft.stopped:
         typer.echo(f"incomplete: {draft.stopped}", err=True)
     if draft.fitting:
-        typer.echo(f"asbuilt comes with a profile of this product: {draft.fitting}", err=True)
+        typer.echo(f'asbuilt has a profile of this product: {draft.fitting}; profile = "auto" takes it', err=True)
     if output is not None:
         typer.echo(f"look over {output}, and name it as the profile of the asset in plant.toml", err=True)
 
