@@ -183,7 +183,7 @@ SIGNS: tuple[Sign, ...] = (
     (-1, lambda seen: "the device's own input" if seen.where.get("table") in INPUTS else ""),
     (-2, lambda seen: _among(seen, OF_OPERATION)),
     (-2, lambda seen: _quoted("named", _against(seen))),
-    (-3, lambda seen: "describes its variable" if seen.is_property and seen.name in DESCRIBES else ""),
+    (-9, lambda seen: "describes its variable" if seen.is_property and seen.name in DESCRIBES else ""),
     (-2, lambda seen: "historized" if seen.historized else ""),
     (-1, lambda seen: f"sampled every {seen.sampling:g} ms" if 0 < seen.sampling < FAST else ""),
 )

@@ -12,6 +12,8 @@ from typing import Any
 
 import pytest
 from asyncua import ua
+from asyncua.server.server import Server
+from asyncua.ua.attribute_ids import AttributeIds
 from asyncua.ua.ua_binary import struct_from_binary
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -27,9 +29,10 @@ from collectors.profile import Profiles, load_profile, parse_profile
 from collectors.written import FileError
 from monitor.drafting import Draft, document, draft
 from monitor.tags import EXAMPLE, read_tags
+from simulators.opcua_space import node_id
 from simulators.scenario import load
 from tests.floors import ROOT, PlantFolder, RunningFloor, running, wait_for
-from tests.opcua_servers import collector_of, fake, now, target_of, until, values
+from tests.opcua_servers import background, collector_of, fake, now, target_of, until, values
 
 BUNDLED = ROOT / "collectors" / "profiles"
 FLOOR = """
@@ -316,6 +319,58 @@ def test_a_secret_is_not_shown() -> None:
     seen = Seen(("Web", "AdminPassword"), {"node": "nsu=urn:x;s=P"}, ("hunter2", "hunter3"), writable=True)
     made = drafted(Surveyed({}, (seen,)))
     assert "hunter" not in str(document(made))
+
+
+async def drive() -> Server:
+    """A server that says all that one can say of a variable."""
+    server = Server()
+    server.set_endpoint("opc.tcp://127.0.0.1:0/drive")
+    server.set_security_policy([ua.SecurityPolicyType.NoSecurity])
+    await server.init()
+    index = await server.register_namespace("urn:drive")
+    parameters = await (await server.nodes.objects.add_object(index, "Drive")).add_object(index, "ParameterSet")
+    ramp = await parameters.add_variable(index, "P1120", 10.0)
+    unit = ua.EUInformation(DisplayName=ua.LocalizedText("s"), UnitId=5457219)
+    await ramp.add_property(node_id("unit", index), ua.QualifiedName("EngineeringUnits"), unit)
+    await ramp.add_property(node_id("range", index), ua.QualifiedName("EURange"), ua.Range(0.0, 650.0))
+    said: dict[str, dict[AttributeIds, Any]] = {
+        "Writable": {AttributeIds.UserAccessLevel: ua.Variant(3, ua.VariantType.Byte)},
+        "Kept": {AttributeIds.Historizing: ua.Variant(True)},
+        "Quick": {AttributeIds.MinimumSamplingInterval: ua.Variant(10.0)},
+        "Told": {AttributeIds.Description: ua.Variant(ua.LocalizedText("upper limit of the bearing"))},
+        "Archive": {},
+        "Nothing": {},
+    }
+    held = {"Archive": ua.Variant(bytes(100_000)), "Nothing": ua.Variant(None, ua.VariantType.Null)}
+    for name, attributes in said.items():
+        variable = await server.nodes.objects.add_variable(index, name, held.get(name, ua.Variant(5)))
+        for attribute, value in attributes.items():
+            await variable.write_attribute(attribute, ua.DataValue(value))
+    await server.start()
+    return server
+
+
+def test_what_a_server_says_of_its_variables_counts() -> None:
+    with background() as running_loop:
+        server = running_loop.do(drive())
+        try:
+            assert server.bserver is not None
+            made = drafted(survey_of(f"opc.tcp://127.0.0.1:{server.bserver.port}/drive"))
+        finally:
+            running_loop.do(server.stop())
+    by_name = {each.seen.path[-1]: each for each in made.drafted}
+    assert {name for name, each in by_name.items() if each.judged.proposed} == {"P1120", "EURange", "Writable", "Told"}
+    assert by_name["P1120"].keys["unit"] == "s"
+    assert {name: by_name[name].why[0] for name in ("P1120", "EURange", "Writable", "Told", "Kept", "Quick")} == {
+        "P1120": "in ParameterSet",
+        "EURange": "a property",
+        "Writable": "writable",
+        "Told": 'described as "limit"',
+        "Kept": "historized",
+        "Quick": "sampled every 10 ms",
+    }
+    assert by_name["Archive"].why == ["too large for an item: 100,000 bytes or elements"]
+    assert by_name["Nothing"].why == ["it has no value"]
 
 
 # A hostile server.
