@@ -8,9 +8,10 @@ from __future__ import annotations
 import re
 import unicodedata
 from collections import Counter
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from decimal import Decimal
+from functools import lru_cache
 from math import isfinite
 from typing import Any
 
@@ -20,7 +21,8 @@ ENOUGH = 2  # points that make a proposal
 SLIGHT = 0.02  # of its size: a float that moves less may be a setting that is read back with noise
 FAST = 100.0  # milliseconds: who offers to sample a value faster thinks of a measurement
 LONGEST_NAME = 60
-LONGEST_TEXT = 500  # letters of a name or description that are looked at
+SHORTEST_PART = 5  # letters of a word that counts as a part of a longer one: "grenzwert" of "temperaturgrenzwerte"
+LONGEST_TEXT = 200  # letters of a name or description that are looked at
 NEAR = 2  # names above its own that say something of a value
 CONTAINERS = ("Programs", "Tasks", "Resources", "GlobalVars")  # of the PLCopen model, and what is in them says nothing
 ODD = 1e-20, 1e20  # a float beyond is none that people set
@@ -33,12 +35,20 @@ DESCRIBES = ("EngineeringUnits", "EnumStrings", "EnumValues", "TrueState", "Fals
 INPUTS = ("discrete", "input")
 
 # Words by what they say a value is, in English, German, French, Spanish and Italian, as `_words` writes them. The first
-# row that has one says category and severity; one of five letters or more is also found at either end of a longer word.
-Guess = tuple[Category, Severity, tuple[str, ...]]
+# row that has one says category and severity.
+Guess = tuple[Category, Severity, re.Pattern[str]]
+
+
+def _pattern(words: str) -> str:
+    """What finds one of the words, and with it the whole word that it is a part of."""
+    listed = sorted((word.strip() for word in words.split(",")), key=len, reverse=True)
+    parts = "|".join(word for word in listed if len(word) >= SHORTEST_PART and " " not in word)
+    ends = f"|(?:{parts})[^ ]*|[^ ]*(?:{parts})" if parts else ""
+    return f"(?<![^ ])(?:{'|'.join(listed)}{ends})(?![^ ])"
 
 
 def _row(category: Category, severity: Severity, words: str) -> Guess:
-    return category, severity, tuple(word.strip() for word in words.split(","))
+    return category, severity, re.compile(_pattern(words))
 
 
 GUESSES = (
@@ -90,14 +100,17 @@ GUESSES = (
         "verzoegerung, job, auftrag, released, format, sorte",
     ),
 )
-AGAINST = (
-    "counter, count, zaehler, stueckzahl, compteur, contador, contatore, uptime, laufzeit, betriebsstunden, runtime, "
-    "actual, istwert, ist, measured, measurement, messwert, mesure, medida, clock, uhrzeit, time, zeit, timestamp, "
-    "zeitstempel, heure, hora, level, fuellstand, niveau, total, elapsed, remaining, rest, heartbeat, lebenszeichen, "
-    "watchdog, cycle, zyklus, current value, process value, pv, status, state, zustand, rssi, load, auslastung"
+AGAINST = re.compile(
+    _pattern(
+        "counter, count, zaehler, stueckzahl, compteur, contador, contatore, uptime, laufzeit, betriebsstunden, "
+        "runtime, actual, istwert, ist, measured, measurement, messwert, mesure, medida, clock, uhrzeit, time, zeit, "
+        "timestamp, zeitstempel, heure, hora, level, fuellstand, niveau, total, elapsed, remaining, rest, heartbeat, "
+        "lebenszeichen, watchdog, cycle, zyklus, current value, process value, pv, status, state, zustand, rssi, load, "
+        "auslastung"
+    )
 )
-SECRETS = ("password", "passwort", "contrasena", "mot de passe", "passphrase", "secret", "private key", "api key")
-AGAINST_WORDS = tuple(word.strip() for word in AGAINST.split(","))
+SECRETS = re.compile(_pattern("password, passwort, contrasena, mot de passe, passphrase, secret, private key, api key"))
+FOR = re.compile("|".join(row.pattern for _, _, row in GUESSES))
 SPELT = str.maketrans({"ä": "ae", "ö": "oe", "ü": "ue", "ß": "ss"})
 
 
@@ -131,9 +144,8 @@ class Seen:
     @property
     def secret(self) -> bool:
         """Whether it may be one: what a profile names is stored, and shown."""
-        words = _words(self.name)
-        named = any(any(_places(phrase, words)) for phrase in SECRETS)
-        return named and any(isinstance(value, str | bytes) and value for value in self.values)
+        named = SECRETS.search(_words(self.name))
+        return bool(named) and any(isinstance(value, str | bytes) and value for value in self.values)
 
 
 @dataclass(frozen=True, slots=True)
@@ -219,16 +231,17 @@ def item_names(paths: Sequence[tuple[str, ...]]) -> list[str]:
         if max(times.values()) == 1:
             break
         names = ["_".join(path[-depth:]) if times[name] > 1 else name for path, name in zip(slugs, names, strict=True)]
-    taken: set[str] = set()
+    taken: dict[str, int] = {}
     return [_free(name[-LONGEST_NAME:].strip("_") or "node", taken) for name in names]
 
 
-def _free(name: str, taken: set[str]) -> str:
-    """`name`, or with a number where it is taken; it is taken then."""
-    free, number = name, 2
+def _free(name: str, taken: dict[str, int]) -> str:
+    """`name`, or with a number where it is taken; `taken` says which number was the last."""
+    free = name
     while free in taken:
-        free, number = f"{name}_{number}", number + 1
-    taken.add(free)
+        taken[name] += 1
+        free = f"{name}_{taken[name]}"
+    taken[free] = 1
     return free
 
 
@@ -243,23 +256,13 @@ def _split(text: str) -> list[str]:
     return re.findall(r"[^\W_]+", apart.casefold())
 
 
-def _words(text: str) -> list[str]:
-    """The same as the tables write them: umlauts spelt out, no other accents; of a long text, how it begins."""
+@lru_cache(10_000)
+def _words(text: str) -> str:
+    """The same as the tables write them, with a blank between: umlauts spelt out, no other accents; of a long text,
+    how it begins."""
     plain = unicodedata.normalize("NFC", text[:LONGEST_TEXT]).translate(SPELT)
     plain = "".join(letter for letter in unicodedata.normalize("NFKD", plain) if not unicodedata.combining(letter))
-    return _split(plain.translate(SPELT))
-
-
-def _places(phrase: str, words: Sequence[str]) -> Iterator[range]:
-    """Where a phrase stands among words."""
-    parts = phrase.split()
-    for start in range(len(words) - len(parts) + 1):
-        if (len(parts) == 1 and _is(words[start], phrase)) or words[start : start + len(parts)] == parts:
-            yield range(start, start + len(parts))
-
-
-def _is(word: str, sought: str) -> bool:
-    return word == sought or (len(sought) >= 5 and (word.startswith(sought) or word.endswith(sought)))
+    return " ".join(_split(plain.translate(SPELT)))
 
 
 def _groups(seen: Seen) -> tuple[str, ...]:
@@ -274,25 +277,20 @@ def _described(seen: Seen) -> bool:
 
 def _for(names: Iterable[str]) -> str:
     """The first word for configuration in names."""
-    words = [word for name in names for word in _words(name)]
-    return next((phrase for _, _, row in GUESSES for phrase in row if any(_places(phrase, words))), "")
+    return next((found[0] for name in names if (found := FOR.search(_words(name)))), "")
 
 
 def _against(seen: Seen) -> str:
     """The first word for a process value in its name, and not part of a word for configuration ("time server")."""
-    words = _words(seen.name)
-    taken = {place for _, _, row in GUESSES for phrase in row for places in _places(phrase, words) for place in places}
-    return next(
-        (phrase for phrase in AGAINST_WORDS if any(not taken & {*places} for places in _places(phrase, words))), ""
-    )
+    found = AGAINST.search(FOR.sub("", _words(seen.name)))
+    return found[0] if found else ""
 
 
 def _guess(seen: Seen) -> tuple[Category, Severity]:
     """By its name and what it is in, or else by its description."""
     for names in ((seen.name, *_groups(seen)), (seen.description,)):
-        words = [word for name in names for word in _words(name)]
         for category, severity, row in GUESSES:
-            if any(any(_places(phrase, words)) for phrase in row):
+            if any(row.search(_words(name)) for name in names):
                 return category, severity
     return Category.PARAMETER, Severity.MEDIUM
 

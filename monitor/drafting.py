@@ -19,7 +19,7 @@ from collectors.profile import Node, Profile, Profiles, parse_profile
 from monitor.entries import comment, printable, toml_string
 from monitor.show import value_text
 
-LONGEST_VALUE, LONGEST_PATH = 60, 200  # letters in a comment
+LONGEST_VALUE, LONGEST_PATH, LONGEST_WHY = 60, 200, 400  # letters in a comment
 PRODUCT = ("product_code", "model", "product_name", "server_id")  # which of these, beside the manufacturer, is matched
 PRIVATE = re.compile("object_[0-9]+")
 
@@ -63,7 +63,7 @@ class Drafted:
 
 @dataclass(frozen=True)
 class Draft:
-    """A profile in the making; `looks` is how often values were looked at."""
+    """A profile in the making; `made_at` is ISO 8601."""
 
     address: str
     name: str
@@ -170,7 +170,7 @@ def _item(each: Drafted) -> str:
 def _about(each: Drafted) -> str:
     path = _cut(".".join(each.seen.path), LONGEST_PATH)
     shown = f" = {_short(each.value)}" if each.value is not None else ""
-    return comment(f"{path}{shown}: {', '.join(each.why)}")
+    return comment(f"{path}{shown}: {_cut(', '.join(each.why), LONGEST_WHY)}")
 
 
 def _as_comment(text: str) -> str:

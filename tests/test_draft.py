@@ -111,6 +111,7 @@ def tag_list(model: str, folder: Path, more: str = "") -> Path:
         ("PLC.Programs.Main.MaxSpeed", {}, Category.PARAMETER),
         ("PLC.X17", {"description": "upper limit of the tank"}, Category.PARAMETER),
         ("Tank.LevelHighAlarm", {}, Category.PARAMETER),
+        ("Server.TimeMax", {}, Category.PARAMETER),
     ],
 )
 def test_what_looks_like_configuration(path: str, more: dict[str, Any], category: Category) -> None:

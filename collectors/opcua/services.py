@@ -32,7 +32,7 @@ SERVICES: dict[int, int | None] = {  # each request, and its response
 SERVICE_FAULT = 397
 ALLOWED = {node_id(request): request for request in SERVICES}  # the first four bytes of all that may leave
 
-DESCRIPTION, VALUE, DATA_TYPE = 5, 13, 14  # attributes (Part 6, Annex A.1)
+DESCRIPTION, VALUE = 5, 13  # attributes (Part 6, Annex A.1)
 ACCESS_LEVEL, USER_ACCESS_LEVEL, MINIMUM_SAMPLING, HISTORIZING = 17, 18, 19, 20
 WHOLE = text(None) + bytes(2) + text(None)  # all of an attribute, in the default encoding
 PER_NODE = 4 + len(WHOLE)
