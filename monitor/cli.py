@@ -19,6 +19,7 @@ from monitor.commands import (
     network,
     ordering,
     persons,
+    profiles,
     quality,
     running,
 )
@@ -45,6 +46,7 @@ def asbuilt(
 for module in (
     looking,
     assets,
+    profiles,
     commissioning,
     baseline,
     conforming,

@@ -20,6 +20,7 @@ from monitor.accounts import account, me
 from monitor.errors import CallError, UserError
 
 if TYPE_CHECKING:
+    from collectors.collector import Target
     from monitor.config import Plant
     from monitor.store import Actor, Database, Signing, Transaction
 
@@ -79,6 +80,26 @@ PlantFile = Annotated[
 Json = Annotated[bool, typer.Option("--json", help="One JSON document on standard output, and nothing else.")]
 Assets = Annotated[list[str] | None, typer.Argument(metavar="[ASSET]...", help="Names, or patterns such as line3/*.")]
 By = Annotated[str, typer.Option("--by", metavar="NAME", help="Who does it.", show_default="you")]
+Security = Annotated[str, typer.Option(help="OPC UA: None, Basic256Sha256:Sign or :SignAndEncrypt.")]
+Certificate = Annotated[str, typer.Option(help="OPC UA: our certificate, PEM or DER.")]
+PrivateKey = Annotated[str, typer.Option(help="OPC UA: its private key.")]
+User = Annotated[str, typer.Option(help="OPC UA: user name.")]
+PasswordEnv = Annotated[str, typer.Option(help="OPC UA: the variable that holds the password.")]
+
+
+def targets_at(
+    addresses: Sequence[str], security: str, certificate: str, private_key: str, user: str, password_env: str
+) -> list[Target]:
+    """What to ask where no plant.toml says how: each address, with the log-in that the options say."""
+    from collectors.address import parse_address
+    from collectors.collector import Access, Secret, Target
+
+    policy, _, mode = security.partition(":")
+    access = Access(policy, mode or "None", certificate, private_key, user=user, password=Secret(env=password_env))
+    try:
+        return [Target(text, parse_address(text), "auto", access) for text in addresses]
+    except ValueError as error:
+        raise CallError(str(error)) from None
 
 
 def required(text: str) -> str:

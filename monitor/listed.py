@@ -2,23 +2,18 @@
 
 from __future__ import annotations
 
-import csv
-import io
 import re
-from collections import Counter
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from itertools import dropwhile
 from pathlib import Path
 
 from baselines.snapshot import key_of
 from collectors.address import DEFAULT_PORTS, Address
 from collectors.written import FileError, dotted
 from monitor.config import Plant, plant_with
-from monitor.entries import Entry, printable
+from monitor.entries import Entry
+from monitor.sheets import Fault, Row, plain, read_sheet
 
-DELIMITERS = ",;\t"
-ENCODINGS = ("utf-8-sig", "cp1252")  # what Excel writes as "CSV UTF-8", and as "CSV" in western Europe
 COLUMNS = {  # a heading, and what it means here
     "name": "name",
     "asset": "name",
@@ -60,84 +55,20 @@ class Listed:
     ignored: tuple[str, ...]
 
 
-@dataclass(frozen=True, slots=True)
-class Row:
-    """A row: the line that it begins on, and its cells by what their columns mean."""
-
-    line: int
-    cells: Mapping[str, str]
-
-
 def read_list(path: Path, plant: Plant) -> Listed:
     """The entries of a CSV file that can be added to a plant; FileError holds every fault, by line and column."""
-    lines = [(line, cells) for line, cells in _lines(path, _text(path)) if any(cells)]
-    if len(lines) < 2:
-        raise FileError(path, ["needs a row of headings, such as name;address, and a row for each asset below it"])
-    (_, headings), *below = lines
-    columns = [COLUMNS.get(_plain(heading, "_"), "") for heading in headings]
-    faults = _heading_faults(headings, columns)
-    if faults:
-        raise FileError(path, faults)
-    reading = _Reading(plant, dict(zip(columns, headings, strict=True)))
-    for line, cells in below:
-        if any(cells[len(columns) :]):
-            reading.faults.append((line, f"line {line}: has {len(cells)} cells, and {len(columns)} have a heading"))
-        reading.take(Row(line, {name: cell for name, cell in zip(columns, cells, strict=False) if name and cell}))
+    sheet = read_sheet(path, COLUMNS, _heading_faults, "name;address, and a row for each asset below it")
+    reading = _Reading(plant, sheet.headings)
+    reading.faults += sheet.faults
+    for row in sheet.rows:
+        reading.take(row)
     reading.check()
-    if reading.faults:
-        raise FileError(path, [fault for _, fault in sorted(reading.faults, key=lambda found: found[0])])
-    unknown = (heading for heading, column in zip(headings, columns, strict=True) if heading and not column)
-    return Listed(tuple(reading.entries.values()), tuple(unknown))
+    sheet.check(reading.faults)
+    return Listed(tuple(reading.entries.values()), sheet.ignored)
 
 
-def _text(path: Path) -> str:
-    try:
-        data = path.read_bytes()
-    except OSError as error:
-        raise FileError(path, [f"cannot be read: {error.strerror or error}"]) from None
-    for encoding in ENCODINGS:
-        try:
-            text = data.decode(encoding)
-        except UnicodeDecodeError:
-            continue
-        if "\0" not in text:
-            return text
-    raise FileError(path, ["is text neither in UTF-8 nor in Windows-1252: save it as CSV UTF-8"])
-
-
-def _lines(path: Path, text: str) -> Iterator[tuple[int, list[str]]]:
-    """The rows with the line that each begins on; cells without blanks around them."""
-    first = next(dropwhile(lambda line: not line.strip(), text.splitlines()), "")
-    reader = csv.reader(io.StringIO(text, newline=""), delimiter=_delimiter(first), strict=True)
-    line = 1
-    try:
-        for cells in reader:
-            yield line, [cell.strip() for cell in cells]
-            line = reader.line_num + 1
-    except csv.Error as error:
-        remedy = 'a quote within a quoted cell is written twice: "the ""big"" filler"'
-        raise FileError(path, [f"line {line}: is no CSV: {error}; {remedy}"]) from None
-
-
-def _delimiter(headings: str) -> str:
-    """What divides the headings into the most that are known."""
-    return max(
-        DELIMITERS, key=lambda each: sum(_plain(word.strip('"'), "_") in COLUMNS for word in headings.split(each))
-    )
-
-
-def _plain(text: str, between: str = "") -> str:
-    """`text` in small letters and digits, with `between` for all that is neither."""
-    return re.sub(r"\W+|_+", between, text.strip().casefold())
-
-
-def _heading_faults(headings: Sequence[str], columns: Sequence[str]) -> list[str]:
-    faults = [
-        f"the headings {', '.join(h for h, c in zip(headings, columns, strict=True) if c == column)} mean the same: "
-        "leave one out"
-        for column, times in Counter(columns).items()
-        if column and times > 1
-    ]
+def _heading_faults(columns: Sequence[str]) -> list[str]:
+    faults = []
     if "name" not in columns:
         faults.append("has no column with the name of the asset: head it name, asset or tag")
     if not {"address", "host"} & {*columns}:
@@ -155,11 +86,10 @@ class _Reading:
         self.headings = headings
         self.entries: dict[str, Entry] = {}  # by what it is checked as: a name that is there twice cannot be
         self.rows: dict[str, Row] = {}
-        self.faults: list[tuple[int, str]] = []
+        self.faults: list[Fault] = []
 
     def fault(self, row: Row, column: str, text: str) -> None:
-        place = f"line {row.line}, column {printable(self.headings.get(column, column))}"
-        self.faults.append((row.line, f"{place}: {text}"))
+        self.faults.append(row.fault(self.headings, column, text))
 
     def take(self, row: Row) -> None:
         name = row.cells.get("name", "")
@@ -198,7 +128,7 @@ class _Reading:
         if not host:
             self.fault(row, column if column in self.headings else "address", "is empty; every asset needs an address")
             return ""
-        protocol = PROTOCOLS.get(_plain(row.cells.get("protocol", "")), "")
+        protocol = PROTOCOLS.get(plain(row.cells.get("protocol", "")), "")
         if not protocol:
             said = f"asbuilt does not speak {row.cells['protocol']!r}" if "protocol" in row.cells else "is missing"
             self.fault(row, "protocol", f"{said}; write modbus or opcua, or an address with either")

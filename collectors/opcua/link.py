@@ -62,18 +62,23 @@ class Link:
         self._profiles = profiles
         self._clock = clock
         limits = self.profile.limits if self.profile else session.channel.contract.limits
-        self._reads = Reads(session.channel, limits.nodes_per_read)
+        self.reads = Reads(session.channel, limits.nodes_per_read)
         self._identity = limits.read_identity
         self._plan: Plan | None = None
         self._looked_at = 0.0
         self._bad: frozenset[str] = frozenset()
         self._seen: Seen | None = None
 
+    @property
+    def findings(self) -> Findings | None:
+        """What was found out of the server with the last poll."""
+        return self._plan.findings if self._plan else None
+
     async def poll(self) -> Snapshot:
         """What the server is now. What it leaves unanswered half-way is unread; raises CollectError if that is all."""
         endpoints = await self._endpoints()
         plan = await self._look()
-        answers = await self._reads.read(plan.nodes)
+        answers = await self.reads.read(plan.nodes)
         mark = _mark(endpoints, answers)
         self.session.used_at = asyncio.get_running_loop().time()
         if self._seen and self._seen.plan is plan and self._seen.mark == mark:
@@ -105,7 +110,7 @@ class Link:
         now = asyncio.get_running_loop().time()
         if self._plan is None or now - self._looked_at >= LOOK_AGAIN:
             self._looked_at = now
-            self._plan = self._planned(await discover(self._reads, self._identity))
+            self._plan = self._planned(await discover(self.reads, self._identity))
         return self._plan
 
     def _planned(self, findings: Findings) -> Plan:
@@ -118,7 +123,7 @@ class Link:
         """Namespaces have moved since we looked: nothing that was read by index can be believed."""
         self._plan = None
         plan = await self._look()
-        readings = self._decode(plan, await self._reads.read(plan.nodes))
+        readings = self._decode(plan, await self.reads.read(plan.nodes))
         if namespaces_of(readings[0]) not in (None, plan.findings.namespaces):
             raise Malformed(self.target.asset, "its namespaces change from one request to the next")
         return plan, readings
@@ -150,11 +155,11 @@ class Link:
         self.profile, self._plan = chosen, None
         channel = self.session.channel
         channel.contract.tighten(chosen.limits)
-        self._reads.allowed = chosen.limits.nodes_per_read
+        self.reads.allowed = chosen.limits.nodes_per_read
         asked = asked_of_profile(chosen.items, plan.findings.namespaces)
         nodes = [one.node for one in asked if not one.why]
         try:
-            answers = await self._reads.read(nodes)
+            answers = await self.reads.read(nodes)
         except Unreachable as silence:
             answers = [Answer(len(nodes), why=silence.text)]
         for key in [key for key in outcomes if key.startswith("item.")]:

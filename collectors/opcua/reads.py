@@ -44,7 +44,7 @@ class Reads:
     def at_once(self) -> int:
         return min(self.allowed, self.most_read or self.allowed)
 
-    async def read(self, nodes: Sequence[bytes]) -> list[Answer]:
+    async def read(self, nodes: Sequence[bytes], attribute: int = services.VALUE) -> list[Answer]:
         """The answers in the order of the nodes. After a silence the rest is not asked for: it has the reason instead.
 
         Raises Unreachable only if nothing at all came back.
@@ -53,7 +53,7 @@ class Reads:
         done = 0
         for batch in self._batches(nodes):
             try:
-                answers += await self._read(batch)
+                answers += await self._read(batch, attribute)
             except Unreachable as silence:
                 if not answers:
                     raise
@@ -61,16 +61,16 @@ class Reads:
             done += len(batch)
         return answers
 
-    async def _read(self, batch: Sequence[bytes]) -> list[Answer]:
+    async def _read(self, batch: Sequence[bytes], attribute: int) -> list[Answer]:
         try:
-            reader = await self.channel.ask_raw(services.read(batch))
+            reader = await self.channel.ask_raw(services.read(batch, attribute))
         except Fault as fault:
             if fault.status not in TOO_LARGE:
                 raise
             if len(batch) == 1:
                 return [Answer(1, why=fault.status)]
             self.most_read = len(batch) // 2
-            return [answer for part in self._batches(batch) for answer in await self._read(part)]
+            return [answer for part in self._batches(batch) for answer in await self._read(part, attribute)]
         return [Answer(len(batch), reader.rest())]
 
     def _batches(self, nodes: Sequence[bytes]) -> Iterator[Sequence[bytes]]:
@@ -86,13 +86,13 @@ class Reads:
             yield nodes[start:end]
             start = end
 
-    async def browse(self, nodes: Sequence[bytes]) -> list[Browsed]:
-        """What is below each node, to the end of it or of our patience."""
+    async def browse(self, nodes: Sequence[bytes], wanted: int = services.NAMES) -> list[Browsed]:
+        """What is below each node, to the end of it or of our patience: then its point is not empty."""
         found: list[Browsed] = []
         at_once = min(self.allowed, self.most_browsed or self.allowed)
         for start in range(0, len(nodes), at_once):
             batch = nodes[start : start + at_once]
-            request = services.browse(batch)
+            request = services.browse(batch, wanted)
             page = self._browsed(await self.channel.ask_raw(request), len(batch))
             found += await self._pages(page)
         return found

@@ -32,12 +32,16 @@ SERVICES: dict[int, int | None] = {  # each request, and its response
 SERVICE_FAULT = 397
 ALLOWED = {node_id(request): request for request in SERVICES}  # the first four bytes of all that may leave
 
-VALUE = u32(13) + text(None) + bytes(2) + text(None)  # that attribute, all of it, in the default encoding
-PER_NODE = len(VALUE)
+DESCRIPTION, VALUE = 5, 13  # attributes (Part 6, Annex A.1)
+ACCESS_LEVEL, USER_ACCESS_LEVEL, MINIMUM_SAMPLING, HISTORIZING = 17, 18, 19, 20
+WHOLE = text(None) + bytes(2) + text(None)  # all of an attribute, in the default encoding
+PER_NODE = 4 + len(WHOLE)
 NEITHER = 3  # of the two timestamps
 HIERARCHICAL = 33
+BAD = 0x80000000
 OBJECT, VARIABLE = 1, 2
-NODE_CLASS, BROWSE_NAME = 4, 8
+REFERENCE_TYPE, NODE_CLASS, BROWSE_NAME, TYPE_DEFINITION = 1, 4, 8, 32  # what a Browse is to say of each reference
+NAMES = NODE_CLASS | BROWSE_NAME
 NO_NODE = node_id(0)
 ANONYMOUS, USER_NAME = 321, 324  # identity tokens
 MOST_ENDPOINTS = 500
@@ -99,12 +103,17 @@ class Created:
 
 @dataclass(frozen=True, slots=True)
 class Reference:
-    """A node below another: its NodeId as it is written, and by namespace URI."""
+    """A node below another: its NodeId as it is written, and by namespace URI.
+
+    `kind` is the type of the reference and `type` that of the node, by namespace URI; "i=0" where it was not asked for.
+    """
 
     node: bytes
     name: str
     browse_name: str
     is_object: bool
+    kind: str
+    type: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -244,9 +253,10 @@ def close_channel() -> Request:
     return Request(CLOSE_CHANNEL, b"")
 
 
-def read(nodes: Sequence[bytes]) -> Request:
-    """The values of nodes, each as it is now; timestamps are not asked for, so that unchanged answers are equal."""
-    return Request(READ, F64.pack(0) + i32(NEITHER) + array([node + VALUE for node in nodes]))
+def read(nodes: Sequence[bytes], attribute: int = VALUE) -> Request:
+    """One attribute of nodes, each as it is now; timestamps are not asked for, so that unchanged answers are equal."""
+    what = u32(attribute) + WHOLE
+    return Request(READ, F64.pack(0) + i32(NEITHER) + array([node + what for node in nodes]))
 
 
 def read_values(reader: Reader, asked: int) -> list[Reading]:
@@ -254,8 +264,9 @@ def read_values(reader: Reader, asked: int) -> list[Reading]:
     return [Reading(*reader.data_value()) for _ in range(asked)]
 
 
-def browse(nodes: Sequence[bytes]) -> Request:
-    how = i32(0) + node_id(HIERARCHICAL) + b"\x01" + u32(OBJECT | VARIABLE) + u32(NODE_CLASS | BROWSE_NAME)
+def browse(nodes: Sequence[bytes], wanted: int = NAMES) -> Request:
+    """The objects and variables below nodes; `wanted` is what is to be said of each."""
+    how = i32(0) + node_id(HIERARCHICAL) + b"\x01" + u32(OBJECT | VARIABLE) + u32(wanted)
     no_view = NO_NODE + bytes(8) + u32(0)
     return Request(BROWSE, no_view + u32(MOST_REFERENCES) + array([node + how for node in nodes]))
 
@@ -278,7 +289,7 @@ def read_browsed(reader: Reader, asked: int) -> list[Browsed]:
 
 
 def _reference(reader: Reader) -> Reference:
-    reader.raw_node_id()
+    kind = reader.node_id()
     reader.byte()
     start = reader.at
     name = reader.node_id()
@@ -286,8 +297,7 @@ def _reference(reader: Reader) -> Reference:
     browse_name = reader.qualified_name()
     reader.localized_text()
     is_object = reader.u32() == OBJECT
-    reader.raw_node_id()
-    return Reference(node, name, browse_name, is_object)
+    return Reference(node, name, browse_name, is_object, kind, reader.node_id())
 
 
 def _counted(reader: Reader, asked: int, what: str) -> None:

@@ -15,12 +15,17 @@ from monitor.console import (
     UNSEEN,
     UNVERIFIED,
     Assets,
+    Certificate,
     Json,
+    PasswordEnv,
     PlantFile,
+    PrivateKey,
+    Security,
+    User,
     chosen,
     opened,
+    targets_at,
 )
-from monitor.errors import CallError
 from monitor.terminal import print_json, progress, styled
 
 if TYPE_CHECKING:
@@ -38,25 +43,17 @@ def register(app: typer.Typer) -> None:
 
 def identify(
     addresses: Annotated[list[str], typer.Argument(metavar="ADDRESS...", help="modbus://… or opc.tcp://…")],
-    security: Annotated[str, typer.Option(help="OPC UA: None, Basic256Sha256:Sign or :SignAndEncrypt.")] = "None",
-    certificate: Annotated[str, typer.Option(help="OPC UA: our certificate, PEM or DER.")] = "",
-    private_key: Annotated[str, typer.Option(help="OPC UA: its private key.")] = "",
-    user: Annotated[str, typer.Option(help="OPC UA: user name.")] = "",
-    password_env: Annotated[str, typer.Option(help="OPC UA: the variable that holds the password.")] = "",
+    security: Security = "None",
+    certificate: Certificate = "",
+    private_key: PrivateKey = "",
+    user: User = "",
+    password_env: PasswordEnv = "",
     json: Json = False,
 ) -> None:
     """What a device says it is; needs no plant.toml."""
     import asyncio
 
-    from collectors.address import parse_address
-    from collectors.collector import Access, Secret, Target
-
-    policy, _, mode = security.partition(":")
-    access = Access(policy, mode or "None", certificate, private_key, user=user, password=Secret(env=password_env))
-    try:
-        targets = [Target(text, parse_address(text), "auto", access) for text in addresses]
-    except ValueError as error:
-        raise CallError(str(error)) from None
+    targets = targets_at(addresses, security, certificate, private_key, user, password_env)
     documents = asyncio.run(_identify(targets))
     if json:
         print_json(_dated(documents))
