@@ -288,9 +288,8 @@ def test_what_varied_is_decided_afterwards_and_is_on_record(plant: PlantFolder, 
     ]
     nothing = plant.asbuilt("baseline", "decide", "line1/filler", "--drop", "item.no_such", "--because", "x")
     assert (nothing.code, "nothing was captured of item.no_such" in nothing.err) == (2, True)
-    decided = plant.asbuilt(
-        "baseline", "decide", "line1/filler", "--drop", "item.mode", "--because", "the shift sets it"
-    )
+    decide = ("baseline", "decide", "line1/filler", "--because")
+    decided = plant.asbuilt(*decide, "the shift sets it", "--drop", "item.mode")
     assert (decided.code, "item.limit varies" in decided.out) == (0, True)
     assert plant.asbuilt(*decide, "trimmed by hand", "--tolerate", "item.limit=1").code == 0
     assert approve(plant, "bo").code == 0
