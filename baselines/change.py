@@ -259,7 +259,9 @@ def _arrived(expected: Any, item: Item, known: Item | None, tolerance: float) ->
 def _written_in_window(order: Order, expected: Expectation, written: Iterable[Written]) -> bool:
     """Whether the wire saw the value being written in time, where the next poll came too late to see it so."""
     return any(
-        each.item == expected.item and order.in_window(each.at) and each.value in (expected.expected, None)
+        each.item == expected.item
+        and order.in_window(each.at)
+        and (expected.expected == ANY or each.value in (expected.expected, None))
         for each in written
     )
 
@@ -276,7 +278,7 @@ def _excess(order: Order, asset: str, history: History) -> list[Excess]:
                 continue
             known.add(value)
             item = deviation.observed
-            if each.since > order.starts_at and not (item and history.declares(asset, item, each.since)):
+            if each.since >= order.starts_at and not (item and history.declares(asset, item, each.since)):
                 approved = deviation.approved and deviation.approved.shown
                 found[deviation.key] = Excess(asset, deviation.key, approved, item and item.shown)
     for write in history.written:

@@ -12,11 +12,14 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parent.parent
-PROOFS = {"tests/test_proof.py": "0", "tests/test_proof_wire.py": "auto"}  # and how many processes share them
+PROOFS = {  # and how many processes share them
+    "tests/test_proof.py": "0",
+    "tests/test_proof_change.py": "0",
+    "tests/test_proof_wire.py": "auto",
+}
 HEAD = """# Proof
 
-Written by `make proof`, which runs `tests/test_proof.py` and `tests/test_proof_wire.py` in full; `make test` runs the
-same small.
+Written by `make proof`, which runs `tests/test_proof*.py` in full; `make test` runs the same small.
 
 {when}, Python {python}, {machine}, {cores} cores.
 

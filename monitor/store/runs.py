@@ -81,10 +81,10 @@ def runs(tx: Transaction, asset: str) -> list[Run]:
 
 
 def runs_since(tx: Transaction, asset: str, since: datetime) -> list[Run]:
-    """The runs that began after a time, and the last observation before it, the oldest first."""
+    """The runs that began at a time or later, and the last observation before it, the oldest first."""
     of_asset = _runs().where(tables.asset.c.name == asset).order_by(tables.run.c.id.desc())
-    before = of_asset.where(tables.run.c.first_at <= since, tables.run.c.digest.is_not(None)).limit(1)
-    after = of_asset.where(tables.run.c.first_at > since)
+    before = of_asset.where(tables.run.c.first_at < since, tables.run.c.digest.is_not(None)).limit(1)
+    after = of_asset.where(tables.run.c.first_at >= since)
     return [_run(row) for statement in (after, before) for row in tx.execute(statement)][::-1]
 
 
