@@ -290,6 +290,7 @@ class Profiles:
 
     def __init__(self, added: Iterable[Profile] = ()) -> None:
         self._by_name = {profile.name: profile for profile in (*bundled(), *added)}
+        self._by_digest = {profile.digest: profile for profile in self._by_name.values()}
 
     def __contains__(self, name: str) -> bool:
         return name in self._by_name
@@ -303,7 +304,7 @@ class Profiles:
 
     def by_digest(self, digest: str) -> Profile | None:
         """The profile that has a digest; None if none has it (any more)."""
-        return next((profile for profile in self._by_name.values() if profile.digest == digest), None)
+        return self._by_digest.get(digest)
 
     def choose(self, identity: Mapping[str, Any], protocol: str) -> Profile:
         """The profile whose `match` fits best (most fields, then by name); the protocol's generic one if none does."""

@@ -139,6 +139,7 @@ class Daemon:
         self._segments = {name: _Ear(Segment(name, watched.stale_after)) for name, watched in plant.segments.items()}
         self._doings = Doings()
         self._touches = Lately()
+        self._profiles: dict[str, Profile] = {}  # with which each asset was read last
 
     async def run(self, stop: asyncio.Event) -> None:
         """Poll until `stop` is set; then let go of every device and bring the store up to date."""
@@ -233,6 +234,8 @@ class Daemon:
     async def _take(self, poll: Poll, asked: list[int]) -> None:
         name, now = poll.target.asset, self._clock()
         self._read_at[name] = now - timedelta(seconds=poll.seconds)
+        if isinstance(poll.outcome, Snapshot) and (profile := self._plant.profiles.by_digest(poll.outcome.profile)):
+            self._profiles[name] = profile
         standing = self._standing.get(name)
         if standing and not asked and standing.run.can_go_on(now) and _goes_on(standing, poll):
             standing.run = self._lagging[name] = standing.run.extended(now)
@@ -353,14 +356,9 @@ class Daemon:
         return [
             (found.asset.name, write)
             for found in here
-            if (profile := self._profile(found.asset.name))
+            if (profile := self._profiles.get(found.asset.name))
             for write in touched(event, profile, found.target.address.unit, name)
         ]
-
-    def _profile(self, asset: str) -> Profile | None:
-        standing = self._standing.get(asset)
-        known = standing and (standing.snapshot or standing.baseline)
-        return self._plant.profiles.by_digest(known.profile) if known else None
 
     async def _confront(self) -> None:
         """Hold what polls said against what the wire said of the same assets."""

@@ -6,6 +6,7 @@ import asyncio
 import os
 import signal
 import sqlite3
+import struct
 import subprocess
 import time
 from collections.abc import AsyncGenerator, AsyncIterator, Callable, Iterator
@@ -21,6 +22,7 @@ from baselines.alert import Alert, AlertState
 from baselines.baseline import Stage
 from baselines.drift import Kind, Verdict
 from baselines.rules import CLAIMED
+from baselines.wire import Operation, WireEvent
 from collectors.passive.heard import Counts, Evidence, Heard, HeardHost
 from collectors.passive.report import Happened, Report
 from monitor import actions, store
@@ -29,6 +31,7 @@ from monitor.daemon import Daemon
 from monitor.ears import Deaf
 from monitor.inventory import inventory
 from monitor.notify import Notifier
+from monitor.ordering import close_order, open_order
 from monitor.polling import Poller, utc_now
 from monitor.store import Actor, Database
 from tests.floors import PATIENCE, PlantFolder, RunningFloor, running, wait_for
@@ -396,6 +399,43 @@ def test_a_write_is_an_alarm_at_the_asset_until_somebody_approves_that_this_clie
             ((where, alert),) = quiet.alerts().items()
             assert where == ("filler", 'wire.write."10.0.0.66"."10.0.0.2"')
             assert (alert.techniques, alert.who and alert.who["client"]) == (("T0836", "T0855"), ROGUE.ip)
+
+    asyncio.run(main())
+
+
+def wrote(address: int, *words: int, client: str = "10.0.0.66", unit: int = 1) -> Report:
+    """Somebody writes registers of the asset on loopback."""
+    detail = {"function": "write-multiple-registers", "unit": unit, "address": address, "count": len(words)}
+    event = WireEvent(utc_now(), 1, client, "127.0.0.1", "modbus", Operation.WRITE, {**detail, "values": list(words)})
+    return Report((Happened(event),))
+
+
+def test_there_and_back_between_two_polls_is_an_alarm_where_the_wire_saw_it(polled: Room, one: RunningFloor) -> None:
+    """The value is as approved before and after, and every poll says so."""
+
+    async def main() -> None:
+        async with polled.daemon() as tap:
+            await come(lambda: polled.polls("filler"), "a poll")
+            polled.approve("filler")
+            await more_polls(one)
+            with polled.database.write() as tx:
+                until = utc_now() + timedelta(hours=1)
+                order = open_order(tx, ["filler"], ["item.mode=PROGRAM"], utc_now(), until, "T", "", KIM, utc_now())
+            fourteen, approved = (struct.unpack(">HH", struct.pack(">f", value)) for value in (14.0, 12.5))
+            await tap.say(wrote(210, *fourteen), wrote(210, *approved), wrote(100, 7), wrote(500, 1))
+            found = {item: alert for (asset, item), alert in polled.alerts().items() if asset == "filler"}
+            alert = found['wire.write."10.0.0.66".item.limit']
+            assert (alert.state, alert.kind, alert.severity) == ("RTN_UNACK", "event", "medium")
+            assert alert.observed == "item.limit was written 14.0 by 10.0.0.66 over modbus"
+            assert (alert.who or {})["client"] == "10.0.0.66"
+            announced = polled.alerts(closed=True)["filler", 'wire.write."10.0.0.66".item.mode']
+            assert announced.state == "NORMAL", "on record, and nobody is called for it"
+            assert polled.verdict("filler") == "match"
+            await more_polls(one)
+            with polled.database.write() as tx:
+                done = close_order(tx, order.id, KIM, utc_now()).order
+            assert [(each.item, each.approved, each.observed) for each in done.excess] == [("item.limit", 12.5, 14.0)]
+            assert [str(each.outcome) for each in done.expectations] == ["missing"]
 
     asyncio.run(main())
 
