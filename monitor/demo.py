@@ -110,14 +110,22 @@ def _play(stage: Stage, once: bool) -> None:
     stage.show("baseline", "approve", "*", "--by", "Bo (plant)", "--reason", "FAT protocol 17 signed")
     stage.show("check")
 
-    say("2. The daemon watches. Now things change behind its back:")
+    say("2. One change is announced: the filler of line 1 will get firmware 2.5.0 within the hour.")
+    announced = ("--asset", "line1/filler", "--expect", "identity.software_revision=2.5.0", "--until", "+1h")
+    stage.show("change", "open", *announced, "--ticket", "CHG-1042", "--by", "Ada (commissioning)")
+
+    say("3. The daemon watches. Now things change, most of them behind its back:")
     with stage.daemon():
         _watch(stage)
-        say("3. What the plant sees when it looks:")
+        say("4. What the plant sees when it looks:")
         stage.show("alerts", "list")
         _acknowledge(stage)
         stage.show("check", says=(0, 1, 3))
         stage.show("assets")
+        say("5. Was exactly that done which was announced? And which machine is not like its sisters?")
+        stage.show("change", "close", "1", "--by", "Ada (commissioning)")
+        stage.show("baseline", "approve", "line1/filler", "--by", "Bo (plant)", "--reason", "CHG-1042 done as planned")
+        stage.show("conform", "filler", says=(0, 1, 3))
         stage.show("verify")
         if not once:
             say(f"The plant goes on until Ctrl-C. In another terminal: asbuilt alerts list --plant {stage.plant}")

@@ -6,7 +6,7 @@ from collections.abc import Iterable, Mapping
 from datetime import datetime
 from typing import Any
 
-from baselines.alert import Alert, Event, Move
+from baselines.alert import OUT_OF_SERVICE, Alert, Event, Move
 from baselines.asset import identity_values
 from baselines.baseline import Baseline, SignOff, State
 from baselines.drift import Kind
@@ -186,6 +186,13 @@ def difference_lines(findings: Iterable[Finding]) -> list[str]:
         )
         for finding in findings
     ]
+
+
+def kept_back_text(suppressed_by: str | None) -> str:
+    """What keeps the alarm of a deviation back, as an addition to a sentence; "" where nothing does."""
+    if suppressed_by is None:
+        return ""
+    return " (out of service)" if suppressed_by == OUT_OF_SERVICE else f" (announced by order {suppressed_by})"
 
 
 def value_text(value: Any) -> str:

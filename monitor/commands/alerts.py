@@ -48,7 +48,7 @@ def list_(
 ) -> None:
     """The open alarms, the oldest first."""
     from monitor import store
-    from monitor.show import alert_document
+    from monitor.show import alert_document, kept_back_text
 
     with opened(plant_file) as (plant, database), database.read() as tx:
         found = store.alerts(tx, chosen(plant, names) if names else [], closed=everything)
@@ -67,7 +67,7 @@ def list_(
                 document["severity"],
                 document["raised_at"],
                 " ".join(document["techniques"]),
-                document["text"],
+                document["text"] + kept_back_text(document["suppressed_by"]),
             ]
             for document in documents
         ],

@@ -163,7 +163,7 @@ def _print_items(document: Document) -> None:
 
 
 def _print_verdict(document: Document) -> None:
-    from monitor.show import change_text, gap_lines
+    from monitor.show import change_text, gap_lines, kept_back_text
 
     line = f"{document['asset']}: {styled(document['verdict'])}"
     if document["error"]:
@@ -171,7 +171,8 @@ def _print_verdict(document: Document) -> None:
     typer.echo(line)
     for found in document["deviations"]:
         change = change_text(found["item"], found["kind"], found["approved"], found["observed"], found["direction"])
-        typer.echo(f"  {change}  [{', '.join([found['severity'], found['category'], *found['techniques']])}]")
+        what = ", ".join([found["severity"], found["category"], *found["techniques"]])
+        typer.echo(f"  {change}  [{what}]{kept_back_text(found['suppressed_by'])}")
     for line in gap_lines(document["why_unread"]):
         typer.echo(f"  {line}")
     for key in document["uncertain"]:
