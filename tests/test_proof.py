@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import asyncio
 import random
+import struct
 import time
+import tomllib
 from collections import Counter
 from collections.abc import Callable
 from contextlib import suppress
@@ -121,6 +123,93 @@ def test_no_loss_and_no_lie_is_ever_taken_for_a_change() -> None:
             await collector.close()
         assert outcomes["read"] > polls * 0.4
         note("no loss and no lie is taken for a change", polls=polls, **{kind: outcomes[kind] for kind in outcomes})
+
+    asyncio.run(play())
+
+
+class Unsteady(asyncio.Protocol):
+    """A device with a block of registers that never change; of its answers a few are lost, late, torn or wrong."""
+
+    def __init__(self, chance: random.Random, spoilt: float) -> None:
+        self._chance, self._spoilt = chance, spoilt
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        assert isinstance(transport, asyncio.Transport)
+        self._transport = transport
+
+    def data_received(self, data: bytes) -> None:
+        transaction, _, _, unit, function, address, count = struct.unpack_from(">HHHBBHH", data)
+        registers = b"".join(struct.pack(">H", 7 * address + number) for number in range(count))
+        answer = struct.pack(">HHHBBB", transaction, 0, 3 + len(registers), unit, function, len(registers)) + registers
+        if self._chance.random() < self._spoilt:
+            return self._spoil(answer)
+        return self._transport.write(answer)
+
+    def _spoil(self, answer: bytes) -> None:
+        match self._chance.randrange(9):
+            case 0:
+                return None  # lost
+            case 1:
+                return self._transport.abort()
+            case 2:
+                answer = answer[:-2]
+            case 3:
+                answer = bytes([answer[0] ^ 1]) + answer[1:]  # of another transaction
+            case 4:
+                answer = answer[:7] + bytes([answer[7] ^ 7]) + answer[8:]  # of another function
+            case 5:
+                answer = answer[:8] + bytes([answer[8] ^ 2]) + answer[9:]  # of another size
+            case 6:
+                answer = answer[:5] + b"\x03" + answer[6:7] + bytes([answer[7] | 0x80, 4])  # an exception
+            case 7:
+                answer = answer[:6] + bytes([answer[6] ^ 1]) + answer[7:]  # of another unit
+            case _:
+                answer = self._chance.randbytes(len(answer))
+        return self._transport.write(answer)
+
+
+STEADY = """
+name = "steady"
+limits = { requests_per_second = 100000, timeout = "300ms", read_identity = false }
+item.a = { table = "holding", address = 100, type = "uint32" }
+item.b = { table = "holding", address = 102, type = "float32" }
+"""
+
+
+def test_millions_of_unchanged_polls_with_loss_and_wrong_answers_are_no_change() -> None:
+    devices, spoilt, polls = 64, 0.01, times(3_200, 2_000_000)
+
+    async def play() -> None:
+        loop, outcomes, began = asyncio.get_running_loop(), Counter[str](), time.monotonic()
+        profiles = Profiles([parse_profile(tomllib.loads(STEADY), "steady.toml")])
+        collector = ModbusCollector(profiles, lambda: datetime.now(UTC))
+        chance = random.Random(3)
+        servers = [await loop.create_server(lambda: Unsteady(chance, spoilt), "127.0.0.1", 0) for _ in range(devices)]
+
+        async def watch(number: int, server: asyncio.Server) -> None:
+            port = server.sockets[0].getsockname()[1]
+            target = Target(f"plc{number}", parse_address(f"modbus://127.0.0.1:{port}/1"), "steady")
+            approved: Snapshot | None = None
+            for _ in range(polls // devices):
+                outcome = (await poll(collector, target)).outcome
+                if isinstance(outcome, CollectError):
+                    outcomes[outcome.kind] += 1
+                    continue
+                outcomes["read in part" if outcome.unread else "read"] += 1
+                approved = approved if approved or outcome.unread else outcome
+                assert approved is None or compare(approved, outcome) == ()
+
+        await asyncio.gather(*(watch(number, server) for number, server in enumerate(servers)))
+        await collector.close()
+        for server in servers:
+            server.close()
+        assert outcomes["read"] > polls * 0.5
+        assert outcomes["malformed"] + outcomes["unreachable"] > 0
+        note(
+            "unchanged polls with loss, time-outs and wrong answers: no false deviation",
+            **outcomes,
+            seconds=round(time.monotonic() - began),
+        )
 
     asyncio.run(play())
 
