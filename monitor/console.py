@@ -135,16 +135,22 @@ def actor(by: str, role: str = "", signer: Signing | None = None) -> Actor:
 
 
 def signing(
-    plant: Plant, database: Database, by: str, key: Path | None, role: str = "", assets: Sequence[str] = ()
+    plant: Plant,
+    database: Database,
+    by: str,
+    key: Path | None,
+    role: str = "",
+    assets: Sequence[str] = (),
+    ask: bool = False,
 ) -> Actor:
     """Who acts, with their own key where they gave one, or a password, or where four eyes look at one of the assets.
 
-    A person's password comes from ASBUILT_PASSWORD, or is asked for at a terminal.
+    A person's password comes from ASBUILT_PASSWORD, or, where they have to sign or with `ask`, from a terminal.
     """
     from monitor import store
     from monitor.persons import signer_of
 
-    has_to = any(plant.approval.takes_two(plant.criticality(name)) for name in assets)
+    has_to = ask or any(plant.approval.takes_two(plant.criticality(name)) for name in assets)
     name = cleaned(by) or me()
     with database.read() as tx:
         known = store.person(tx, name)

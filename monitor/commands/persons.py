@@ -62,7 +62,7 @@ def add(
     if public_key:
         _check_public(public_key)
     with opened(plant_file) as (plant, database):
-        who = signing(plant, database, by, key)
+        who = signing(plant, database, by, key, ask=True)
         signer = None if public_key else keys.Signer.new()
         sealed = None
         if signer and not new_key:
@@ -117,7 +117,7 @@ def remove(
     from monitor.polling import utc_now
 
     with opened(plant_file) as (plant, database):
-        who = signing(plant, database, by, key)
+        who = signing(plant, database, by, key, ask=True)
         with deciding(plant, database, who) as tx:
             removed = persons.remove_person(tx, name, who, reason, utc_now())
     _show([removed], json)
