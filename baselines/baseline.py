@@ -49,8 +49,8 @@ NEXT: dict[tuple[State, Step], State] = {
 class Baseline:
     """One proposal and what became of it; `digest` is of the snapshot, `profile` of the profile it was read with.
 
-    `capture` is the digest of the document that says how it was captured; `origin` the public key that signed the
-    bundle that it was imported from.
+    `capture` is the digest of the document that says how it was captured; `origin`, of history that was decided
+    elsewhere and imported, the public key that signed its bundle.
     """
 
     id: int

@@ -17,7 +17,7 @@ from typer.core import TyperGroup
 
 from collectors.written import FileError
 from monitor.accounts import account, me
-from monitor.errors import CallError, UserError
+from monitor.errors import CallError, Unverified, UserError
 
 if TYPE_CHECKING:
     from collectors.collector import Target
@@ -39,6 +39,8 @@ class Group(TyperGroup):
                 return super().invoke(ctx)
             finally:
                 sys.stdout.flush()
+        except Unverified as error:
+            fail(str(error), UNVERIFIED)
         except (FileError, UserError) as error:
             fail(str(error))
         except BrokenPipeError:  # `asbuilt assets | head`: left to click, it would end with 1, which is drift
@@ -58,11 +60,11 @@ def discard_output() -> None:
     os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
 
 
-def fail(text: str) -> NoReturn:
-    """End with exit code 2 and a sentence on standard error."""
+def fail(text: str, code: int = WRONG) -> NoReturn:
+    """End with a sentence on standard error."""
     for line in text.splitlines():
         typer.echo(f"asbuilt: {line}", err=True)
-    raise typer.Exit(WRONG)
+    raise typer.Exit(code)
 
 
 app = typer.Typer(

@@ -21,3 +21,7 @@ class LeadLost(UserError):
 
 class NotNow(UserError):
     """It cannot be done as things stand."""
+
+
+class Unverified(UserError):
+    """Evidence does not verify, and nothing is built on it; the exit code is 4."""

@@ -133,13 +133,14 @@ def checkpoint(tx: Transaction, evidence: Evidence, now: datetime) -> list[Check
     entries = store.last_audit_id(tx)
     if entries == store.last_checkpoint(tx):
         return []
-    signer = _plant_key(tx, evidence, now)
+    signer = plant_key(tx, evidence, now)
     head = store.last_audit(tx)
     assert head is not None
     return [_sign(tx, head, signer, now)]
 
 
-def _plant_key(tx: Transaction, evidence: Evidence, now: datetime) -> keys.Signer:
+def plant_key(tx: Transaction, evidence: Evidence, now: datetime) -> keys.Signer:
+    """The key that signs for the plant now, made where there is none yet; CallError if it cannot be used."""
     known = store.last_audit(tx, *verifier.NEW_KEYS)
     if known is None:
         signer = _new_key(evidence)
@@ -175,7 +176,7 @@ def _fresh(evidence: Evidence, key: str) -> Path:
 def rotate_key(tx: Transaction, evidence: Evidence, actor: Actor, now: datetime, reason: str) -> list[Checkpoint]:
     """Give the plant a new key. The old one signs the entry that brings it; the files change places after the commit,
     when the new one is first needed, and the old one stays beside it."""
-    old, new = _plant_key(tx, evidence, now), keys.Signer.new()
+    old, new = plant_key(tx, evidence, now), keys.Signer.new()
     keys.save(new, _fresh(evidence, new.key))
     entry = store.audit(tx, now, actor, "key.rotate", "", {"public_key": new.key, "reason": reason})
     return [_sign(tx, entry, old, now)]

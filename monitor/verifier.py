@@ -349,15 +349,15 @@ def _reject(replay: Replay, entry: Row, detail: Row) -> None:
 
 
 def _import(replay: Replay, entry: Row, detail: Row) -> None:
-    """Baselines from a bundle: decided ones as its history, the open one as a proposal."""
+    """What was decided elsewhere, as history, with the words that were given for it. What of it is proposed here has an
+    entry of its own."""
     for said in json.loads(detail["baselines"]):
-        if said["state"] == "proposed":
-            _supersede(replay, entry, "proposed")
-        row = {name: said.get(name) or None for name in BASELINE} | {
-            "reason": said["reason"],
-            "asset": entry["subject"],
-        }
-        replay.add("baseline", dict(entry), **{**row, "origin": detail["origin"]})
+        values = {name: said[name] for name in BASELINE if name not in ("asset", "origin")}
+        replay.add("baseline", dict(entry), **values, asset=entry["subject"], origin=detail["origin"])
+        number = len(replay.rows("baseline")) - 1
+        for word in said["signed"]:
+            values = {name: word[name] for name in ("by", "role", "at", "reason", "ticket")}
+            replay.add("sign_off", dict(entry), baseline=number, **values)
 
 
 def _rename(replay: Replay, entry: Row, detail: Row) -> None:

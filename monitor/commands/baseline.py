@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from baselines.baseline import Stage, State
+from monitor.commands import bundling
 from monitor.commands.commissioning import (
     Because,
     Drop,
@@ -65,6 +66,7 @@ def register(app: typer.Typer) -> None:
     group = typer.Typer(cls=Group, no_args_is_help=True, help="Propose, approve and compare baselines.")
     for command in (propose, decide, approve, reject, list_, show, diff):
         group.command(command.__name__.rstrip("_"))(command)
+    bundling.register(group)
     app.add_typer(group, name="baseline")
 
 
@@ -308,6 +310,7 @@ def list_(
 
 def show(
     reference: Annotated[str, typer.Argument(metavar="ASSET | ASSET@STAGE | DIGEST")],
+    toml: Annotated[bool, typer.Option("--toml", help="As the text that baseline export writes.")] = False,
     plant_file: PlantFile = PLANT_FILE,
     json: Json = False,
 ) -> None:
@@ -318,6 +321,8 @@ def show(
 
     with opened(plant_file) as (plant, database), database.read() as tx:
         baseline, snapshot = _resolve(tx, reference)
+        if toml:
+            return typer.echo(bundling.toml_of(tx, plant, baseline), nl=False)
         words = store.sign_offs(tx, baseline)
         record = store.document(tx, baseline.capture) if baseline.capture else None
         left = _left(tx, plant, baseline)

@@ -76,11 +76,11 @@ def move_baseline(tx: Transaction, baseline: Baseline, before: State) -> bool:
 
 
 def baseline_at(tx: Transaction, asset: str, moment: datetime) -> Baseline | None:
-    """The baseline of an asset that was approved at a time."""
+    """The baseline of an asset that was approved at a time, here: what came in a bundle was approved elsewhere."""
     decided = [
         each
         for each in baselines(tx, [asset])
-        if each.state in (State.APPROVED, State.SUPERSEDED) and each.decided_at is not None
+        if each.state in (State.APPROVED, State.SUPERSEDED) and each.decided_at is not None and each.origin is None
     ]
     before = [each for each in decided if each.decided_at is not None and each.decided_at <= moment]
     return before[-1] if before else None

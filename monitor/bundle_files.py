@@ -1,0 +1,234 @@
+"""Files of a bundle, by name: written to a folder or a zip, whole or not at all, and read from what a stranger made.
+
+Whatever is read is bounded, and refused by name: a link, a name that leads elsewhere or means two things, a file that
+is packed so that it grows without end.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+import shutil
+import stat
+import zipfile
+import zlib
+from collections.abc import Iterable, Iterator, Mapping
+from contextlib import contextmanager
+from pathlib import Path
+from secrets import token_hex
+
+from monitor.errors import CallError
+
+LARGEST = 256 * 2**20  # bytes, of all files together
+MOST_FILES = 100_000
+LONGEST_NAME = 400
+MANIFEST, SIGNATURE = "MANIFEST", "MANIFEST.sig"
+LISTED = re.compile(r"([0-9a-f]{64})  ([^\n\\]+)")  # a line of sha256sum
+PART = re.compile(r"[A-Za-z0-9._%~-]*[A-Za-z0-9_%~-]")
+EPOCH = (1980, 1, 1, 0, 0, 0)  # the first time that a zip can hold: the same content is the same bytes
+PLAIN_FILE = (stat.S_IFREG | 0o644) << 16
+PACKED = (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED)
+BROKEN = (
+    zipfile.BadZipFile,
+    zlib.error,
+    EOFError,
+    NotImplementedError,
+    RuntimeError,
+    UnicodeError,
+    ValueError,
+    OverflowError,
+)
+
+Files = Mapping[str, bytes]
+
+
+def write(path: Path, files: Files) -> None:
+    """Write files to a zip, if that is what `path` is called, or else to a folder; what an earlier export wrote there
+    is replaced. They are written aside first: a call that ends early leaves what was there.
+
+    CallError if something else is there, or it cannot be written.
+    """
+    path = Path(os.path.abspath(path))
+    into_zip = is_zip(path)
+    try:
+        _assure_replaceable(path, into_zip)
+        with _aside(path) as new:
+            if into_zip:
+                _write_zip(new, files)
+                os.replace(new, path)
+            else:
+                _write_folder(new, files)
+                _change_places(new, path)
+    except OSError as error:
+        why = (error.strerror or str(error)).lower()
+        raise CallError(f"{path} cannot be written: {why}; what was there is left as it was") from None
+
+
+def is_zip(path: Path) -> bool:
+    return path.suffix.lower() == ".zip"
+
+
+def _assure_replaceable(path: Path, into_zip: bool) -> None:
+    """CallError unless nothing is there, or what an earlier export wrote."""
+    if not path.parent.is_dir():
+        raise CallError(f"there is no folder {path.parent}; make it first")
+    if not os.path.lexists(path):
+        return
+    what = f"{path} exists already, and no export wrote it; name another place"
+    if path.is_symlink() or (into_zip != path.is_file()):
+        raise CallError(what)
+    if into_zip:
+        try:
+            with zipfile.ZipFile(path) as packed:
+                if MANIFEST in packed.namelist():
+                    return
+        except BROKEN:
+            pass
+        raise CallError(what)
+    try:
+        there = set(_names(path))
+    except CallError as error:
+        raise CallError(f"{error}; no export wrote it, so name another place") from None
+    if not there:
+        return
+    listed = (path / MANIFEST).read_text("utf-8", "replace") if MANIFEST in there else ""
+    more = there - {match[2] for match in map(LISTED.fullmatch, listed.splitlines()) if match} - {MANIFEST, SIGNATURE}
+    if more or MANIFEST not in there:
+        example = min(more or there)
+        raise CallError(f"{path} holds {example}, which no export wrote; name a new folder, or one in it")
+
+
+@contextmanager
+def _aside(path: Path) -> Iterator[Path]:
+    """A name beside `path` for what is not whole yet; nothing is left of it in the end."""
+    new = path.with_name(f".{path.name}.{token_hex(4)}.part")
+    try:
+        yield new
+    finally:
+        if new.is_dir():
+            shutil.rmtree(new, ignore_errors=True)
+        else:
+            new.unlink(missing_ok=True)
+
+
+def _write_zip(path: Path, files: Files) -> None:
+    """Stored, not packed: how well a library packs differs from one to the next."""
+    with path.open("xb") as file:
+        with zipfile.ZipFile(file, "w", zipfile.ZIP_STORED) as packed:
+            for name in sorted(files):
+                said = zipfile.ZipInfo(name, EPOCH)
+                said.create_system, said.external_attr = 3, PLAIN_FILE
+                packed.writestr(said, files[name])
+        file.flush()
+        os.fsync(file.fileno())
+
+
+def _write_folder(path: Path, files: Files) -> None:
+    path.mkdir()
+    for name in sorted(files):
+        place = path.joinpath(*name.split("/"))
+        place.parent.mkdir(parents=True, exist_ok=True)
+        with place.open("xb") as file:
+            file.write(files[name])
+            file.flush()
+            os.fsync(file.fileno())
+
+
+def _change_places(new: Path, path: Path) -> None:
+    """Put the new folder in the place of the old one."""
+    if not path.exists():
+        return os.rename(new, path)
+    with _aside(path) as old:
+        os.rename(path, old)
+        try:
+            os.rename(new, path)
+        except OSError:
+            os.rename(old, path)
+            raise
+    return None
+
+
+def read(path: Path) -> dict[str, bytes]:
+    """The files in a folder or a zip. CallError, with the name, for what no bundle holds, and for what is too large."""
+    try:
+        if path.is_dir():
+            return _read_folder(path)
+        with path.open("rb") as file:
+            if not stat.S_ISREG(os.fstat(file.fileno()).st_mode):
+                raise CallError(f"{path} is neither a folder nor a zip")
+            return _read_zip(path, zipfile.ZipFile(file))
+    except OSError as error:
+        raise CallError(f"{path} cannot be read: {(error.strerror or str(error)).lower()}") from None
+    except BROKEN as error:
+        raise CallError(f"{path} is no bundle, or it is broken: {error}") from None
+
+
+def _read_folder(folder: Path) -> dict[str, bytes]:
+    names = checked(folder, _names(folder))
+    left = LARGEST
+    files = {}
+    for name in names:
+        with folder.joinpath(*name.split("/")).open("rb") as file:
+            files[name] = file.read(left + 1)
+        left = _less(folder, left, len(files[name]))
+    return files
+
+
+def _names(folder: Path) -> Iterator[str]:
+    """The names of the files in a folder, and below it; CallError for what is none, such as a link."""
+
+    def stop(error: OSError) -> None:
+        raise error
+
+    for place, folders, files in os.walk(folder, onerror=stop):
+        for each in (*folders, *files):
+            mode = os.lstat(os.path.join(place, each)).st_mode
+            if not (stat.S_ISREG(mode) or (each in folders and stat.S_ISDIR(mode))):
+                what = "a link" if stat.S_ISLNK(mode) else "no file"
+                raise CallError(f"{folder}: {_relative(folder, place, each)} is {what}")
+        yield from (_relative(folder, place, each) for each in files)
+
+
+def _relative(folder: Path, place: str, name: str) -> str:
+    return Path(place, name).relative_to(folder).as_posix()
+
+
+def _read_zip(path: Path, packed: zipfile.ZipFile) -> dict[str, bytes]:
+    entries = [each for each in packed.infolist() if not (each.filename.endswith("/") and each.file_size == 0)]
+    checked(path, (each.filename for each in entries))
+    left = LARGEST
+    for each in entries:
+        if each.flag_bits & 0x1:
+            raise CallError(f"{path}: {each.filename} is encrypted; a bundle is not")
+        if stat.S_ISLNK(each.external_attr >> 16):
+            raise CallError(f"{path}: {each.filename} is a link")
+        if each.compress_type not in PACKED:
+            raise CallError(f"{path}: {each.filename} is packed in a way that asbuilt does not unpack")
+        left = _less(path, left, each.file_size)
+    files = {}
+    for each in entries:
+        with packed.open(each) as file:
+            files[each.filename] = file.read(each.file_size + 1)
+        if len(files[each.filename]) != each.file_size:
+            raise CallError(f"{path}: {each.filename} is not as long as the zip says")
+    return files
+
+
+def checked(path: Path, names: Iterable[str]) -> list[str]:
+    """The names, if every one is one that a bundle may hold, and each means one file on every system."""
+    found: dict[str, str] = {}
+    for name in names:
+        if len(name) > LONGEST_NAME or not all(PART.fullmatch(part) for part in name.split("/")):
+            raise CallError(f"{path}: {name[:LONGEST_NAME]!r} is no name of a file in a bundle")
+        if name.lower() in found:
+            raise CallError(f"{path}: {name} is there twice")
+        found[name.lower()] = name
+        if len(found) > MOST_FILES:
+            raise CallError(f"{path} holds more than {MOST_FILES} files: it is no bundle")
+    return list(found.values())
+
+
+def _less(path: Path, left: int, size: int) -> int:
+    if size > left:
+        raise CallError(f"{path} holds more than {LARGEST // 2**20} MB: it is no bundle")
+    return left - size
