@@ -24,6 +24,7 @@ from baselines.snapshot import Snapshot, parse_snapshot, utc_text
 from monitor import store, verifier
 from monitor.baseline_toml import Record, parse_record, record_text
 from monitor.bundle_files import LISTED, MANIFEST, SIGNATURE, Files
+from monitor.entries import printable
 from monitor.errors import CallError, Unverified
 from monitor.store import Signing, Transaction
 
@@ -38,6 +39,7 @@ SAFE = frozenset("abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789
 RESERVED = re.compile(r"(con|prn|aux|nul|com[0-9]|lpt[0-9])(\..*)?", re.IGNORECASE)  # device names of Windows
 LONGEST_PATH, CUT_PATH = 150, 100
 SHOWN = 12  # hex digits of a digest in the name of a file
+SIGNED, LARGEST_KEY = 64, 1000  # bytes, of an Ed25519 signature, and of a key as PEM
 AUDIT_TABLE = "audit_entry"
 WRITTEN = {"profile": "profile_digest"}  # where a key of the file is not what the chain calls it
 NO_TIME = datetime.fromtimestamp(0, UTC)  # of a snapshot of which only the canonical form is wanted
@@ -124,7 +126,7 @@ def packed(tx: Transaction, plant: str, records: Sequence[Record], signer: Signi
             last = last_of(text)
             if last not in held:  # what was left out of a proposal can be decided about still
                 texts[f"{SNAPSHOTS}{last}.jsonl"] = store.snapshot_of(tx, "", last, NO_TIME).text
-    texts[README] = ABOUT.format(plant=plant, key=signer.key)
+    texts[README] = ABOUT.format(plant=printable(plant), key=signer.key)
     texts[KEY] = pem(signer.key)
     texts[GIT] = "* -text\n"  # git leaves the ends of lines alone: they are signed
     return sealed({name: text.encode() for name, text in texts.items()}, signer)
@@ -208,7 +210,7 @@ def sealed_by(where: str, files: Files) -> Seal:
         if name not in files:
             raise Unverified(f"{where}: {name} is missing")
     key = _public_key(where, files[KEY])
-    if not verifier.is_signed(key, files[SIGNATURE].hex(), files[MANIFEST]):
+    if not verifier.is_signed(key, files[SIGNATURE][: SIGNED + 1].hex(), files[MANIFEST]):
         raise Unverified(f"{where}: {MANIFEST} is not signed by the key in {KEY}: one of them was changed")
     listed = _listed(where, files[MANIFEST])
     for name in sorted({*listed, *files} - {MANIFEST, SIGNATURE}):
@@ -223,7 +225,7 @@ def sealed_by(where: str, files: Files) -> Seal:
 
 def _public_key(where: str, written: bytes) -> str:
     try:
-        public = load_pem_public_key(written)
+        public = load_pem_public_key(written[:LARGEST_KEY])
     except (ValueError, UnsupportedAlgorithm):
         public = None
     if isinstance(public, Ed25519PublicKey):
@@ -274,10 +276,13 @@ def _replayed(where: str, files: Files, seal: Seal) -> verifier.Replay:
     """What the bundle's chain says that there was; Unverified if the chain does not verify, or is not the signer's."""
     entries, checkpoints = _rows(where, AUDIT, files), _rows(where, CHECKPOINTS, files)
     rows = [{**row, "detail": json.dumps(row.get("detail"), sort_keys=True)} for row in entries]
-    result = verifier.verify({AUDIT_TABLE: rows, "checkpoint": checkpoints})
-    if flaw := result.first_bad:
+    if flaw := verifier.verify({AUDIT_TABLE: rows}).first_bad:
         place = f" line {flaw.entry}" if flaw.entry is not None else ""
         raise Unverified(f"{where}: {AUDIT}{place}: {flaw.why}")
+    result = verifier.verify({AUDIT_TABLE: rows, "checkpoint": checkpoints})
+    if flaw := result.first_bad:
+        lines = [number for number, row in enumerate(checkpoints, 1) if row.get("entries") == flaw.entry]
+        raise Unverified(f"{where}: {CHECKPOINTS}{f' line {lines[0]}' if lines else ''}: {flaw.why}")
     if result.keys[-1:] != [seal.key]:
         raise Unverified(f"{where}: {AUDIT} is the chain of another key than the one that signed {MANIFEST}")
     replay = verifier.Replay()

@@ -10,12 +10,14 @@ import os
 import re
 import shutil
 import stat
+import struct
 import zipfile
 import zlib
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from secrets import token_hex
+from typing import BinaryIO
 
 from monitor.errors import CallError
 
@@ -23,11 +25,15 @@ LARGEST = 256 * 2**20  # bytes, of all files together
 MOST_FILES = 100_000
 LONGEST_NAME = 400
 MANIFEST, SIGNATURE = "MANIFEST", "MANIFEST.sig"
-LISTED = re.compile(r"([0-9a-f]{64})  ([^\n\\]+)")  # a line of sha256sum
+LISTED = re.compile(r"([0-9a-f]{64})  ([A-Za-z0-9._%~/-]+)")  # a line of sha256sum
 PART = re.compile(r"[A-Za-z0-9._%~-]*[A-Za-z0-9_%~-]")
 EPOCH = (1980, 1, 1, 0, 0, 0)  # the first time that a zip can hold: the same content is the same bytes
 PLAIN_FILE = (stat.S_IFREG | 0o644) << 16
 PACKED = (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED)
+END_MARK, LARGE_MARK = b"PK\5\6", b"PK\6\7"  # end of central directory; where the one of a zip of over 4 GB is
+ZIP_END = struct.Struct("<12xI6x")  # the size of the central directory
+ZIP_TAIL = 2**16 + 128  # where these can be: before a comment
+LARGEST_DIRECTORY = MOST_FILES * (46 + LONGEST_NAME)
 BROKEN = (
     zipfile.BadZipFile,
     zlib.error,
@@ -139,11 +145,12 @@ def _change_places(new: Path, path: Path) -> None:
     if not path.exists():
         return os.rename(new, path)
     with _aside(path) as old:
-        os.rename(path, old)
         try:
+            os.rename(path, old)
             os.rename(new, path)
-        except OSError:
-            os.rename(old, path)
+        except BaseException:
+            if not path.exists():
+                os.rename(old, path)
             raise
     return None
 
@@ -153,9 +160,10 @@ def read(path: Path) -> dict[str, bytes]:
     try:
         if path.is_dir():
             return _read_folder(path)
+        if not stat.S_ISREG(path.stat().st_mode):
+            raise CallError(f"{path} is neither a folder nor a zip")
         with path.open("rb") as file:
-            if not stat.S_ISREG(os.fstat(file.fileno()).st_mode):
-                raise CallError(f"{path} is neither a folder nor a zip")
+            _assure_small_directory(path, file)
             return _read_zip(path, zipfile.ZipFile(file))
     except OSError as error:
         raise CallError(f"{path} cannot be read: {(error.strerror or str(error)).lower()}") from None
@@ -169,8 +177,9 @@ def _read_folder(folder: Path) -> dict[str, bytes]:
     files = {}
     for name in names:
         with folder.joinpath(*name.split("/")).open("rb") as file:
-            files[name] = file.read(left + 1)
-        left = _less(folder, left, len(files[name]))
+            size = os.fstat(file.fileno()).st_size
+            left = _less(folder, left, size)
+            files[name] = file.read(size)
     return files
 
 
@@ -185,12 +194,26 @@ def _names(folder: Path) -> Iterator[str]:
             mode = os.lstat(os.path.join(place, each)).st_mode
             if not (stat.S_ISREG(mode) or (each in folders and stat.S_ISDIR(mode))):
                 what = "a link" if stat.S_ISLNK(mode) else "no file"
-                raise CallError(f"{folder}: {_relative(folder, place, each)} is {what}")
+                raise CallError(f"{folder}: {_relative(folder, place, each)!r} is {what}")
         yield from (_relative(folder, place, each) for each in files)
 
 
 def _relative(folder: Path, place: str, name: str) -> str:
     return Path(place, name).relative_to(folder).as_posix()
+
+
+def _assure_small_directory(path: Path, file: BinaryIO) -> None:
+    """CallError if the directory of a zip is larger than of any bundle: it is read as a whole (APPNOTE 6.3.10, 4.3)."""
+    start = file.seek(0, os.SEEK_END)
+    file.seek(max(0, start - ZIP_TAIL))
+    tail = file.read()
+    bare = tail[-ZIP_END.size :]
+    end = bare if bare.startswith(END_MARK) and bare.endswith(b"\0\0") else tail[max(0, tail.rfind(END_MARK)) :]
+    if len(end) < ZIP_END.size:
+        raise CallError(f"{path} is neither a folder nor a zip")
+    size = ZIP_END.unpack_from(end)[0]
+    if size > LARGEST_DIRECTORY or LARGE_MARK in tail:
+        raise CallError(f"{path} is larger than any bundle")
 
 
 def _read_zip(path: Path, packed: zipfile.ZipFile) -> dict[str, bytes]:

@@ -78,8 +78,9 @@ def take(
     now: datetime,
     rules: Rules,
 ) -> Taken:
-    """Take in the baselines of one asset, the oldest first. What was taken in before, as it stood then, is skipped."""
-    known = {_same(each) for each in store.baselines(tx, [asset]) if each.origin == seal.key}
+    """Take in the baselines of one asset, the oldest first. What is known here already, as it stands in the bundle, is
+    skipped, by whichever way it came: it may be this plant's own."""
+    known = {_same(each) for each in store.baselines(tx, [asset])}
     here = [replace(record.baseline, asset=asset, origin=seal.key) for record in records]
     new = [(record, each) for record, each in zip(records, here, strict=True) if _same(each) not in known]
     skipped = tuple(each for each in here if _same(each) in known)
@@ -101,7 +102,7 @@ def take(
 
 
 def _same(baseline: Baseline) -> tuple[object, ...]:
-    return baseline.digest, baseline.proposed_at, baseline.decided_at
+    return baseline.digest, baseline.stage, baseline.proposed_by, baseline.proposed_at, baseline.decided_at
 
 
 def _keep(tx: Transaction, baseline: Baseline, record: Record, contents: Contents) -> Baseline:

@@ -115,7 +115,8 @@ def sign_off_document(word: SignOff) -> dict[str, Any]:
 def signed_lines(baseline: Baseline, words: Iterable[SignOff], left: Iterable[str]) -> list[str]:
     """Who proposed a baseline, who signed it off, and who has still to."""
     ticket = f" ({baseline.ticket})" if baseline.ticket else ""
-    lines = [f"proposed by {baseline.proposed_by} at {utc_text(baseline.proposed_at)}{ticket}"]
+    lines = [f"taken in from a bundle that {baseline.origin} signed"] if baseline.origin else []
+    lines.append(f"proposed by {baseline.proposed_by} at {utc_text(baseline.proposed_at)}{ticket}")
     for word in words:
         role = f" as {word.role}" if word.role else ""
         lines.append(f"signed off by {word.by}{role} at {utc_text(word.at)}: {word.reason}")

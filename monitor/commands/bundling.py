@@ -153,7 +153,7 @@ def _show_taken(taken: Sequence[Taken], seal: Seal, json: bool) -> None:
             decided = f"approved by {each.decided_by}" if each.decided_by else "not approved"
             typer.echo(f"{each.asset}: {each.digest[:12]} ({each.stage}) taken in as history: {decided} there")
     if skipped:
-        typer.echo(f"{len(skipped)} baselines were taken in before, and are left as they are")
+        typer.echo(f"{len(skipped)} baselines are known here already, and are left as they are")
     return None
 
 
