@@ -172,6 +172,8 @@ def read(path: Path) -> dict[str, bytes]:
 
 
 def _read_folder(folder: Path) -> dict[str, bytes]:
+    if not os.path.lexists(folder / MANIFEST):
+        raise CallError(f"{folder} is no bundle: it has no {MANIFEST}")
     names = checked(folder, _names(folder))
     left = LARGEST
     files = {}
@@ -208,7 +210,8 @@ def _assure_small_directory(path: Path, file: BinaryIO) -> None:
     file.seek(max(0, start - ZIP_TAIL))
     tail = file.read()
     bare = tail[-ZIP_END.size :]
-    end = bare if bare.startswith(END_MARK) and bare.endswith(b"\0\0") else tail[max(0, tail.rfind(END_MARK)) :]
+    at = len(tail) - len(bare) if bare.startswith(END_MARK) and bare.endswith(b"\0\0") else tail.rfind(END_MARK)
+    end = tail[at:] if at >= 0 else b""
     if len(end) < ZIP_END.size:
         raise CallError(f"{path} is neither a folder nor a zip")
     size = ZIP_END.unpack_from(end)[0]

@@ -348,6 +348,14 @@ def test_history_arrives_and_the_newest_is_proposed(laptop: Store, site: Store) 
     bundle.verified("b", again := site.export(), bundle.sealed_by("b", again))  # and on it travels
 
 
+def test_a_store_of_each_kind_takes_it(laptop: Store, site: Store, database: Database) -> None:
+    there = replace(site, database=database)
+    there.take(laptop.export(), laptop.signer.key)
+    assert there.flaw() is None
+    assert len(there.rows()) == 5
+    assert refusal(there.export()) == ""
+
+
 def test_the_same_again_changes_nothing(laptop: Store, site: Store) -> None:
     files = laptop.export()
     site.take(files, laptop.signer.key)
@@ -617,6 +625,7 @@ def test_links_and_what_is_encrypted_are_refused(tmp_path: Path) -> None:
         bundle_files.read(zipped(tmp_path / "x.zip", ("audit.jsonl", b"x"), packing=zipfile.ZIP_LZMA))
     folder = tmp_path / "b"
     folder.mkdir()
+    (folder / "MANIFEST").touch()
     (folder / "audit.jsonl").symlink_to("/etc/passwd")
     with pytest.raises(CallError, match=r"audit\.jsonl' is a link"):
         bundle_files.read(folder)
@@ -631,10 +640,12 @@ def test_links_and_what_is_encrypted_are_refused(tmp_path: Path) -> None:
             bundle_files.read(path)
 
 
-@pytest.mark.parametrize("data", [b"", b"PK", b"PK\5\6" + bytes(18), b"PK\3\4" * 100, os.urandom(4096)])
+@pytest.mark.parametrize(
+    "data", [b"", b"PK", b"PK\5\6" + bytes(18), b"PK\3\4" * 100, b"[plant]\n" * 100, os.urandom(4096)]
+)
 def test_what_is_no_zip_is_refused(tmp_path: Path, data: bytes) -> None:
     (tmp_path / "b.zip").write_bytes(data)
-    with pytest.raises(CallError, match=r"b\.zip"):
+    with pytest.raises(CallError, match=r"b\.zip is (no bundle|neither)"):
         bundle.sealed_by("b.zip", bundle_files.read(tmp_path / "b.zip"))
 
 
