@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from hashlib import sha256
@@ -80,6 +80,7 @@ class Seal:
 class Contents:
     """A bundle that verifies: its baselines by the name of their file; captures and what was read, by digest."""
 
+    seal: Seal
     records: Mapping[str, Record]
     captures: Mapping[str, str]
     snapshots: Mapping[str, Snapshot]
@@ -269,7 +270,7 @@ def verified(where: str, files: Files, seal: Seal) -> Contents:
         raise Unverified(f"{where}: two files hold one and the same baseline")
     snapshots |= {record.baseline.digest: record.snapshot for record in records.values()}
     texts = {digest: _capture(where, name, files, snapshots) for digest, name in captures.items()}
-    return Contents(records, texts, snapshots)
+    return Contents(seal, records, texts, snapshots)
 
 
 def _replayed(where: str, files: Files, seal: Seal) -> verifier.Replay:
@@ -396,7 +397,7 @@ def word_fields(word: SignOff) -> dict[str, str]:
 def _place(text: str, why: str) -> str:
     """ " line 7", where what is wrong is that of a key that stands in line 7."""
     key = why.partition(": ")[0]
-    lines: Iterator[int] = (
-        number for number, line in enumerate(text.splitlines(), 1) if line.startswith((f"{key} =", f'"{key}" ='))
-    )
-    return next((f" line {number}" for number in lines), "")
+    for number, line in enumerate(text.splitlines(), 1):
+        if line.startswith((f"{key} =", f'"{key}" =')):
+            return f" line {number}"
+    return ""

@@ -70,16 +70,18 @@ def renamed(contents: Contents, known: Sequence[str], names: Mapping[str, str]) 
 def take(
     tx: Transaction,
     asset: str,
-    records: Sequence[Record],
+    there: str,
     contents: Contents,
-    seal: Seal,
     who: Actor,
     reason: str,
     now: datetime,
     rules: Rules,
 ) -> Taken:
-    """Take in the baselines of one asset, the oldest first. What is known here already, as it stands in the bundle, is
-    skipped, by whichever way it came: it may be this plant's own."""
+    """Take in the baselines of an asset, which is called `there` in the bundle.
+
+    What is known here already as it stands in the bundle is skipped, by whichever way it came: it may be our own.
+    """
+    records, seal = contents.of(there), contents.seal
     known = {_same(each) for each in store.baselines(tx, [asset])}
     here = [replace(record.baseline, asset=asset, origin=seal.key) for record in records]
     new = [(record, each) for record, each in zip(records, here, strict=True) if _same(each) not in known]
@@ -90,7 +92,7 @@ def take(
     kept = tuple(_keep(tx, replace(each, state=State.SUPERSEDED), record, contents) for record, each in new)
     said = [_said(each, record) for each, (record, _) in zip(kept, new, strict=True)]
     detail = {"baselines": json.dumps(said, sort_keys=True), "origin": seal.key, "manifest": seal.manifest}
-    detail |= {"asset": records[0].baseline.asset, "reason": reason}
+    detail |= {"asset": there, "reason": reason}
     store.audit(tx, now, who, ACTION, asset, detail)
     newest = _newest(records)
     if newest not in [record for record, _ in new] or not _is_news(tx, asset, newest.baseline):

@@ -30,7 +30,7 @@ from monitor.config import Plant, load_plant
 from monitor.errors import CallError, Unverified, UserError
 from monitor.store import Actor, Database
 from monitor.verifier import read_store, verify
-from tests.floors import TWO, PlantFolder, RunningFloor, running
+from tests.floors import ROOT, TWO, PlantFolder, RunningFloor, running
 
 NOW = datetime(2026, 11, 23, 8, 0, tzinfo=UTC)
 ADA, EVE, BOB = (Actor(name, f"{name}@laptop") for name in ("Ada", "Eve", "Bob"))
@@ -199,6 +199,17 @@ def test_what_is_no_record_is_refused_with_the_place(old: str, new: str, why: st
         parse_record(text.replace(old, new, 1))
 
 
+def test_what_docs_bundle_md_shows_is_so() -> None:
+    page = (ROOT / "docs" / "bundle.md").read_text(encoding="utf-8")
+    record = parse_record(page.partition("```toml\n")[2].partition("```")[0])
+    assert f"```\n{record.snapshot.text}```" in page
+    bare = record_text(record).splitlines()
+    shown = [
+        line.partition("  #")[0].rstrip() for line in page.partition("```toml\n")[2].partition("```")[0].splitlines()
+    ]
+    assert bare == shown
+
+
 # ---- names of files
 
 
@@ -273,7 +284,7 @@ class Store:
         with evidence.deciding(self.plant, self.database, who, print, sound=True) as tx:
             importing.assure_trusted(tx, "b", seal, trust)
             return [
-                importing.take(tx, name, contents.of(name), contents, seal, who, "from FAT", NOW + timedelta(days=9),
+                importing.take(tx, name, name, contents, who, "from FAT", NOW + timedelta(days=9),
                                actions.NO_RULES)
                 for name in contents.assets
             ]  # fmt: skip

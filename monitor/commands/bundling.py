@@ -122,7 +122,7 @@ def import_(
         now = utc_now()
         with deciding(plant, database, who, sound=True) as tx:
             taken = [
-                importing.take(tx, name, contents.of(there), contents, seal, who, reason, now, rules_of(plant, name))
+                importing.take(tx, name, there, contents, who, reason, now, rules_of(plant, name))
                 for there, name in here.items()
             ]
     _show_taken(taken, seal, json)
