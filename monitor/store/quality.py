@@ -168,7 +168,9 @@ def _writes(tx: Transaction, since: datetime, until: datetime) -> dict[tuple[int
 def _approvals(tx: Transaction) -> defaultdict[int, set[datetime]]:
     baseline = tables.baseline.c
     statement = select(baseline.asset_id, baseline.decided_at).where(
-        baseline.decided_at.is_not(None), baseline.state.in_([State.APPROVED, State.SUPERSEDED])
+        baseline.decided_at.is_not(None),
+        baseline.state.in_([State.APPROVED, State.SUPERSEDED]),
+        baseline.origin.is_(None),  # an imported one was approved elsewhere
     )
     found: defaultdict[int, set[datetime]] = defaultdict(set)
     for asset, at in tx.execute(statement):
