@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import os
 import shutil
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -74,16 +74,25 @@ def _toml_value(value: str | float) -> str:
 
 
 def append(path: Path, text: str) -> None:
-    """Add `text` to the end of a plant.toml, whole or not at all; what stands there stays byte for byte.
+    """Add `text` to the end of a plant.toml; what stands there stays byte for byte. FileError as `rewrite` has it."""
+
+    def appended(before: bytes) -> bytes:
+        added = text.replace("\n", "\r\n") if b"\r\n" in before else text
+        end = b"" if before.endswith(b"\n") or not before else b"\n"
+        return before + end + added.encode()
+
+    rewrite(path, appended)
+
+
+def rewrite(path: Path, change: Callable[[bytes], bytes]) -> None:
+    """Put another text in the place of a plant.toml's, whole or not at all; its rights and its owner stay.
 
     FileError if the plant would not be right with it, or the file cannot be written.
     """
     path = path.resolve()  # a link stays a link
     try:
         before = path.read_bytes()
-        added = text.replace("\n", "\r\n") if b"\r\n" in before else text
-        end = b"" if before.endswith(b"\n") or not before else b"\n"
-        _replace(path, before, before + end + added.encode())
+        _replace(path, before, change(before))
     except OSError as error:
         raise FileError(path, [f"cannot be written: {error.strerror or error}; it is left as it was"]) from None
 
@@ -109,7 +118,7 @@ def _check(path: Path, new: Path) -> None:
     try:
         load_plant(new)
     except FileError as error:
-        faults = [f"left as it was, for it would not be right with what is added: {fault}" for fault in error.faults]
+        faults = [f"left as it was, for it would not be right then: {fault}" for fault in error.faults]
         raise FileError(path, faults) from None
 
 

@@ -37,6 +37,7 @@ DOORS = {  # a library, and the modules that may import it
     "apscheduler": ["monitor.schedule"],
     "httpx": ["monitor.notify"],
     "numpy": ["collectors.passive"],
+    "tomlkit": ["monitor.edits"],
 }
 
 
