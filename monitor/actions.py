@@ -65,7 +65,7 @@ def propose(
     store.keep_snapshot(tx, snapshot)
     older = store.current_baseline(tx, snapshot.asset, State.PROPOSED)
     if older is not None:
-        _supersede(tx, older)
+        supersede(tx, older)
     made = Baseline(0, snapshot.asset, snapshot.digest, State.PROPOSED, stage, snapshot.profile, actor.name, now)
     proposed = store.add_baseline(tx, replace(made, reason=reason, ticket=ticket, capture=capture))
     detail = {"digest": proposed.digest, "stage": stage.value, "profile": proposed.profile, "reason": reason}
@@ -131,7 +131,7 @@ def _amend(
 ) -> Baseline:
     """Another proposal in the place of one: it stays that of who proposed it."""
     store.keep_snapshot(tx, changed)
-    _supersede(tx, proposed)
+    supersede(tx, proposed)
     amended = replace(proposed, digest=changed.digest, capture=capture or proposed.capture)
     detail = {"digest": changed.digest, "of": proposed.digest, **what} | ({"capture": capture} if capture else {})
     amended = store.add_baseline(tx, amended)
@@ -184,7 +184,7 @@ def approve(
     current = store.current_baseline(tx, asset)
     approved = _decide(tx, replace(proposed, ticket=ticket or proposed.ticket), Step.APPROVE, actor, reason, now)
     if current is not None:
-        _supersede(tx, current)
+        supersede(tx, current)
     store.audit(tx, now, actor, "baseline.approve", asset, detail)
     return approved, settle(tx, approved, now)
 
@@ -275,7 +275,8 @@ def _decide(tx: Transaction, proposed: Baseline, step: Step, actor: Actor, reaso
     return decided
 
 
-def _supersede(tx: Transaction, older: Baseline) -> None:
+def supersede(tx: Transaction, older: Baseline) -> None:
+    """A newer baseline takes the place of one, or its asset is retired."""
     store.move_baseline(tx, replace(older, state=NEXT[older.state, Step.SUPERSEDE]), older.state)
 
 

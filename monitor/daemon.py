@@ -8,7 +8,7 @@ import json
 import random
 import signal
 from collections import defaultdict
-from collections.abc import AsyncGenerator, Callable, Hashable, Iterable
+from collections.abc import AsyncGenerator, Callable, Hashable, Iterable, Mapping
 from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 
@@ -19,7 +19,7 @@ from baselines.audit import AuditEntry
 from baselines.rules import occurrence
 from baselines.snapshot import Snapshot
 from baselines.wire import Operation, WireEvent, Written
-from collectors.collector import CollectError, Poll, Unreachable
+from collectors.collector import CollectError, Poll, Target, Unreachable
 from collectors.contract import Sent
 from collectors.passive.heard import Heard
 from collectors.passive.report import Happened, Report
@@ -28,8 +28,8 @@ from monitor import store
 from monitor.accounts import account
 from monitor.config import Plant
 from monitor.ears import Deaf, hear
-from monitor.errors import CallError, StoreError
-from monitor.evidence import checkpoint, note_configuration, publish
+from monitor.errors import CallError, Gone, StoreError
+from monitor.evidence import checkpoint, note_assets, note_configuration, publish, returned
 from monitor.notify import Notifier
 from monitor.pipeline import (
     Checked,
@@ -37,10 +37,10 @@ from monitor.pipeline import (
     confront,
     goes_on,
     occur,
-    release_due,
+    return_alarms,
     take,
     take_written,
-    unshelve_due,
+    unseen,
 )
 from monitor.polling import Poller, utc_now
 from monitor.schedule import DueQueue
@@ -131,6 +131,7 @@ class Daemon:
         self._standing: dict[str, Standing] = {}
         self._lagging: dict[str, Run] = {}  # runs whose end on disk is behind
         self._read_at: dict[str, datetime] = {}  # when the last poll that came to this standing began
+        self._numbers: dict[str, int] = {}  # of assets, as the store knew them when we began
         self._due: set[str] = set()  # assets whose scheduled poll is under way
         self._last_request = 0
         self._last_entry = 0  # of the audit chain
@@ -151,7 +152,10 @@ class Daemon:
                     ear.segment.restore(store.snapshot_of(tx, name, last.digest, last.last_at, last.profile or ""))
         self._writer = Writer(self._database)
         with contextlib.suppress(StoreError):  # said by the chores, when they find the same
-            await self._writer.write(lambda tx: note_configuration(tx, self._plant, self._account, self._clock()))
+            self._numbers = dict(await self._writer.write(self._note_plant))
+            for name in [*self._plant.assets, *self._plant.segments]:
+                if name not in self._numbers:
+                    await self._leave(Gone(name, "is not in plant.toml any more"))
         chores = [
             asyncio.create_task(chore)
             for chore in (
@@ -171,6 +175,13 @@ class Daemon:
                     chore.result()  # a chore ends only by a bug: say it, and let the service manager restart us
         finally:
             await self._end([*chores, stopping])
+
+    def _note_plant(self, tx: Transaction) -> Mapping[str, int]:
+        now = self._clock()
+        note_configuration(tx, self._plant, self._account, now)
+        for name in note_assets(tx, self._plant, self._account, now):
+            log.info("asset.returned", asset=name, text=returned(name))
+        return store.asset_numbers(tx)
 
     async def _end(self, chores: list[asyncio.Task[None] | asyncio.Task[bool]]) -> None:
         tasks = [*chores, *self._polling.values()]
@@ -202,17 +213,23 @@ class Daemon:
                 async with asyncio.timeout(None if due is None else max(0.0, due - loop.time())):
                     await self._wake.wait()
 
+    def _has(self, name: str) -> bool:
+        return name in self._plant.assets or name in self._plant.segments
+
     def _poll_now(self, name: str) -> None:
-        if name not in self._polling:
+        if name not in self._polling and self._has(name):
             self._polling[name] = asyncio.create_task(self._poll_asset(name))
 
     async def _poll_asset(self, name: str) -> None:
         succeeded = False
+        polled = self._plant.assets.get(name)
         try:
             if name in self._segments:
                 return await self._observe(name)
+            if polled is None:
+                return None
             asked = self._asked.pop(name, [])
-            poll = await self._poller.poll(self._plant.assets[name])
+            poll = await self._poller.poll(polled)
             succeeded = isinstance(poll.outcome, Snapshot)
             await self._take(poll, asked)
         except StoreError as error:
@@ -221,6 +238,8 @@ class Daemon:
             log.exception("bug", asset=name)
         finally:
             del self._polling[name]
+            if polled and not self._has(name):
+                await self._let_go(polled.target)
             if name in self._due:
                 self._reschedule(name, succeeded)
             if name in self._asked:  # asked meanwhile: what was just read may be older than the question
@@ -228,6 +247,8 @@ class Daemon:
 
     def _reschedule(self, name: str, succeeded: bool) -> None:
         self._due.discard(name)
+        if name not in self._plant.assets:  # left alone since
+            return
         self._queue.polled(name, succeeded, asyncio.get_running_loop().time(), self._jitter())
         self._wake.set()
 
@@ -239,11 +260,12 @@ class Daemon:
         standing = self._standing.get(name)
         if standing and not asked and standing.run.can_go_on(now) and _goes_on(standing, poll):
             standing.run = self._lagging[name] = standing.run.extended(now)
-            return
+            return None
         lagging = self._lagging.pop(name, None)
 
         def job(tx: Transaction) -> tuple[Standing, list[Move]]:
             store.extend_runs(tx, [lagging] if lagging else [])
+            self._assure_same(tx, name)
             taken, moves = take(tx, poll, now, keep=bool(asked))
             if asked:
                 store.answer_poll(tx, asked, checked_document(taken.checked), now)
@@ -255,8 +277,14 @@ class Daemon:
             if lagging:
                 self._lagging.setdefault(name, lagging)
             raise
+        except Gone as gone:
+            if lagging:
+                self._lagging.setdefault(name, lagging)
+            await self._leave(gone)
+            return await self._decline(name, asked)
         self._tell(standing.checked if standing else None, taken.checked, moves)
         self._standing[name] = taken
+        return None
 
     def _tell(self, before: Checked | None, now: Checked, moves: list[Move]) -> None:
         """Say a thing once when it begins and once when it ends."""
@@ -280,18 +308,66 @@ class Daemon:
             )
         self._notifier.tell(moves)
 
+    # Assets that go
+
+    def _assure_same(self, tx: Transaction, name: str) -> None:
+        """Gone if an asset that we know by this name is not the one that is called so now."""
+        number = store.asset_id(tx, name)
+        if self._numbers.get(name, number) != number:
+            raise Gone(name, "is the name of another asset now")
+
+    async def _leave(self, gone: Gone) -> None:
+        """Poll an asset no more, and let go of its device: it was retired, or goes on under another name."""
+        name, plant = gone.asset, self._plant
+        if not self._has(name):
+            return
+        self._plant = replace(
+            plant,
+            assets={other: each for other, each in plant.assets.items() if other != name},
+            segments={other: each for other, each in plant.segments.items() if other != name},
+        )
+        log.warning("asset.gone", asset=name, why=f"{gone.why}: it is left alone; start asbuilt run anew to follow")
+        self._standing.pop(name, None)
+        self._segments.pop(name, None)
+        if polled := plant.assets.get(name):
+            self._queue.remove(name)
+            self._wake.set()
+            if name not in self._polling:
+                await self._let_go(polled.target)
+        await self._decline(name, self._asked.pop(name, []))
+
+    async def _let_go(self, target: Target) -> None:
+        """Close the connection to a device that no asset stands for any more."""
+        if all(other.target.address.device != target.address.device for other in self._plant.assets.values()):
+            await self._poller.let_go(target)
+
+    async def _decline(self, name: str, asked: list[int]) -> None:
+        """Answer those who ask for a poll of an asset that we do not know, or know no more."""
+        if not asked:
+            return
+        now = self._clock()
+        why = "the daemon that runs does not know it: start asbuilt run anew, for it reads plant.toml when it starts"
+        answer = checked_document(unseen(name, now, None, False, Unreachable(name, why), Sent()))
+        try:
+            await self._writer.write(lambda tx: store.answer_poll(tx, asked, answer, now))
+        except StoreError as error:
+            log.error("store.failed", asset=name, why=str(error))
+
     # Segments
 
     async def _listen_to(self, name: str) -> None:
         """Hear one segment for as long as we run."""
         async with contextlib.aclosing(self._hear(self._plant.segments[name].interface)) as reports:
             async for said in reports:
+                if not self._has(name):
+                    break
                 try:
                     await self._take_in(name, said)
                 except StoreError as error:
                     log.error("store.failed", asset=name, why=str(error))
                 except Exception:  # a bug of ours at one segment: said with all that helps, and its neighbours go on
                     log.exception("bug", asset=name)
+        await asyncio.Event().wait()  # nothing is left to hear; a chore that ends is a bug
 
     async def _take_in(self, name: str, said: Report | Deaf) -> None:
         ear = self._segments[name]
@@ -301,7 +377,7 @@ class Daemon:
         for note in said.notes:
             log.warning("segment.note", segment=name, text=note)
         await self._occur(name, said.happened)
-        if said.heard:
+        if said.heard and self._has(name):
             ear.take_in(said.heard)
             await self._observe(name)
             await self._confront()
@@ -323,6 +399,15 @@ class Daemon:
 
     async def _occur(self, segment: str, happened: Iterable[Happened]) -> None:
         """Raise what was done to devices: at the asset that it was done to, or else at the segment."""
+        happened = tuple(happened)
+        try:
+            await self._raise_done(segment, happened)
+        except Gone as gone:
+            await self._leave(gone)
+            if self._has(segment):
+                await self._occur(segment, happened)
+
+    async def _raise_done(self, segment: str, happened: Iterable[Happened]) -> None:
         now, ear = self._clock(), self._segments[segment]
         events = [each.event for each in happened]
         done = [event for event in events if is_alarming(event, ear.approved)]
@@ -334,9 +419,11 @@ class Daemon:
             moves = []
             for event in told:
                 asset = asset_at(self._plant, event.server) or segment
+                self._assure_same(tx, asset)
                 items = [write.item for _, write in self._touched(event, "")]
                 moves += occur(tx, asset, occurrence(event, ear.name_of(event.client)), now, items)
             for asset, write in fresh:
+                self._assure_same(tx, asset)
                 moves += take_written(tx, asset, write, now)
             return moves
 
@@ -370,7 +457,17 @@ class Daemon:
         }
         overheard = [said for ear in self._segments.values() if (said := ear.overheard(now))]
         if found := weigh(self._plant, overheard, polled):
-            self._tell_moves(await self._writer.write(lambda tx: confront(tx, found, now)))
+
+            def job(tx: Transaction) -> list[Move]:
+                for name in found:
+                    self._assure_same(tx, name)
+                return confront(tx, found, now)
+
+            try:
+                self._tell_moves(await self._writer.write(job))
+            except Gone as gone:
+                await self._leave(gone)
+                await self._confront()
 
     # What commands do, and what time does
 
@@ -384,15 +481,26 @@ class Daemon:
             for entry in entries:  # what we knew of this asset no longer holds
                 self._last_entry = entry.id
                 self._standing.pop(entry.subject, None)
+                await self._note_life(entry)
                 if ear := self._segments.get(entry.subject):
                     ear.approved = await asyncio.to_thread(self._approved, entry.subject)
             await self._checkpoint()
             for request in requests:
                 self._last_request = request.id
-                if request.asset in self._plant.assets or request.asset in self._segments:
+                if self._has(request.asset):
                     self._asked[request.asset].append(request.id)
                     self._poll_now(request.asset)
+                else:
+                    await self._decline(request.asset, [request.id])
             await asyncio.sleep(LISTEN_EVERY)
+
+    async def _note_life(self, entry: AuditEntry) -> None:
+        """Leave an asset alone that a person has just renamed or retired."""
+        if entry.action == "asset.retire":
+            await self._leave(Gone(entry.subject, f"was retired by {entry.actor}"))
+        elif entry.action == "asset.rename":
+            self._standing.pop(entry.detail["to"], None)
+            await self._leave(Gone(entry.subject, f"was renamed to {entry.detail['to']} by {entry.actor}"))
 
     async def _checkpoint(self) -> None:
         """Sign what the chain has grown by, and keep it outside of the store; what fails is covered by the next."""
@@ -443,13 +551,9 @@ class Daemon:
         while True:
             await asyncio.sleep(SWEEP_EVERY)
             try:
-                self._tell_moves(await self._writer.write(self._return_due))
+                self._tell_moves(await self._writer.write(lambda tx: return_alarms(tx, self._clock())))
             except StoreError as error:
                 log.error("store.failed", why=str(error))
-
-    def _return_due(self, tx: Transaction) -> list[Move]:
-        now = self._clock()
-        return [*unshelve_due(tx, now), *release_due(tx, now)]
 
 
 def _touch(asset: str, write: Written) -> Hashable:

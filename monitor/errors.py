@@ -25,3 +25,12 @@ class NotNow(UserError):
 
 class Unverified(UserError):
     """Evidence does not verify, and nothing is built on it; the exit code is 4."""
+
+
+class Gone(NotNow):
+    """An asset that is no more, or no more called so."""
+
+    def __init__(self, asset: str, why: str) -> None:
+        super().__init__(f"{asset} {why}")
+        self.asset = asset
+        self.why = why

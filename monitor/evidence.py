@@ -18,6 +18,7 @@ from pathlib import Path
 
 from baselines.audit import AuditEntry, Checkpoint
 from baselines.snapshot import utc_text
+from collectors.written import FileError, read_toml
 from monitor import keys, store, verifier
 from monitor.config import Evidence, Plant
 from monitor.errors import CallError, NotNow
@@ -44,6 +45,8 @@ def deciding(plant: Plant, database: Database, actor: Actor, say: Say, sound: bo
             assure_sound(tx, plant)
         now = datetime.now(UTC)
         note_configuration(tx, plant, actor, now)
+        for name in note_assets(tx, plant, actor, now):
+            say(returned(name))
         yield tx
         with _spoken(say):
             made = checkpoint(tx, plant.evidence, now)
@@ -113,6 +116,45 @@ def note_configuration(tx: Transaction, plant: Plant, actor: Actor, now: datetim
     before = json.loads(store.document(tx, last.detail["digest"]) or "{}") if last else {}
     detail = {"digest": digest, "changes": _changes(before, plant.settings) if last else "first seen"}
     store.audit(tx, now, replace(actor, signer=None), "configuration.change", "", detail)
+
+
+def unnoted(tx: Transaction, plant: Plant) -> list[str]:
+    """The assets of the plant that have no number yet, or were retired and are there again."""
+    known = store.known_assets(tx)
+    return [name for name in (*plant.assets, *plant.segments) if name not in known or known[name] is not None]
+
+
+def returned(name: str) -> str:
+    """What people are told of an asset that was retired and is there again."""
+    return f"{name} was retired, and is there again with all of its history"
+
+
+def note_assets(tx: Transaction, plant: Plant, actor: Actor, now: datetime) -> list[str]:
+    """Give every asset of the plant its number; one that was retired is there again, with its history. These are named.
+
+    The plant may have been read a while ago: what its file no longer names is left alone. Whoever takes a name out of
+    the file does it in a transaction that writes, so nobody does while this one lasts.
+    """
+    new = unnoted(tx, plant)
+    if not new:
+        return []
+    there, known = _names_in(plant), store.known_assets(tx)
+    store.add_assets(tx, [name for name in new if name in there and name not in known])
+    back = {name: at for name in new if name in there and (at := known.get(name))}
+    for name, retired_at in back.items():
+        store.retire_asset(tx, name, None)
+        detail = {"retired_at": utc_text(retired_at)}
+        store.audit(tx, now, replace(actor, signer=None), "asset.return", name, detail)
+    return list(back)
+
+
+def _names_in(plant: Plant) -> set[str]:
+    """The assets and segments that the file names now; those of the plant if it cannot be read."""
+    try:
+        written = read_toml(plant.path)
+    except FileError:
+        return {*plant.assets, *plant.segments}
+    return {name for section in ("asset", "segment") for name in written.get(section, {})}
 
 
 def _changes(before: Mapping[str, str], after: Mapping[str, str]) -> str:

@@ -63,9 +63,10 @@ def take(tx: Transaction, poll: Poll, now: datetime, keep: bool = False) -> tupl
     """Store what a poll brought, and move the alarms that it moves.
 
     With `keep` the snapshot is kept as it is, also where it only continues the one before: a person asked for it, and
-    may approve it.
+    may approve it. Gone if the asset was renamed or retired meanwhile.
     """
     name, outcome = poll.target.asset, poll.outcome
+    store.asset_id(tx, name)  # Gone where nothing is to be kept of it any more
     approved = store.current_baseline(tx, name)
     baseline = store.baseline_snapshot(tx, approved) if approved else None
     if isinstance(outcome, CollectError):
@@ -144,14 +145,29 @@ def _in_force(tx: Transaction, asset: str, now: datetime) -> list[Order]:
 
 
 def release_due(tx: Transaction, now: datetime) -> list[Move]:
-    """Let go of the alarms that nothing keeps back any more: the window of their order is over, or it was closed."""
+    """Let go of the alarms that nothing keeps back any more."""
+    return [_store(tx, move) for alert in _released(tx, now) if (move := unsuppress(alert, now))]
+
+
+def return_alarms(tx: Transaction, now: datetime) -> list[Move]:
+    """Bring back the alarms that were put away, or kept back, until now."""
+    return [*unshelve_due(tx, now), *release_due(tx, now)]
+
+
+def is_due(tx: Transaction, now: datetime) -> bool:
+    """Whether an alarm is to come back that was put away, or kept back, until now."""
+    return bool(store.shelved_until(tx, now) or _released(tx, now))
+
+
+def _released(tx: Transaction, now: datetime) -> list[Alert]:
+    """The alarms that are kept back by nothing any more: the window of their order is over, or it was closed, or their
+    asset is back in service."""
     kept, out = store.suppressed(tx), store.out_of_service(tx, now)
     keeping = {
         asset: {str(order.id) for order in _in_force(tx, asset, now)} | ({OUT_OF_SERVICE} if asset in out else set())
         for asset in {alert.asset for alert in kept}
     }
-    over = [alert for alert in kept if alert.suppressed_by not in keeping[alert.asset]]
-    return [_store(tx, move) for alert in over if (move := unsuppress(alert, now))]
+    return [alert for alert in kept if alert.suppressed_by not in keeping[alert.asset]]
 
 
 def settle(tx: Transaction, approved: Baseline, now: datetime) -> list[Move]:

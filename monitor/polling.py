@@ -5,23 +5,31 @@ from __future__ import annotations
 import asyncio
 import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import replace
 from datetime import UTC, datetime
 from typing import Any
 
+import structlog
+
 from baselines.alert import Move
+from collectors.address import Address
 from collectors.collector import LONGEST_POLL, Clock, Collector, Poll, Refused, Target, Unreachable, poll
 from collectors.contract import Sent
 from collectors.profile import Profiles
 from collectors.registry import collector_of
 from monitor import store
+from monitor.accounts import account
 from monitor.config import Plant, Polled
-from monitor.errors import StoreError
-from monitor.pipeline import take, unseen
+from monitor.errors import NotNow, StoreError
+from monitor.evidence import note_assets, returned, unnoted
+from monitor.pipeline import is_due, return_alarms, take, unseen
 from monitor.show import checked_document
-from monitor.store import Database
+from monitor.store import Actor, Database
 
 AT_ONCE = 200  # polls under way
 LOOK_EVERY = 0.1  # seconds between two looks for an answer of the daemon
+
+log = structlog.get_logger()
 
 Document = dict[str, Any]
 Progress = Callable[[str], None]
@@ -57,6 +65,10 @@ class Poller:
             self._collectors[protocol] = collector_of(protocol)(self._profiles, self._clock)
         return self._collectors[protocol]
 
+    async def let_go(self, target: Target) -> None:
+        """Let go of the connection to one device."""
+        await self.collector(target.address.protocol).close(target)
+
     async def close(self) -> None:
         """Let go of every connection, in good order."""
         for collector in self._collectors.values():
@@ -68,12 +80,67 @@ def poll_assets(plant: Plant, database: Database, names: Sequence[str], by: str,
 
     Never opens a second connection beside a running daemon: it asks the daemon, and reads the answers.
     """
+    _note_assets(plant, database, by)
     if database.lead():
         try:
             return asyncio.run(_poll_ourselves(plant, database, names, progress))
         finally:
             database.follow()
     return _ask_daemon(plant, database, names, by, progress)
+
+
+def _note_assets(plant: Plant, database: Database, by: str) -> None:
+    """See to it that every asset of the plant has its number, also one that was retired and is there again."""
+    with database.read() as tx:
+        if not unnoted(tx, plant):
+            return
+    with database.write() as tx:
+        back = note_assets(tx, plant, Actor(by, account()), utc_now())
+    for name in back:
+        log.info("asset.returned", asset=name, text=returned(name))
+
+
+def return_due(plant: Plant, database: Database) -> None:
+    """Bring back the alarms whose time away is over, where no daemon runs that does it every few seconds."""
+    with database.read() as tx:
+        if not is_due(tx, utc_now()):
+            return
+    if database.lead():
+        try:
+            with database.write() as tx:
+                moves = return_alarms(tx, utc_now())
+            tell(plant, moves)
+        finally:
+            database.follow()
+
+
+def identify_at(plant: Plant, database: Database, name: str, address: Address) -> Poll:
+    """What the device at another address says it is, asked as the asset is: once, and of its identity alone.
+
+    NotNow if the daemon polls that device for another asset: it would see a second connection.
+    """
+    polled = plant.assets[name]
+    there = [other for other, each in plant.assets.items() if each.target.address.device == address.device]
+    leads = database.lead()
+    try:
+        if there and not leads:
+            raise NotNow(
+                f"the daemon polls {address.host}:{address.port} already ({there[0]}), and it is not to see a second"
+                " connection: end asbuilt run first, or move it without a look (--unseen)"
+            )
+        known = Profiles(replace(plant.profiles[each], items=()) for each in plant.profiles.names)
+        target = replace(polled.target, address=address)
+        return asyncio.run(_poll_once(Poller(known, utc_now), replace(polled, target=target)))
+    finally:
+        if leads:
+            database.follow()
+
+
+async def _poll_once(poller: Poller, polled: Polled) -> Poll:
+    try:
+        return await poller.poll(polled)
+    finally:
+        await poller.close()
 
 
 async def _poll_ourselves(plant: Plant, database: Database, names: Iterable[str], progress: Progress) -> list[Document]:
@@ -92,15 +159,26 @@ async def _poll_ourselves(plant: Plant, database: Database, names: Iterable[str]
         return checked_document(standing.checked)
 
     try:
+        with database.write() as tx:
+            moved += return_alarms(tx, utc_now())
         return list(await asyncio.gather(*map(one, names)))
     finally:
         await poller.close()
-        if plant.routes and moved:
-            from monitor.notify import Notifier
+        await _tell(plant, moved)
 
-            notifier = Notifier(plant.name, plant.routes)
-            notifier.tell(moved)
-            await notifier.drain()
+
+def tell(plant: Plant, moved: Iterable[Move]) -> None:
+    """Tell people of alarms that a command moved."""
+    asyncio.run(_tell(plant, list(moved)))
+
+
+async def _tell(plant: Plant, moved: list[Move]) -> None:
+    if plant.routes and moved:
+        from monitor.notify import Notifier
+
+        notifier = Notifier(plant.name, plant.routes)
+        notifier.tell(moved)
+        await notifier.drain()
 
 
 def _unheard(database: Database, name: str) -> Document:

@@ -32,6 +32,12 @@ class DueQueue:
         self._entries[name] = entry
         heapq.heappush(self._heap, (entry.due, name))
 
+    def remove(self, name: str) -> None:
+        """An asset that is polled no more."""
+        self._entries.pop(name, None)
+        self._heap = [(due, other) for due, other in self._heap if other != name]
+        heapq.heapify(self._heap)
+
     def next_due(self) -> float | None:
         """The earliest due time; None if every asset is being polled."""
         return self._heap[0][0] if self._heap else None

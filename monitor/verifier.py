@@ -172,6 +172,7 @@ class Replay:
     """What the chain says that there is: every row as its entries made it, each with the entry that did last."""
 
     made: dict[str, list[dict[str, Any]]] = field(default_factory=dict)
+    lives: dict[str, dict[str, Any]] = field(default_factory=dict)  # what befell assets, by their names now
     flaws: list[Flaw] = field(default_factory=list)
 
     def take(self, entry: dict[str, Any]) -> None:
@@ -207,14 +208,21 @@ class Replay:
         self.rows(table).append(row)
         return row
 
+    def live(self, entry: Row, **values: Any) -> None:
+        """Something befalls the asset that an entry is about."""
+        self.lives.setdefault(entry["subject"], {}).update(values, entry=entry["id"])
+
     def current(self, asset: str, state: str) -> dict[str, Any] | None:
         fitting = [row for row in self.rows("baseline") if row["asset"] == asset and row["state"] == state]
         return fitting[-1] if fitting else None
 
     def compared(self, tables: Mapping[str, Iterable[Row]]) -> Iterator[Flaw]:
         """Where what is stored is not what the chain says."""
-        names = {row["id"]: row["name"] for row in tables.get("asset", ())}
+        assets = list(tables.get("asset", ()))
+        names = {row["id"]: row["name"] for row in assets}
         numbers: dict[Any, int] = {}
+        if "asset" in tables:
+            yield from _lives(self.lives, {row["name"]: row for row in assets})
         for table, fields in COMPARED.items():
             if table not in tables:
                 continue
@@ -225,6 +233,20 @@ class Replay:
                 stored = [row for row in stored if row["by"] is not None]
             for said, found in zip_longest(self.rows(table), stored):
                 yield from _difference(table, said, found and _named(found, names, numbers), fields)
+
+
+def _lives(said: Mapping[str, Row], stored: Mapping[str, Row]) -> Iterator[Flaw]:
+    """Where assets are not what the chain says of them: called so, out of service, retired."""
+    for name in sorted({*said, *stored}):
+        if name not in stored:
+            yield Flaw(said[name]["entry"], f"the asset {name} that it speaks of is missing")
+            continue
+        life = said.get(name, {})
+        for column in LIFE:
+            if life.get(column) != stored[name].get(column):
+                why = f"{column} of asset {name} is {life.get(column)!r}; stored is {stored[name].get(column)!r}"
+                yield Flaw(life.get("entry"), f"it says that {why}" if life else f"no entry says so: {why}")
+                break
 
 
 def _named(row: Row, names: Mapping[Any, str], numbers: Mapping[Any, int]) -> dict[str, Any]:
@@ -252,6 +274,7 @@ def _difference(table: str, said: Row | None, found: Row | None, fields: tuple[s
                 return
 
 
+LIFE = ("out_until", "out_by", "out_reason", "retired_at")
 BASELINE = (
     "asset", "digest", "state", "stage", "profile", "proposed_by", "proposed_at", "decided_by", "decided_at", "reason",
     "ticket", "capture", "origin",
@@ -365,6 +388,27 @@ def _rename(replay: Replay, entry: Row, detail: Row) -> None:
         for row in rows:
             if row.get("asset") == entry["subject"]:
                 row["asset"] = detail["to"]
+    replay.lives[detail["to"]] = {**replay.lives.pop(entry["subject"], {}), "entry": entry["id"]}
+
+
+def _out(replay: Replay, entry: Row, detail: Row) -> None:
+    replay.live(entry, out_until=detail["until"], out_by=entry["actor"], out_reason=detail["reason"])
+
+
+def _in(replay: Replay, entry: Row, detail: Row) -> None:
+    replay.live(entry, out_until=None, out_by=None, out_reason=None)
+
+
+def _retire(replay: Replay, entry: Row, detail: Row) -> None:
+    """Its open proposal gives way, and its open alarms end."""
+    _supersede(replay, entry, "proposed")
+    replay.live(entry, retired_at=entry["at"])
+    for number in detail["alerts"].split():
+        _moved("retire")(replay, entry, {"alert": number, "reason": detail["reason"]})
+
+
+def _return(replay: Replay, entry: Row, detail: Row) -> None:
+    replay.live(entry, retired_at=None)
 
 
 def _person(replay: Replay, entry: Row, detail: Row) -> None:
@@ -449,6 +493,10 @@ STEPS: dict[str, Callable[[Replay, Row, Row], None]] = {  # what an entry makes;
     "baseline.reject": _reject,
     "baseline.import": _import,
     "asset.rename": _rename,
+    "asset.out-of-service": _out,
+    "asset.in-service": _in,
+    "asset.retire": _retire,
+    "asset.return": _return,
     "person.add": _person,
     "person.change": _person,
     "person.remove": _person_removed,

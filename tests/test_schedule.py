@@ -125,3 +125,13 @@ def test_after_an_outage_of_all_the_returns_are_spread() -> None:
     while (due := queue.next_due()) is not None:
         returns += [due] * len(queue.take_due(due))
     assert max(returns) - min(returns) > EVERY.total_seconds() / 5
+
+
+def test_what_was_removed_is_due_no_more_also_while_it_is_polled() -> None:
+    queue = queue_of("one", "other")
+    queue.remove("one")
+    assert {name for _, name in run(queue, 0, 300)} == {"other"}
+    queue.take_due(queue.next_due() or 0.0)
+    queue.remove("other")
+    queue.remove("other")
+    assert queue.next_due() is None
