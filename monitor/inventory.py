@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any
@@ -12,7 +13,7 @@ from baselines.drift import Verdict, verdict, worst
 from baselines.snapshot import Snapshot, utc_text
 from monitor import store
 from monitor.config import Plant
-from monitor.store import Run, Transaction
+from monitor.store import OutOfService, Run, Transaction
 
 REPORTED_EVERY = timedelta(seconds=30)  # a sensor reports at least so often
 LAG = timedelta(minutes=1)  # that the end of a run may be behind on disk
@@ -40,11 +41,24 @@ def held(tx: Transaction, asset: str) -> Held:
 
 def inventory(tx: Transaction, plant: Plant, now: datetime) -> list[dict[str, Any]]:
     """One document per asset, in the order of plant.toml; its segments at the end."""
-    polled = [_document(tx, found.asset, found.every, now) for found in plant.assets.values()]
-    return polled + [_document(tx, found.asset, REPORTED_EVERY, now) for found in plant.segments.values()]
+    out = store.out_of_service(tx, now)
+    polled = [_document(tx, found.asset, found.every, now, out) for found in plant.assets.values()]
+    return polled + [_document(tx, found.asset, REPORTED_EVERY, now, out) for found in plant.segments.values()]
 
 
-def _document(tx: Transaction, asset: Asset, every: timedelta, now: datetime) -> dict[str, Any]:
+def retired(tx: Transaction, plant: Plant, now: datetime) -> list[dict[str, Any]]:
+    """The assets that were retired, and are not back in plant.toml: as they were seen last."""
+    gone = {name: at for name, at in store.known_assets(tx).items() if at is not None}
+    return [
+        _document(tx, Asset(name, "", ""), timedelta(), now, {}) | {"retired_at": utc_text(at)}
+        for name, at in gone.items()
+        if name not in plant.assets and name not in plant.segments
+    ]
+
+
+def _document(
+    tx: Transaction, asset: Asset, every: timedelta, now: datetime, out: Mapping[str, OutOfService]
+) -> dict[str, Any]:
     found = held(tx, asset.name)
     observed, last = found.observed, found.last
     return {
@@ -63,7 +77,13 @@ def _document(tx: Transaction, asset: Asset, every: timedelta, now: datetime) ->
         "digest": observed.digest if observed else None,
         "baseline": found.approved.digest if found.approved else None,
         "outage": _outage(last),
+        "out_of_service": _out(out.get(asset.name)),
+        "retired_at": None,
     }
+
+
+def _out(said: OutOfService | None) -> dict[str, Any] | None:
+    return {"until": utc_text(said.until), "by": said.by, "reason": said.reason} if said else None
 
 
 def standing(

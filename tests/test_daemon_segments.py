@@ -25,7 +25,7 @@ from baselines.rules import CLAIMED
 from baselines.wire import Operation, WireEvent
 from collectors.passive.heard import Counts, Evidence, Heard, HeardHost
 from collectors.passive.report import Happened, Report
-from monitor import actions, store
+from monitor import actions, lives, store
 from monitor.config import Plant, load_plant
 from monitor.daemon import Daemon
 from monitor.ears import Deaf
@@ -623,3 +623,34 @@ def test_an_interface_that_comes_late_and_a_daemon_that_ends_leaves_no_sensor(wi
     without = plant.asbuilt("check", "line3", "--json")
     assert (without.code, without.asset("line3")["verdict"]) == (3, "no-longer-observable")
     assert "start asbuilt run" in without.asset("line3")["error"]["text"]
+
+
+# ---- Assets and segments that go
+
+
+def test_what_is_done_to_an_asset_that_was_retired_is_raised_at_its_segment(quiet: Room) -> None:
+    async def main() -> None:
+        async with quiet.daemon() as tap:
+            await tap.say(told(CYCLE))
+            with quiet.database.write() as tx:
+                lives.retired(tx, quiet.plant, "filler", lives.Reason(KIM, utc_now(), "scrapped"))
+            await tap.say(done([*CYCLE, *ROGUE.says(PLC, RESTART)]))
+            assert [asset for asset, _ in quiet.alerts()] == ["line3"]
+            assert quiet.polls("filler") < 3
+
+    asyncio.run(main())
+
+
+def test_a_segment_that_was_renamed_is_left_alone(quiet: Room) -> None:
+    async def main() -> None:
+        async with quiet.daemon() as tap:
+            await tap.say(told(CYCLE))
+            with quiet.database.write() as tx:
+                lives.rename(tx, quiet.plant, "line3", "hall 3", lives.Reason(KIM, utc_now(), "label"))
+            await tap.say(told([*CYCLE, *ROGUE.says(PLC, READ)]))
+            with quiet.database.read() as tx:
+                assert sorted(store.known_assets(tx)) == ["filler", "hall 3"]
+                assert len(store.runs(tx, "hall 3")) == 1
+            assert quiet.alerts() == {}
+
+    asyncio.run(main())

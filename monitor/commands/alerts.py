@@ -48,10 +48,13 @@ def list_(
 ) -> None:
     """The open alarms, the oldest first."""
     from monitor import store
+    from monitor.polling import return_due
     from monitor.show import alert_document, kept_back_text
 
-    with opened(plant_file) as (plant, database), database.read() as tx:
-        found = store.alerts(tx, chosen(plant, names) if names else [], closed=everything)
+    with opened(plant_file) as (plant, database):
+        return_due(plant, database)
+        with database.read() as tx:
+            found = store.alerts(tx, chosen(plant, names) if names else [], closed=everything)
     documents = [alert_document(alert) for alert in found]
     if json:
         return print_json({"alerts": documents})

@@ -1,4 +1,5 @@
-"""assets …: the inventory, and how assets come into plant.toml: from what was heard, or from a list."""
+"""assets …: the inventory, and how assets come into plant.toml: from what was heard, or from a list. What becomes of
+them later is in `lives`."""
 
 from __future__ import annotations
 
@@ -8,6 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from monitor.commands import lives
 from monitor.commands.network import hear_capture
 from monitor.console import PLANT_FILE, Group, Json, PlantFile, described, opened
 from monitor.errors import CallError, NotNow
@@ -21,20 +23,27 @@ if TYPE_CHECKING:
 
 Document = dict[str, Any]
 Write = Annotated[bool, typer.Option("--write", help="Add them to the plant's description, instead of printing them.")]
-SHARED = {"plant_file": "--plant", "json": "--json"}
+SHARED = {"plant_file": "--plant", "json": "--json", "everything": "--all"}
 
 
 def register(app: typer.Typer) -> None:
     group = typer.Typer(cls=Group, invoke_without_command=True, callback=assets)
     group.command()(adopt)
     group.command("import")(import_)
+    lives.register(group)
     app.add_typer(group, name="assets")
 
 
-def assets(context: typer.Context, plant_file: PlantFile = PLANT_FILE, json: Json = False) -> None:
-    """The inventory: every asset, what it said it is, and how it stands. Its commands bring more assets in."""
+def assets(
+    context: typer.Context,
+    everything: Annotated[bool, typer.Option("--all", help="Also those that are retired.")] = False,
+    plant_file: PlantFile = PLANT_FILE,
+    json: Json = False,
+) -> None:
+    """The inventory: every asset, what it said it is, and how it stands. Its commands bring assets in, and say what
+    becomes of them."""
     if context.invoked_subcommand is None:
-        return _show_inventory(plant_file, json)
+        return _show_inventory(plant_file, everything, json)
     for name, option in SHARED.items():
         source = context.get_parameter_source(name)
         if source is not None and source.name == "COMMANDLINE":  # which the command would not see
@@ -42,12 +51,15 @@ def assets(context: typer.Context, plant_file: PlantFile = PLANT_FILE, json: Jso
     return None
 
 
-def _show_inventory(plant_file: Path, json: bool) -> None:
-    from monitor.inventory import inventory
-    from monitor.polling import utc_now
+def _show_inventory(plant_file: Path, everything: bool, json: bool) -> None:
+    from monitor.inventory import inventory, retired
+    from monitor.polling import return_due, utc_now
 
-    with opened(plant_file) as (plant, database), database.read() as tx:
-        documents = inventory(tx, plant, utc_now())
+    with opened(plant_file) as (plant, database):
+        return_due(plant, database)
+        with database.read() as tx:
+            documents = inventory(tx, plant, utc_now())
+            documents += retired(tx, plant, utc_now()) if everything else []
     if json:
         return print_json({"assets": documents})
     columns = ("asset", "verdict", "manufacturer", "model", "firmware", "serial number", "zone", "last seen")
@@ -61,7 +73,14 @@ def _asset_row(document: Document) -> list[str]:
     model = identity["model"] or identity["product_code"]
     said = (identity["manufacturer"], model, identity["software_revision"], identity["serial_number"])
     shown = [value_text(value) if value is not None else "–" for value in said]
-    return [document["asset"], document["verdict"], *shown, document["zone"], document["last_seen"] or "never"]
+    return [document["asset"], _standing(document), *shown, document["zone"], document["last_seen"] or "never"]
+
+
+def _standing(document: Document) -> str:
+    if document["retired_at"]:
+        return f"retired {document['retired_at']}"
+    out = document["out_of_service"]
+    return f"{document['verdict']}, out of service until {out['until']}" if out else str(document["verdict"])
 
 
 def adopt(
