@@ -53,7 +53,8 @@ from monitor.writer import Writer
 
 FLUSH_EVERY = 60.0  # seconds that the end of a run may lag on disk
 LISTEN_EVERY = 0.25  # seconds between two looks for what commands did
-SWEEP_EVERY = 5.0  # seconds between two looks for shelved alarms whose time is over
+SWEEP_EVERY = 5.0  # seconds between two looks for alarms that were put away until now
+FAREWELL = 1.0  # seconds that closing connections in good order may take
 
 log = structlog.get_logger()
 
@@ -189,7 +190,7 @@ class Daemon:
             task.cancel()
         await asyncio.gather(*tasks, return_exceptions=True)
         with contextlib.suppress(TimeoutError):
-            async with asyncio.timeout(1):
+            async with asyncio.timeout(FAREWELL):
                 await self._poller.close()
         try:
             await self._flush()
@@ -339,7 +340,9 @@ class Daemon:
     async def _let_go(self, target: Target) -> None:
         """Close the connection to a device that no asset stands for any more."""
         if all(other.target.address.device != target.address.device for other in self._plant.assets.values()):
-            await self._poller.let_go(target)
+            with contextlib.suppress(TimeoutError):
+                async with asyncio.timeout(FAREWELL):
+                    await self._poller.let_go(target)
 
     async def _decline(self, name: str, asked: list[int]) -> None:
         """Answer those who ask for a poll of an asset that we do not know, or know no more."""

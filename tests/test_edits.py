@@ -6,7 +6,7 @@ import tomllib
 from pathlib import Path
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from collectors.written import FileError
@@ -119,6 +119,7 @@ def test_what_would_not_be_right_changes_nothing(tmp_path: Path) -> None:
     assert [each.name for each in tmp_path.iterdir()] == ["plant.toml"]
 
 
+@settings(max_examples=30)  # each waits for the disk four times
 @given(st.text(st.characters(exclude_categories=["Cs", "Cc"]), min_size=1).filter(str.isprintable), st.booleans())
 def test_any_name_can_be_given_and_taken_back(tmp_path_factory: pytest.TempPathFactory, name: str, bom: bool) -> None:
     path = plant(tmp_path_factory.mktemp("plant"), "\ufeff" * bom + PLANT)

@@ -22,6 +22,7 @@ from monitor.console import (
     Why,
     deciding,
     opened,
+    required,
     signing,
 )
 from monitor.errors import CallError
@@ -101,7 +102,7 @@ def _say(document: Document, json: bool, *lines: str) -> None:
 
 def rename(
     old: Annotated[str, typer.Argument(metavar="ASSET")],
-    new: Annotated[str, typer.Argument(metavar="NAME")],
+    new: Annotated[str, typer.Argument(metavar="NAME", callback=required)],
     reason: Why,
     by: By = "",
     key: KeyFile = None,
