@@ -22,6 +22,7 @@ from monitor.commands import (
     profiles,
     quality,
     running,
+    vault,
 )
 from monitor.console import BUG, app
 
@@ -49,6 +50,7 @@ for module in (
     profiles,
     commissioning,
     baseline,
+    vault,
     conforming,
     ordering,
     persons,

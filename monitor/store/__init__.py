@@ -1,6 +1,7 @@
 """The store: what is kept, and how it is read back. Every function takes the transaction that it is part of."""
 
 from monitor.store.alerts import alerts, keep_alert, shelved_until, store_move, suppressed
+from monitor.store.artefacts import add_artefact, artefacts
 from monitor.store.assets import (
     OutOfService,
     asset_id,
@@ -48,6 +49,7 @@ __all__ = [
     "Run",
     "Signing",
     "Transaction",
+    "add_artefact",
     "add_baseline",
     "add_checkpoint",
     "add_order",
@@ -56,6 +58,7 @@ __all__ = [
     "add_written",
     "alerts",
     "answer_poll",
+    "artefacts",
     "asset_id",
     "audit",
     "audit_entries",
