@@ -64,9 +64,9 @@ class Vault:
             before = os.fstat(file.fileno())
             with written_aside(self.folder, f"the vault {self.folder}") as (aside, name):
                 digest = _copy(chunks(file, source), aside, step)
-                sync_file(aside)
                 after = os.fstat(file.fileno())
                 size = aside.tell()
+                close_durably(aside)
                 if (before.st_size, before.st_mtime_ns) != (after.st_size, after.st_mtime_ns) or size != after.st_size:
                     raise CallError(f"{source} changed while it was read; add it again when nobody writes to it")
                 state = self.state(digest)
@@ -174,10 +174,11 @@ def _copy(pieces: Iterator[bytes], out: BinaryIO, step: Step) -> str:
     return found.hexdigest()
 
 
-def sync_file(file: BinaryIO) -> None:
-    """Make what was written to a file durable."""
+def close_durably(file: BinaryIO) -> None:
+    """Make what was written to a file durable, and close it: Windows gives no name to an open file."""
     file.flush()
     os.fsync(file.fileno())
+    file.close()
 
 
 def _put(aside: Path, path: Path) -> None:

@@ -197,7 +197,7 @@ def get(
     """Write a file of the vault out, if it is still what it was."""
     import os
 
-    from monitor.vault import Vault, sync_file, written_aside
+    from monitor.vault import Vault, close_durably, written_aside
 
     with opened(plant_file) as (plant, database):
         vault = Vault(plant.vault)
@@ -209,7 +209,7 @@ def get(
     with written_aside(out.parent, str(out)) as (file, aside):
         size = vault.path(whole).stat().st_size if vault.path(whole).is_file() else 0
         vault.copy(whole, file, byte_progress(size, f"write {out.name}"))
-        sync_file(file)
+        close_durably(file)
         aside.chmod(0o644)
         os.rename(aside, out)
     typer.echo(f"wrote {out}: SHA-256 {whole}")
