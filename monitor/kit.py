@@ -12,7 +12,7 @@ from typing import Any
 from baselines.asset import Identity
 from baselines.baseline import Baseline, SignOff
 from baselines.snapshot import Category, Item, Snapshot, canonical, plain, utc_text
-from collectors.profile import INTEGERS, ItemSpec, Node, Profile, Register
+from collectors.profile import COUNTED, ItemSpec, Node, Profile, Register
 from monitor.artefacts import Fitting
 from monitor.config import Plant, Polled
 from monitor.show import baseline_document, sign_off_document, value_text
@@ -29,13 +29,17 @@ ORDER = (  # in which things are entered: what may lock a device comes last
     Category.MODE,
     Category.SECURITY,
 )
-COMES_WITH = {
-    Category.IDENTITY: "comes with the device",
-    Category.FIRMWARE: "comes with the firmware",
-    Category.PROGRAM: "comes with the program",
-}
+COMPARED = (Category.IDENTITY, Category.FIRMWARE, Category.PROGRAM)  # they come with the device and its files
 OTHER_BITS = "the other bits of the register stay as they are"
+PRESENT = "address, words and bits as the present profile has them"
 READ_ONLY = "cannot be written over Modbus: it is set at the device"
+WORDS_OF_TYPES = {
+    "str": "text",
+    "int": "whole number",
+    "float": "number",
+    "bool": "true or false",
+    "bytes": "bytes, in hexadecimal",
+}
 
 Document = dict[str, Any]
 
@@ -99,7 +103,8 @@ def kit_document(
         "parameters": _parameters(snapshot, specs, addresses),
         "reported": reported + [_value(item) for item in _others(snapshot, specs)],
         "not_covered": _not_covered(snapshot, addresses),
-        "checks": _checks(polled.asset.name, bool(files)),
+        "checks": _checks(polled.asset.name, any(each["path"] for each in files)),
+        "verdicts": [{"verdict": verdict, "exit_code": code, "means": text} for verdict, code, text in VERDICTS],
         "gaps": [f"{each['name']} is {each['state']} in the vault, and not in this kit" for each in _gone(files)],
     }
 
@@ -186,12 +191,12 @@ def _parameter(item: Item, spec: ItemSpec | None, addresses: Addresses | None) -
     document = _value(item) | {
         "severity": item.severity,
         "about": spec.about if spec else "",
-        "enter": item.category not in COMES_WITH,
+        "enter": item.category not in COMPARED,
         "address": None,
         "words": [],
         "bits": [],
     }
-    notes = [document["note"], COMES_WITH.get(item.category, "")]
+    notes = [document["note"], PRESENT if spec and addresses and addresses.is_present else ""]
     if spec is None and addresses is not None:
         notes.append(f"the profile {addresses.profile.name} has no such item: its address is not known")
     if spec is not None and isinstance(spec.source, Node):
@@ -295,21 +300,23 @@ def _from(baseline: Baseline) -> str:
 
 
 def _checks(asset: str, has_files: bool) -> list[Document]:
-    before = [
-        ("In the folder files: sha256sum -c SHA256SUMS", "every line says OK; else do not load the file"),
-        ("On Windows: Get-FileHash FILE -Algorithm SHA256", "the hash is the one in the list of files"),
+    """What to do, and what has to come of it."""
+    of_files = [
+        ("in the folder files: sha256sum -c SHA256SUMS", "every line says OK; else load nothing"),
+        ("or on Windows: Get-FileHash FILE -Algorithm SHA256", "the SHA-256 is the one in the list of files"),
     ]
-    after = [
-        (f"asbuilt check {asset}", "match, exit code 0: the device is again what was approved"),
-        ("… drift, exit code 1", "it lists what differs still, with the approved value: mend it, and check again"),
-        ("… no-longer-observable, exit code 3", "something did not answer: nobody knows yet whether it is right"),
-        ("… exit code 2", "the call was wrong, or the store cannot be used: the sentence says what to do"),
-        (
-            "… a new serial number is all that differs",
-            "a like-for-like replacement: have it approved as what it is",
-        ),
-    ]
-    return [{"do": do, "expect": expect} for do, expect in ((*before, *after) if has_files else after)]
+    at_the_end = [(f"asbuilt check {asset}", "match: the device is again what was approved")]
+    return [{"do": do, "expect": expect} for do, expect in ([*of_files, *at_the_end] if has_files else at_the_end)]
+
+
+VERDICTS = (  # of asbuilt check: verdict, exit code, what it means to who restores
+    ("match", 0, "done: everything that was approved was read, and is so"),
+    ("drift", 1, "it lists what still differs, with the approved value: mend that, and check again"),
+    ("", 2, "the call was wrong, or the store cannot be used: it says what to do"),
+    ("no-longer-observable, stale, never-seen", 3, "something did not answer, so nobody knows whether it is right"),
+    ("no-baseline", 3, "something answers that nobody has approved"),
+)
+NEW_SERIAL = "A new serial number alone: the device was replaced like for like. Have that approved as what it is."
 
 
 def value_cell(row: Mapping[str, Any]) -> str:
@@ -323,24 +330,23 @@ def value_cell(row: Mapping[str, Any]) -> str:
 
 
 def address_cell(row: Mapping[str, Any]) -> str:
-    """Where an item is, for people."""
+    """Where an item is, for people: zero-based."""
     address = row["address"]
     if address is None:
         return "not known"
     if "node" in address:
         return value_text(address["node"])
     last = address["address"] + address["count"] - 1
-    span = f"{address['address']}" if address["count"] == 1 else f"{address['address']} to {last}"
-    return f"{address['table']} {span} ({address['reference']})"
+    return f"{address['table']} {address['address']}" + (f" to {last}" if address["count"] > 1 else "")
 
 
 def type_cell(row: Mapping[str, Any]) -> str:
-    """How an item's registers are read, for people."""
+    """How it is read, for people; of registers with their one-based number."""
     address = row["address"]
     if address is None or "node" in address:
-        return str(row["type"])
-    words = [address["type"]]
-    if address["count"] > 1 and (address["type"] in INTEGERS or address["word_order"] == "little"):
+        return WORDS_OF_TYPES.get(row["type"], str(row["type"]))
+    words = [address["reference"], address["type"]]
+    if address["count"] > 1 and address["type"] not in COUNTED:
         words.append(f"{address['word_order']} word first")
     if address["byte_order"] == "little":
         words.append("little byte first")
@@ -349,13 +355,13 @@ def type_cell(row: Mapping[str, Any]) -> str:
     return ", ".join(words)
 
 
-def raw_cell(row: Mapping[str, Any]) -> str:
-    """The words or bits of an item, for people: "0x4148 0x0000", "bit 4 = 0, bit 5 = 1"."""
+def raw_parts(row: Mapping[str, Any]) -> list[str]:
+    """The words or bits of an item, for people: 0x4148, 0x0000, or "bit 4 = 0", "bit 5 = 1"."""
     if row["words"]:
-        return " ".join(f"0x{each['hex'].upper()}" for each in row["words"])
+        return [f"0x{each['hex'].upper()}" for each in row["words"]]
     registers = {each["address"] for each in row["bits"]}
-    return ", ".join(
+    return [
         (f"{each['address']}: " if len(registers) > 1 else "")
         + (f"bit {each['bit']} = {each['value']}" if each["bit"] is not None else f"{each['value']}")
         for each in row["bits"]
-    )
+    ]

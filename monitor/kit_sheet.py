@@ -2,23 +2,26 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from html import escape
 from importlib.resources import files
 from itertools import groupby
 from textwrap import wrap
 from typing import Any
 
-from monitor.kit import Document, address_cell, raw_cell, type_cell, value_cell
+from monitor.kit import NEW_SERIAL, Document, address_cell, raw_parts, type_cell, value_cell
 from monitor.show import value_text
 from monitor.terminal import size_text
 
 WIDTH = 100  # columns of the text
+FOOT_STYLE = 'font: 8pt "Segoe UI", Arial, "Liberation Sans"; color: #5a6875;'
+NARROW = 38  # letters that a column of facts holds
+SHORT = 5  # rows of a table that no page should divide
 GROUPS = {  # category: heading, and what to do
-    "identity": ("Identity", "Comes with the device: compare it, enter nothing."),
-    "firmware": ("Firmware", "Comes with the firmware: compare it, enter nothing."),
-    "program": ("Program", "Comes with the project file: load that, then compare. Enter nothing."),
-    "parameter": ("Parameters", "Enter each, in this order."),
+    "identity": ("Identity", "It comes with the device. Compare it, and enter nothing."),
+    "firmware": ("Firmware", "It comes with the firmware file. Load that, then compare; enter nothing."),
+    "program": ("Program", "It comes with the project file. Load that, then compare; enter nothing."),
+    "parameter": ("Parameters", "Enter each, in this order. Words stand in the order of their addresses."),
     "network": ("Network", "Enter each after the parameters."),
     "mode": ("Mode", "Only when all of the above is right: the device may refuse changes from here on."),
     "security": ("Write protection and security", "Last."),
@@ -52,14 +55,23 @@ def facts(kit: Document) -> list[tuple[str, str]]:
         ("Criticality", asset["criticality"]),
         ("Baseline", baseline["digest"]),
         ("Stage", baseline["stage"]),
-        ("Proposed", f"{baseline['proposed_by']}, {baseline['proposed_at']}"),
-        ("Approved", f"{baseline['approved_by']}, {baseline['approved_at']}"),
+        ("Proposed", _by(baseline["proposed_by"], baseline["proposed_at"])),
+        ("Approved", _by(baseline["approved_by"], baseline["approved_at"])),
         ("Reason", baseline["reason"]),
         ("Ticket", baseline["ticket"]),
         ("Imported, signed by", baseline["origin"] or ""),
-        *((f"Signed off {word['role']}".strip(), f"{word['by']}, {word['at']}") for word in baseline["signed"]),
+        *(
+            (f"Signed off as {word['role']}", _by(word["by"], word["at"]))
+            for word in baseline["signed"]
+            if word["role"]
+        ),
     ]
     return [(name, value_text(value)) for name, value in said if value]
+
+
+def _by(name: str, at: str) -> str:
+    """Who and when, to the minute: "Ada, 2026-11-25 20:55 UTC"."""
+    return f"{name}, {at[:10]} {at[11:16]} UTC"
 
 
 def identity_rows(kit: Document) -> list[tuple[str, str, str]]:
@@ -78,6 +90,11 @@ def file_remark(row: Mapping[str, Any]) -> str:
     """What is to be known of a file beside its name."""
     missing = "" if row["path"] else f"{str(row['state']).upper()} in the vault: not in this kit"
     return "; ".join(each for each in (missing, row["note"]) if each)
+
+
+def verdict_text(row: Mapping[str, Any]) -> str:
+    """What a verdict means."""
+    return f"{row['verdict']}: {row['means']}" if row["verdict"] else str(row["means"])
 
 
 def groups(kit: Document) -> list[tuple[str, str, list[Document]]]:
@@ -115,7 +132,10 @@ def text_sheet(kit: Document) -> str:
     lines += _rest(kit)
     lines += _heading("Checks")
     for row in kit["checks"]:
-        lines += [f"[ ] {value_text(row['do'])}", *(f"      {line}" for line in wrap(row["expect"], WIDTH - 6))]
+        lines += [f"[ ] {value_text(row['do'])}", f"      {row['expect']}"]
+    lines += ["", "What asbuilt check may say:"]
+    lines += [f"  exit code {row['exit_code']}  {verdict_text(row)}" for row in kit["verdicts"]]
+    lines += ["", *wrap(NEW_SERIAL, WIDTH)]
     return "\n".join(line.rstrip() for line in lines) + "\n"
 
 
@@ -131,7 +151,7 @@ def _pairs(rows: Sequence[tuple[str, str]], mark: str = "") -> list[str]:
 def _item_lines(row: Document) -> list[str]:
     box = "[ ] " if row["enter"] else "  = "
     lines = [f"{box}{value_text(row['item'])} = {value_cell(row)}"]
-    raw = raw_cell(row)
+    raw = " ".join(raw_parts(row)) if row["words"] else ", ".join(raw_parts(row))
     lines.append(f"      {address_cell(row)}, {type_cell(row)}" + (f":  {raw}" if raw else ""))
     return lines + [
         f"      {line}" for text in (row["about"], row["note"]) for line in wrap(value_text(text), WIDTH - 6) if text
@@ -169,6 +189,8 @@ def html_sheet(kit: Document) -> str:
         _signature_html(),
     ]
     style = (files("monitor") / "kit.css").read_text(encoding="utf-8")
+    foot = f"{value_text(kit['asset']['name'])}, baseline {kit['baseline']['digest'][:12]}"  # on every page: they part
+    style += f'@page {{ @bottom-left {{ content: "{_css(foot)}"; {FOOT_STYLE} }} }}\n'
     return (
         '<!doctype html>\n<html lang="en"><head><meta charset="utf-8">'
         "<meta http-equiv=\"Content-Security-Policy\" content=\"default-src 'none'; style-src 'unsafe-inline'\">"
@@ -177,6 +199,11 @@ def html_sheet(kit: Document) -> str:
         + "\n".join(part for part in parts if part)
         + "\n</body></html>\n"
     )
+
+
+def _css(text: str) -> str:
+    """Text inside a string of CSS: whatever is no plain letter or digit is escaped (CSS Syntax 3, 4.3.7)."""
+    return "".join(each if each.isascii() and each.isalnum() else f"\\{ord(each):x} " for each in text)
 
 
 def _safe(value: Any) -> str:
@@ -188,11 +215,11 @@ def _section(heading: str, todo: str, body: str, name: str = "") -> str:
     return f"<section{f' class={name}' if name else ''}><h2>{escape(heading)}</h2>{lead}{body}</section>"
 
 
-def _table(columns: Sequence[str], rows: Iterable[Sequence[str]], name: str = "") -> str:
+def _table(columns: Sequence[str], rows: Collection[Sequence[str]], name: str = "") -> str:
     head = "".join(f"<th>{escape(column)}</th>" for column in columns)
     body = "\n".join("<tr>" + "".join(f"<td>{cell}</td>" for cell in row) + "</tr>" for row in rows)
-    kind = f" class={name}" if name else ""
-    return f"<table{kind}><thead><tr>{head}</tr></thead><tbody>\n{body}\n</tbody></table>"
+    kinds = f"{name} short" if len(rows) <= SHORT else name
+    return f"<table class='{kinds}'><thead><tr>{head}</tr></thead><tbody>\n{body}\n</tbody></table>"
 
 
 BOX = "<i class=box></i>"
@@ -200,7 +227,10 @@ SAME = "<i class=same>=</i>"
 
 
 def _facts_html(kit: Document) -> str:
-    pairs = "".join(f"<div><dt>{escape(name)}</dt><dd>{escape(value)}</dd></div>" for name, value in facts(kit))
+    pairs = "".join(
+        f"<div{' class=wide' if len(value) > NARROW else ''}><dt>{escape(name)}</dt><dd>{escape(value)}</dd></div>"
+        for name, value in facts(kit)
+    )
     return f"<dl class=facts>{pairs}</dl>"
 
 
@@ -235,16 +265,8 @@ def _group_html(heading: str, todo: str, rows: Sequence[Document]) -> str:
         name = f"<b>{_safe(row['item'])}</b>"
         name += "".join(f"<p class=note>{_safe(text)}</p>" for text in (row["about"], row["note"]) if text)
         where = f"<code>{escape(address_cell(row))}</code><p class=note>{_safe(type_cell(row))}</p>"
-        raw = raw_cell(row)
-        cells.append(
-            (
-                BOX if row["enter"] else SAME,
-                name,
-                f"<b>{escape(value_cell(row))}</b>",
-                where,
-                f"<code>{escape(raw)}</code>",
-            )
-        )
+        raw = " ".join(f"<code>{escape(part)}</code>" for part in raw_parts(row))
+        cells.append((BOX if row["enter"] else SAME, name, f"<b>{escape(value_cell(row))}</b>", where, raw))
     return _section(heading, todo, _table(("", "Item", "Value", "Address", "Words or bits"), cells, "items"))
 
 
@@ -269,7 +291,11 @@ def _reported_html(kit: Document) -> str:
 
 def _checks_html(kit: Document) -> str:
     rows = [(BOX, f"<code>{_safe(row['do'])}</code>", escape(row["expect"])) for row in kit["checks"]]
-    return _section("Checks", "", _table(("", "Do", "What it must say"), rows, "checks"))
+    said = [("", f"exit code {row['exit_code']}", escape(verdict_text(row))) for row in kit["verdicts"]]
+    body = _table(("", "Do", "What it must say"), rows, "checks") + f"<p class=todo>{escape(NEW_SERIAL)}</p>"
+    return _section("Checks", "", body) + _section(
+        "What asbuilt check may say", "", _table(("", "Ends with", "What it means"), said, "verdicts"), "short"
+    )
 
 
 def _signature_html() -> str:
