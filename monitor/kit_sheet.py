@@ -21,7 +21,7 @@ GROUPS = {  # category: heading, and what to do
     "identity": ("Identity", "It comes with the device. Compare it, and enter nothing."),
     "firmware": ("Firmware", "It comes with the firmware file. Load that, then compare; enter nothing."),
     "program": ("Program", "It comes with the project file. Load that, then compare; enter nothing."),
-    "parameter": ("Parameters", "Enter each, in this order. Words stand in the order of their addresses."),
+    "parameter": ("Parameters", "Enter each, in this order."),
     "network": ("Network", "Enter each after the parameters."),
     "mode": ("Mode", "Only when all of the above is right: the device may refuse changes from here on."),
     "security": ("Write protection and security", "Last."),
@@ -260,20 +260,29 @@ def _files_html(kit: Document) -> str:
 
 
 def _group_html(heading: str, todo: str, rows: Sequence[Document]) -> str:
-    cells = []
-    for row in rows:
-        name = f"<b>{_safe(row['item'])}</b>"
-        name += "".join(f"<p class=note>{_safe(text)}</p>" for text in (row["about"], row["note"]) if text)
-        where = f"<code>{escape(address_cell(row))}</code><p class=note>{_safe(type_cell(row))}</p>"
-        raw = " ".join(f"<code>{escape(part)}</code>" for part in raw_parts(row))
-        cells.append((BOX if row["enter"] else SAME, name, f"<b>{escape(value_cell(row))}</b>", where, raw))
-    return _section(heading, todo, _table(("", "Item", "Value", "Address", "Words or bits"), cells, "items"))
+    has_raw = any(raw_parts(row) for row in rows)
+    cells = [_item_cells(row)[: None if has_raw else -1] for row in rows]
+    columns = ("", "Item", "Value", "Address", "Words, by address, or bits")[: None if has_raw else -1]
+    return _section(heading, todo, _table(columns, cells, "items" if has_raw else "nodes"))
+
+
+def _item_cells(row: Document) -> tuple[str, ...]:
+    notes = "".join(f"<p class=note>{_safe(text)}</p>" for text in (row["about"], row["note"]) if text)
+    where = escape(address_cell(row)).replace(";s=", ";<wbr>s=")
+    raw = " ".join(f"<code>{escape(part)}</code>" for part in raw_parts(row))
+    return (
+        BOX if row["enter"] else SAME,
+        f"<b>{_safe(row['item'])}</b>{notes}",
+        f"<b>{escape(value_cell(row))}</b>",
+        f"<code>{where}</code><p class=note>{_safe(type_cell(row))}</p>",
+        raw,
+    )
 
 
 def _not_covered_html(kit: Document) -> str:
     rows = [(BOX, f"<b>{_safe(row['item'])}</b>", escape(row["kind"]), _safe(row["why"])) for row in kit["not_covered"]]
     todo = "asbuilt knows no approved value of these: see to them yourself."
-    return _section("Not covered", todo, _table(("", "Item", "", "Why"), rows, "other")) if rows else ""
+    return _section("Not covered", todo, _table(("", "Item", "", "Why"), rows, "gaps")) if rows else ""
 
 
 def _reported_html(kit: Document) -> str:
