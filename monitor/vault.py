@@ -5,6 +5,7 @@ A file is written aside, made durable, and then given its name; so whatever has 
 
 from __future__ import annotations
 
+import errno
 import os
 import re
 import stat
@@ -58,6 +59,16 @@ class Vault:
         """Where a file is, or would be."""
         return self.folder / digest[:2] / digest[2:]
 
+    def has(self, digest: str) -> bool:
+        """Whether a file is there, or cannot be ruled out: how it is, `state` says."""
+        try:
+            os.lstat(self.path(digest))
+        except (FileNotFoundError, NotADirectoryError, ValueError):
+            return False
+        except OSError:
+            return True
+        return bool(DIGEST.fullmatch(digest))
+
     def keep(self, source: Path, step: Step = quietly) -> Kept:
         """Take a copy of a file in. CallError if it cannot be read or kept, or if it changes meanwhile."""
         with opened_file(source) as file:
@@ -88,14 +99,14 @@ class Vault:
                     found.update(chunk)
                     step(len(chunk))
         except CallError:
-            return FileState.UNREADABLE if os.path.lexists(self.path(digest)) else FileState.MISSING
+            return FileState.UNREADABLE if self.has(digest) else FileState.MISSING
         return FileState.WHOLE if found.hexdigest() == digest else FileState.BROKEN
 
     def copy(self, digest: str, out: BinaryIO, step: Step = quietly) -> None:
         """Write a file out. CallError if it is not there, or is no longer what its name says: then what was written
         is worth nothing."""
         path = self.path(digest)
-        if not DIGEST.fullmatch(digest) or not os.path.lexists(path):
+        if not self.has(digest):
             raise CallError(f"the vault {self.folder} has no file {digest}")
         with opened_file(path) as file:
             if _copy(chunks(file, path), out, step) != digest:
@@ -113,10 +124,12 @@ class Vault:
         return path.parent.parent == self.folder and bool(DIGEST.fullmatch(f"{path.parent.name}{path.name}"))
 
     def _files(self) -> Iterator[Path]:
-        try:
-            yield from (path for path in self.folder.rglob("*") if path.is_symlink() or not path.is_dir())
-        except OSError as error:
-            raise CallError(f"the vault {self.folder} cannot be read: {error.strerror}") from None
+        def refuse(error: OSError) -> None:
+            if error.errno != errno.ENOENT:
+                raise CallError(f"the vault {self.folder} cannot be read: {error.strerror}")
+
+        for folder, _, names in os.walk(self.folder, onerror=refuse):
+            yield from (Path(folder) / name for name in names)
 
 
 @contextmanager

@@ -151,7 +151,7 @@ def list_(names: Assets = None, plant_file: PlantFile = PLANT_FILE, json: Json =
         wanted = chosen(plant, names) if names else None
         vault = Vault(plant.vault)
         rows = [
-            artefact_document(artefact, baseline) | {"in_vault": vault.path(artefact.digest).is_file()}
+            artefact_document(artefact, baseline) | {"in_vault": vault.has(artefact.digest)}
             for artefact, baseline in _attached(database)
             if wanted is None or baseline.asset in wanted
         ]
@@ -207,8 +207,7 @@ def get(
     if not out.parent.is_dir():
         raise CallError(f"there is no folder {out.parent}")
     with written_aside(out.parent, str(out)) as (file, aside):
-        size = vault.path(whole).stat().st_size if vault.path(whole).is_file() else 0
-        vault.copy(whole, file, byte_progress(size, f"write {out.name}"))
+        vault.copy(whole, file, byte_progress(_size(vault, whole), f"write {out.name}"))
         close_durably(file)
         aside.chmod(0o644)
         os.rename(aside, out)
