@@ -101,7 +101,7 @@ def kit_document(
         "files": files,
         "left_out": [_artefact(each) | {"why": each.misfit} for each in left_out],
         "parameters": _parameters(snapshot, specs, addresses),
-        "reported": reported + [_value(item) for item in _others(snapshot, specs)],
+        "reported": reported + [_value(item) for item in _others(snapshot)],
         "not_covered": _not_covered(snapshot, addresses),
         "checks": _checks(polled.asset.name, any(each["path"] for each in files)),
         "verdicts": [{"verdict": verdict, "exit_code": code, "means": text} for verdict, code, text in VERDICTS],
@@ -158,11 +158,9 @@ def _identity(snapshot: Snapshot) -> tuple[list[Document], list[Document]]:
     return to_fit, [_value(item) for name, item in said.items() if name not in wanted]
 
 
-def _others(snapshot: Snapshot, specs: Mapping[str, ItemSpec]) -> list[Item]:
+def _others(snapshot: Snapshot) -> list[Item]:
     """What no profile names and is no identity: certificates, nameplates, namespaces. There is nothing to enter."""
-    return [
-        item for item in snapshot.items if not item.key.startswith(("identity.", "item.")) and item.key not in specs
-    ]
+    return [item for item in snapshot.items if not item.key.startswith(("identity.", "item."))]
 
 
 def _value(item: Item) -> Document:
@@ -351,7 +349,7 @@ def type_cell(row: Mapping[str, Any]) -> str:
     if address["byte_order"] == "little":
         words.append("little byte first")
     if address["scale"] != 1 or address["offset"] != 0:
-        words.append(f"× {address['scale']:g}" + (f" + {address['offset']:g}" if address["offset"] else ""))
+        words.append(f"× {address['scale']}" + (f" {address['offset']:+}" if address["offset"] else ""))
     return ", ".join(words)
 
 

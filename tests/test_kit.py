@@ -56,7 +56,7 @@ crc     = { table = "holding", address = 200, type = "bytes", count = 2, categor
 limit   = { table = "holding", address = 210, type = "float32", word_order = "little", tolerance = 0.05, unit = "l" }
 big     = { table = "holding", address = 212, type = "int32" }
 recipe  = { table = "holding", address = 220, type = "string", count = 8, about = "<b>the recipe & co</b>" }
-trim    = { table = "holding", address = 232, type = "int16", scale = 0.1, unit = "K" }
+trim    = { table = "holding", address = 232, type = "int16", scale = 0.1, offset = -40, unit = "K" }
 high    = { table = "holding", address = 9999, type = "float64" }
 door    = { table = "discrete", address = 1 }
 """
@@ -156,7 +156,13 @@ def test_what_a_kit_says(plant: PlantFolder) -> None:
     assert "set at the device" in rows["item.door"]["note"]
     assert kit["checks"] == [{"do": "asbuilt check line1/filler", "expect": kit["checks"][0]["expect"]}]
     text = plant.asbuilt(*KIT).out
-    for said in ("asbuilt never writes", "holding 210 to 211", "40211, float32, little word first", "0x0000 0x4148"):
+    for said in (
+        "asbuilt never writes",
+        "holding 210 to 211",
+        "40211, float32, little word first",
+        "0x0000 0x4148",
+        "× 0.1 -40",
+    ):
         assert said in text, said
     assert text.index("item.mode") < text.index("item.guard") < text.index("asbuilt check line1/filler")
 
@@ -293,7 +299,7 @@ def test_a_profile_that_has_changed_since_is_said(plant: PlantFolder) -> None:
     assert done.json["profile"]["used"] == "present"
     assert rows["item.big"]["address"]["address"] == 213
     assert "as the present profile has them" in rows["item.big"]["note"]
-    assert (rows["item.trim"]["address"], rows["item.trim"]["value"]) == (None, -1.5)
+    assert (rows["item.trim"]["address"], rows["item.trim"]["value"]) == (None, -41.5)
     assert "has no such item" in rows["item.trim"]["note"]
     assert "profile has changed" in plant.asbuilt(*KIT).out
 
