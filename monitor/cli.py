@@ -15,6 +15,7 @@ from monitor.commands import (
     baseline,
     commissioning,
     conforming,
+    kit,
     looking,
     network,
     ordering,
@@ -22,6 +23,7 @@ from monitor.commands import (
     profiles,
     quality,
     running,
+    vault,
 )
 from monitor.console import BUG, app
 
@@ -49,6 +51,8 @@ for module in (
     profiles,
     commissioning,
     baseline,
+    vault,
+    kit,
     conforming,
     ordering,
     persons,

@@ -25,6 +25,7 @@ SECTIONS = ("plant", "store", "approval", "evidence", "asset", "machine_type", "
 SEGMENT = "segment"  # what stands for the protocol and the profile of a segment
 SYSLOG_PORT = 514
 KEY_FILE = "asbuilt.key"
+VAULT = "asbuilt.vault"
 ROLE = re.compile(r"[\w.-]+")
 LISTEN = re.compile(r"\S+:[0-9]{1,5}")
 LOG_IN = ("security", "certificate", "private_key", "server_certificate", "user", "password_env", "password_file")
@@ -41,9 +42,10 @@ class PlantTable:
 
 @dataclass(frozen=True, slots=True)
 class StoreTable:
-    """[store]"""
+    """[store]: the database, and the folder of the known-good files."""
 
     url: str
+    vault: str = VAULT
 
 
 @dataclass(frozen=True, slots=True)
@@ -168,6 +170,7 @@ class Plant:
     approval: Approval = field(default_factory=Approval)
     machine_types: Mapping[str, MachineType] = field(default_factory=dict)
     settings: Mapping[str, str] = field(default_factory=dict)  # all that is written, by key path, as JSON
+    vault: Path = Path(VAULT)
 
     def criticality(self, name: str) -> Criticality:
         """How much hangs on an asset or a segment; medium for one that is not in the file."""
@@ -213,6 +216,8 @@ class _Reader:
         segments = {name: self.segment(name, found, assets) for name, found in self.section(written, "segment").items()}
         routes = [self.route(name, found) for name, found in self.section(written, "notify").items()]
         url = self.store_url(store.url) if store else ""
+        if store and (not store.vault.strip() or "\0" in store.vault):
+            self.faults.append(f'store.vault: names the folder of the vault, such as "{VAULT}", not {store.vault!r}')
         if plant:
             self.check_timezone(plant.timezone)
             if not plant.name.strip():
@@ -234,6 +239,7 @@ class _Reader:
             approval,
             {name: found for name, found in types.items() if found},
             self.settings(written),
+            self.folder / (store.vault if store else VAULT),
         )
 
     def settings(self, written: dict[str, Any]) -> dict[str, str]:

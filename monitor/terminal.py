@@ -10,6 +10,7 @@ from typing import Any
 import typer
 
 WIDE = 200  # columns where there is no terminal
+WATCHED_BYTES = 50_000_000  # what takes long enough to be watched
 STYLES = {
     "match": "green",
     "drift": "bold red",
@@ -65,3 +66,27 @@ def progress(total: int, doing: str) -> Callable[[str], None]:
             sys.stderr.flush()
 
     return step
+
+
+def byte_progress(total: int, doing: str) -> Callable[[int], None]:
+    """The same for bytes, of what is large enough to be waited for: told how many more are done."""
+    done = shown = 0
+
+    def step(count: int) -> None:
+        nonlocal done, shown
+        done += count
+        if total >= WATCHED_BYTES and sys.stderr.isatty() and (done - shown >= total // 100 or done >= total):
+            shown = done
+            end = "\n" if done >= total else ""
+            sys.stderr.write(f"\r\x1b[K{doing}: {done / 1e6:.0f} of {total / 1e6:.0f} MB{end}")
+            sys.stderr.flush()
+
+    return step
+
+
+def size_text(size: int) -> str:
+    """A number of bytes for people."""
+    for unit, each in (("GB", 10**9), ("MB", 10**6), ("kB", 10**3)):
+        if size >= each:
+            return f"{size / each:.1f} {unit}"
+    return f"{size} bytes"

@@ -459,15 +459,13 @@ def _close(replay: Replay, entry: Row, detail: Row) -> None:
 
 
 def _artefact(replay: Replay, entry: Row, detail: Row) -> None:
-    fitting = [
-        number
-        for number, row in enumerate(replay.rows("baseline"))
-        if row["asset"] == entry["subject"] and row["digest"] == detail["baseline"]
-    ]
+    row = replay.current(entry["subject"], detail["state"])
+    if row is None or row["digest"] != detail["baseline"]:
+        raise ValueError("there is no such baseline")
     replay.add(
         "artefact",
         dict(entry),
-        baseline=fitting[-1],
+        baseline=replay.rows("baseline").index(row),
         digest=detail["digest"],
         name=detail["name"],
         kind=detail["kind"],

@@ -1,6 +1,7 @@
 """The store: what is kept, and how it is read back. Every function takes the transaction that it is part of."""
 
 from monitor.store.alerts import alerts, keep_alert, shelved_until, store_move, suppressed
+from monitor.store.artefacts import add_artefact, artefacts
 from monitor.store.assets import (
     OutOfService,
     absorb_asset,
@@ -53,6 +54,7 @@ __all__ = [
     "Signing",
     "Transaction",
     "absorb_asset",
+    "add_artefact",
     "add_assets",
     "add_baseline",
     "add_checkpoint",
@@ -62,6 +64,7 @@ __all__ = [
     "add_written",
     "alerts",
     "answer_poll",
+    "artefacts",
     "asset_id",
     "asset_numbers",
     "audit",
@@ -93,8 +96,8 @@ __all__ = [
     "person",
     "persons",
     "poll_answers",
-    "rename_asset",
     "quality_records",
+    "rename_asset",
     "request_poll",
     "retire_asset",
     "runs",
