@@ -18,6 +18,7 @@ from typing import Any
 from simulators.floor import Floor
 from simulators.plc import Plc
 from simulators.scenario import parse
+from tests.forge import forge
 
 ROOT = Path(__file__).resolve().parent.parent
 PATIENCE = 20.0  # seconds that a test waits for what must come
@@ -139,9 +140,7 @@ class PlantFolder:
 
     def asbuilt(self, *words: str) -> Done:
         """Run a command to its end."""
-        done = subprocess.run(
-            self.command(*words), env=self.environment, cwd=self.folder, capture_output=True, text=True, timeout=60
-        )
+        done = forge().run(words, self.environment, self.folder, 60)
         assert "Traceback" not in done.stderr, done.stderr
         return Done(done.returncode, done.stdout, done.stderr)
 
