@@ -15,7 +15,6 @@ from datetime import datetime, timedelta
 import structlog
 
 from baselines.alert import Move
-from baselines.audit import AuditEntry
 from baselines.rules import occurrence
 from baselines.snapshot import Snapshot
 from baselines.wire import Operation, WireEvent, Written
@@ -24,12 +23,21 @@ from collectors.contract import Sent
 from collectors.passive.heard import Heard
 from collectors.passive.report import Happened, Report
 from collectors.profile import Profile
-from monitor import store
+from monitor import store, verifier
 from monitor.accounts import account
 from monitor.config import Plant
 from monitor.ears import Deaf, hear
-from monitor.errors import CallError, Gone, StoreError
-from monitor.evidence import checkpoint, note_assets, note_configuration, publish, returned
+from monitor.errors import CallError, Gone, NotNow, StoreError
+from monitor.evidence import (
+    begun,
+    checkpoint,
+    note_assets,
+    note_configuration,
+    publish,
+    publish_newest,
+    returned,
+    verified,
+)
 from monitor.notify import Notifier
 from monitor.pipeline import (
     Checked,
@@ -46,13 +54,14 @@ from monitor.polling import Poller, utc_now
 from monitor.schedule import DueQueue
 from monitor.segment import Segment
 from monitor.show import checked_document, move_text
-from monitor.store import Database, PollRequest, Run, Transaction
+from monitor.store import Database, News, PollRequest, Run, Transaction
 from monitor.touched import touched
 from monitor.witnesses import AGAIN_AFTER, Doings, Lately, Overheard, Witnessed, asset_at, is_alarming, weigh
 from monitor.writer import Writer
 
 FLUSH_EVERY = 60.0  # seconds that the end of a run may lag on disk
 LISTEN_EVERY = 0.25  # seconds between two looks for what commands did
+VERIFY_EVERY = 86400.0  # seconds between two looks whether the evidence verifies
 SWEEP_EVERY = 5.0  # seconds between two looks for alarms that were put away until now
 FAREWELL = 1.0  # seconds that closing connections in good order may take
 
@@ -136,6 +145,7 @@ class Daemon:
         self._due: set[str] = set()  # assets whose scheduled poll is under way
         self._last_request = 0
         self._last_entry = 0  # of the audit chain
+        self._looked = asyncio.Event()  # the first checkpoint was made, if one was due
         self._signed = 0  # entries that a checkpoint covers, or cannot
         self._account = replace(store.ITSELF, account=account())
         self._segments = {name: _Ear(Segment(name, watched.stale_after)) for name, watched in plant.segments.items()}
@@ -145,6 +155,7 @@ class Daemon:
 
     async def run(self, stop: asyncio.Event) -> None:
         """Poll until `stop` is set; then let go of every device and bring the store up to date."""
+        self._database.assure_lead()
         with self._database.read() as tx:
             self._last_entry = store.last_audit_id(tx)
             for name, ear in self._segments.items():
@@ -152,7 +163,7 @@ class Daemon:
                 if last and last.digest:
                     ear.segment.restore(store.snapshot_of(tx, name, last.digest, last.last_at, last.profile or ""))
         self._writer = Writer(self._database)
-        with contextlib.suppress(StoreError):  # said by the chores, when they find the same
+        with contextlib.suppress(StoreError, NotNow):  # said by the chores, when they find the same
             self._numbers = dict(await self._writer.write(self._note_plant))
             for name in [*self._plant.assets, *self._plant.segments]:
                 if name not in self._numbers:
@@ -163,6 +174,7 @@ class Daemon:
                 self._listen(),
                 self._flush_at_times(),
                 self._sweep(),
+                self._verify(),
                 self._notifier.run(),
                 self._loop(),
                 *(self._listen_to(name) for name in self._segments),
@@ -488,6 +500,7 @@ class Daemon:
                 if ear := self._segments.get(entry.subject):
                     ear.approved = await asyncio.to_thread(self._approved, entry.subject)
             await self._checkpoint()
+            self._looked.set()
             for request in requests:
                 self._last_request = request.id
                 if self._has(request.asset):
@@ -497,11 +510,11 @@ class Daemon:
                     await self._decline(request.asset, [request.id])
             await asyncio.sleep(LISTEN_EVERY)
 
-    async def _note_life(self, entry: AuditEntry) -> None:
+    async def _note_life(self, entry: News) -> None:
         """Leave an asset alone that a person has just renamed or retired."""
         if entry.action == "asset.retire":
             await self._leave(Gone(entry.subject, f"was retired by {entry.actor}"))
-        elif entry.action == "asset.rename":
+        elif entry.action == "asset.rename" and "to" in entry.detail:
             self._standing.pop(entry.detail["to"], None)
             await self._leave(Gone(entry.subject, f"was renamed to {entry.detail['to']} by {entry.actor}"))
 
@@ -511,22 +524,48 @@ class Daemon:
             return
         self._signed = self._last_entry
 
-        def say(text: str) -> None:
-            log.warning("evidence", text=text)
-
         try:
             made = await self._writer.write(lambda tx: checkpoint(tx, self._plant.evidence, self._clock()))
-            await asyncio.to_thread(publish, self._plant, made, say)
+            await asyncio.to_thread(publish, self._plant, made, _say)
         except StoreError as error:
             log.error("store.failed", why=str(error))
-        except CallError as error:
-            say(f"no checkpoint was made: {error}")
+        except (CallError, NotNow) as error:
+            _say(f"no checkpoint was made: {error}")
+        except Exception:  # a bug of ours: said with all that helps, and monitoring goes on
+            log.exception("bug", chore="checkpoint")
 
-    def _look(self) -> tuple[list[PollRequest], list[AuditEntry]]:
+    async def _verify(self) -> None:
+        """Say whether the evidence verifies: when we begin, and when that changes. Monitoring goes on either way."""
+        before: verifier.Flaw | str | None = ""
+        await self._looked.wait()
+        while True:
+            try:
+                flaw = await asyncio.wrap_future(begun(self._flaw))
+                if flaw and not before:
+                    log.error("evidence.broken", entry=flaw.entry, why=flaw.why, approvals="stopped")
+                elif not flaw and before is not None:
+                    log.info("evidence.sound")
+                before = flaw
+            except StoreError as error:
+                log.error("store.failed", why=str(error))
+            except CallError as error:
+                _say(f"the evidence was not verified: {error}")
+            except Exception:  # a bug of ours: said with all that helps, and monitoring goes on
+                log.exception("bug", chore="verify")
+            await asyncio.sleep(VERIFY_EVERY)
+
+    def _flaw(self) -> verifier.Flaw | None:
+        with self._database.read() as tx:
+            flaw = verified(tx, self._plant).first_bad
+            if flaw is None:
+                publish_newest(tx, self._plant, _say)
+        return flaw
+
+    def _look(self) -> tuple[list[PollRequest], list[News]]:
         self._database.assure_lead()
         with self._database.read() as tx:
             requests = store.open_poll_requests(tx, self._last_request)
-            return requests, list(store.audit_entries(tx, self._last_entry))
+            return requests, store.audit_news(tx, self._last_entry)
 
     async def _flush_at_times(self) -> None:
         while True:
@@ -557,6 +596,10 @@ class Daemon:
                 self._tell_moves(await self._writer.write(lambda tx: return_alarms(tx, self._clock())))
             except StoreError as error:
                 log.error("store.failed", why=str(error))
+
+
+def _say(text: str) -> None:
+    log.warning("evidence", text=text)
 
 
 def _touch(asset: str, write: Written) -> Hashable:

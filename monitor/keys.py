@@ -52,13 +52,24 @@ class Signer:
 
 
 def save(signer: Signer, path: Path, password: str = "") -> None:
-    """Write a new key file that only its owner may read; FileExistsError if there is one."""
+    """Write a new key file that only its owner may read; FileExistsError if there is one.
+
+    It is there with all of its content, or not at all: an empty one would stand in the way for ever.
+    """
     how = BestAvailableEncryption(password.encode()) if password else NoEncryption()
     text = signer.private.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, how)
-    with os.fdopen(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "wb") as file:
-        file.write(text)
-        file.flush()
-        os.fsync(file.fileno())
+    draft = path.with_name(f"{path.name}.{token_bytes(4).hex()}.part")
+    try:
+        with os.fdopen(os.open(draft, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "wb") as file:
+            file.write(text)
+            file.flush()
+            os.fsync(file.fileno())
+        if os.name == "posix":
+            os.link(draft, path)  # which, unlike renaming, replaces nothing
+        else:
+            os.rename(draft, path)  # which replaces nothing on Windows
+    finally:
+        draft.unlink(missing_ok=True)
 
 
 def is_sealed(path: Path) -> bool:

@@ -40,9 +40,10 @@ def add_person(tx: Transaction, person: Person, actor: Actor, now: datetime) -> 
 
     Whoever is registered already signs for the next: an admin, once there is one, else anybody. The first needs nobody.
     """
-    _assure_may(tx, actor, person.name)
     known = store.person(tx, person.name)
-    if known is None and any(each.public_key == person.public_key for each in store.persons(tx, removed=True)):
+    _assure_may(tx, actor, person.name, person.roles)
+    others = [each for each in store.persons(tx, removed=True) if known is None or each.name != person.name]
+    if any(each.public_key == person.public_key for each in others):
         raise NotNow("this key is somebody else's: a key is one person's own")
     store.keep_person(tx, person)
     sealed = sha256(person.sealed.encode()).hexdigest() if person.sealed else ""
@@ -56,15 +57,16 @@ def remove_person(tx: Transaction, name: str, actor: Actor, reason: str, now: da
     known = store.person(tx, name)
     if known is None:
         raise NotNow(f"nobody is registered as {name}; asbuilt person list shows who is")
-    _assure_may(tx, actor, name)
+    _assure_may(tx, actor, name, ())
     removed = replace(known, removed_at=now)
     store.keep_person(tx, removed)
     store.audit(tx, now, actor, "person.remove", name, {"reason": reason})
     return removed
 
 
-def _assure_may(tx: Transaction, actor: Actor, name: str) -> None:
-    """NotNow unless the actor may say who is registered."""
+def _assure_may(tx: Transaction, actor: Actor, name: str, roles: Sequence[str]) -> None:
+    """NotNow unless the actor may say that somebody is registered with these roles. Who is no admin may change a key of
+    their own, and give up roles. The verifier holds the chain to the same."""
     known = store.persons(tx)
     if not known:
         return
@@ -73,7 +75,8 @@ def _assure_may(tx: Transaction, actor: Actor, name: str) -> None:
     if actor.signer is None:
         who = ", ".join(admins) or "somebody who is registered"
         raise NotNow(f"who signs is decided by who signs already: {who}, with --by and --key, or their password")
-    if admins and actor.name not in admins and actor.name != name:
+    own = [each for each in known if each.name == name == actor.name and set(roles) <= set(each.roles)]
+    if admins and actor.name not in admins and not own:
         raise NotNow(f"{actor.name} is no admin; {', '.join(admins)} can do this")
 
 

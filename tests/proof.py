@@ -16,10 +16,12 @@ PROOFS = {  # and how many processes share them
     "tests/test_proof.py": "0",
     "tests/test_proof_change.py": "0",
     "tests/test_proof_wire.py": "auto",
+    "tests/test_verifier.py": "0",
+    "tests/test_evidence.py": "0",
 }
 HEAD = """# Proof
 
-Written by `make proof`, which runs `tests/test_proof*.py` in full; `make test` runs the same small.
+Written by `make proof`, which runs {proofs} in full; `make test` runs the same small.
 
 {when}, Python {python}, {machine}, {cores} cores.
 
@@ -39,6 +41,7 @@ def main() -> int:
                 return done.returncode
         rows = [json.loads(line) for line in notes.read_text(encoding="utf-8").splitlines()]
     head = HEAD.format(
+        proofs=", ".join(f"`{proofs}`" for proofs in PROOFS),
         when=datetime.now(UTC).date(),
         python=platform.python_version(),
         machine=platform.machine(),

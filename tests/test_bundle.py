@@ -12,6 +12,7 @@ import stat
 import subprocess
 import zipfile
 from collections.abc import Iterator, Mapping
+from contextlib import closing
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -29,7 +30,7 @@ from monitor.baseline_toml import Record, parse_record, record_text
 from monitor.config import Plant, load_plant
 from monitor.errors import CallError, Unverified, UserError
 from monitor.store import Actor, Database
-from monitor.verifier import read_store, verify
+from monitor.verifier import open_store, read_store, verify
 from tests.floors import ROOT, TWO, PlantFolder, RunningFloor, running
 
 NOW = datetime(2026, 11, 23, 8, 0, tzinfo=UTC)
@@ -437,7 +438,8 @@ def test_a_change_of_anything_imported_is_found(laptop: Store, site: Store, tmp_
     site.take(laptop.export(), laptop.signer.key)
     site.database.close()
     whole = tmp_path / "site" / "asbuilt.db"
-    evidence_rows = read_store(whole)
+    with closing(open_store(whole)) as opened:
+        evidence_rows = {table: list(rows) for table, rows in read_store(opened).items()}
     assert verify(evidence_rows).first_bad is None
     found = 0
     for table, columns in IMPORTED.items():

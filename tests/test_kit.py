@@ -356,7 +356,7 @@ def test_no_kit_of_what_somebody_has_changed(plant: PlantFolder) -> None:
         (text,) = store.execute("SELECT text FROM snapshot WHERE text LIKE '%item.limit%'").fetchone()
         store.execute("UPDATE snapshot SET text = ?", [text.replace('"12.5"', '"99.5"')])
     refused = plant.asbuilt(*KIT, "-o", "kit")
-    assert (refused.code, "is not what was approved" in refused.err) == (2, True)
+    assert (refused.code, "is not what its digest was taken over" in refused.err) == (2, True)
     with sqlite3.connect(plant.folder / "asbuilt.db") as store:
         store.execute("UPDATE snapshot SET text = ?", [text])
         store.execute("UPDATE baseline SET reason = 'another'")

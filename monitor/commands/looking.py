@@ -203,19 +203,22 @@ def verify(
     """Verify the evidence: the audit chain, its checkpoints, and that all it speaks of is as it says."""
     from monitor import evidence
 
-    with opened(plant_file) as (plant, database), database.read() as tx:
-        result = evidence.verified(tx, plant, key=key, more=checkpoints or ())
+    with opened(plant_file) as (plant, database):
+        result = evidence.verified_in_full(database, plant, key, checkpoints or ())
         if export:
-            evidence.export(tx, export)
+            with database.read() as tx:
+                evidence.export(tx, export)
     bad = result.first_bad
     if json:
         first = {"entry": bad.entry, "why": bad.why} if bad else None
         counts = {"entries": result.entries, "checkpoints": result.checkpoints, "ok": bad is None, "first_bad": first}
-        print_json(counts | {"uncovered": result.uncovered, "keys": result.keys})
+        print_json(counts | {"flaws": len(result.flaws), "uncovered": result.uncovered, "keys": result.keys})
     elif bad:
         typer.echo(f"entry {bad.entry} does not verify: {bad.why}" if bad.entry is not None else bad.why)
     else:
         typer.echo(f"{result.entries} audit entries, {result.checkpoints} checkpoints, the chain is whole")
         if result.uncovered:
-            typer.echo(f"{result.uncovered} entries are behind the last checkpoint: their loss would not be noticed")
+            typer.echo(
+                f"{result.uncovered} entries are under no checkpoint from outside: their loss would not be noticed"
+            )
     raise typer.Exit(UNVERIFIED if bad else DONE)

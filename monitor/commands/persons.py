@@ -176,7 +176,8 @@ def show_key(plant_file: PlantFile = PLANT_FILE, json: Json = False) -> None:
     with opened(plant_file) as (_, database), database.read() as tx:
         found = [entry for entry in store.audit_entries(tx) if entry.action in NEW_KEYS]
     documents = [
-        {"public_key": entry.detail["public_key"], "since": utc_text(entry.at), "entry": entry.id} for entry in found
+        {"public_key": entry.detail.get("public_key", ""), "since": utc_text(entry.at), "entry": entry.id}
+        for entry in found
     ]
     if json:
         return print_json({"keys": documents})

@@ -15,7 +15,18 @@ from monitor.store.assets import (
     retire_asset,
     take_out,
 )
-from monitor.store.audit import ITSELF, Actor, Signing, audit, audit_entries, last_audit, last_audit_id
+from monitor.store.audit import (
+    ITSELF,
+    Actor,
+    News,
+    Signing,
+    audit,
+    audit_entries,
+    audit_head,
+    audit_news,
+    last_audit_id,
+    last_detail,
+)
 from monitor.store.baselines import (
     add_baseline,
     add_sign_off,
@@ -26,7 +37,7 @@ from monitor.store.baselines import (
     move_baseline,
     sign_offs,
 )
-from monitor.store.checkpoints import add_checkpoint, evidence, last_checkpoint
+from monitor.store.checkpoints import add_checkpoint, any_text, evidence, last_checkpoint, newest_checkpoint
 from monitor.store.database import Database, Transaction, part, store_url
 from monitor.store.documents import document, keep_document
 from monitor.store.orders import add_order, add_written, close_order, orders, written
@@ -47,6 +58,7 @@ __all__ = [
     "Actor",
     "Database",
     "ITSELF",
+    "News",
     "OutOfService",
     "Person",
     "PollRequest",
@@ -64,11 +76,14 @@ __all__ = [
     "add_written",
     "alerts",
     "answer_poll",
+    "any_text",
     "artefacts",
     "asset_id",
     "asset_numbers",
     "audit",
     "audit_entries",
+    "audit_head",
+    "audit_news",
     "baseline_at",
     "baseline_snapshot",
     "baselines",
@@ -84,11 +99,12 @@ __all__ = [
     "keep_person",
     "keep_snapshot",
     "known_assets",
-    "last_audit",
     "last_audit_id",
     "last_checkpoint",
+    "last_detail",
     "last_run",
     "move_baseline",
+    "newest_checkpoint",
     "open_poll_requests",
     "orders",
     "out_of_service",

@@ -5,14 +5,17 @@ from __future__ import annotations
 import json
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
-from datetime import datetime
+from datetime import UTC, datetime
 from typing import Any, Protocol
 
-from sqlalchemy import Row, func, insert, select
+from sqlalchemy import Row, String, func, insert, select, type_coerce
 
 from baselines.audit import GENESIS, AuditEntry
 from monitor import tables
+from monitor.errors import NotNow, StoreError
 from monitor.store.database import Transaction
+
+LAST_ID = 2**31 - 2  # what both databases can count to
 
 
 class Signing(Protocol):
@@ -44,10 +47,10 @@ def audit(
     tx: Transaction, at: datetime, actor: Actor, action: str, subject: str = "", detail: Mapping[str, str] | None = None
 ) -> AuditEntry:
     """Append an entry to the chain, signed if the actor signs."""
-    last = tx.execute(
-        select(tables.audit_entry.c.id, tables.audit_entry.c.hash).order_by(tables.audit_entry.c.id.desc()).limit(1)
-    ).first()
-    number, previous = (last.id + 1, last.hash) if last else (1, GENESIS)
+    last, previous = audit_head(tx) or (0, GENESIS)
+    number = last + 1
+    if last >= LAST_ID:
+        raise NotNow(f"the audit chain cannot go on: nobody made {last} entries (asbuilt verify)")
     entry = AuditEntry(number, at, actor.name, actor.account, action, subject, dict(detail or {}), previous)
     if actor.signer:
         signed = {"key": actor.signer.key, "signature": actor.signer.sign(entry.statement())}
@@ -69,12 +72,11 @@ def audit(
     return entry
 
 
-def last_audit(tx: Transaction, *actions: str) -> AuditEntry | None:
-    """The newest entry, or the newest of some actions; None if there is none."""
-    statement = select(tables.audit_entry).order_by(tables.audit_entry.c.id.desc()).limit(1)
-    if actions:
-        statement = statement.where(tables.audit_entry.c.action.in_(actions))
-    return next((_entry(row) for row in tx.execute(statement)), None)
+def audit_head(tx: Transaction) -> tuple[int, str] | None:
+    """The number and the hash of the newest entry; None for an empty chain."""
+    table = tables.audit_entry
+    last = tx.execute(select(table.c.id, table.c.hash).order_by(table.c.id.desc()).limit(1)).first()
+    return (last.id, last.hash) if last else None
 
 
 def last_audit_id(tx: Transaction) -> int:
@@ -82,21 +84,56 @@ def last_audit_id(tx: Transaction) -> int:
     return tx.execute(select(func.max(tables.audit_entry.c.id))).scalar() or 0
 
 
+def last_detail(tx: Transaction, *actions: str) -> Mapping[str, str] | None:
+    """What the newest entry of some actions says, nothing if it is broken; None if there is no such entry."""
+    table = tables.audit_entry
+    statement = select(table.c.detail).where(table.c.action.in_(actions)).order_by(table.c.id.desc()).limit(1)
+    text = tx.execute(statement).scalar()
+    return None if text is None else _readable(text)
+
+
+def _readable(text: Any) -> dict[str, str]:
+    """What a detail says, as far as it can be read."""
+    try:
+        found = json.loads(text)
+    except (ValueError, TypeError, RecursionError):
+        return {}
+    return {key: value for key, value in found.items() if isinstance(value, str)} if isinstance(found, dict) else {}
+
+
+@dataclass(frozen=True, slots=True)
+class News:
+    """What the daemon needs of an entry, also of one that is broken: it goes on all the same."""
+
+    id: int
+    actor: str
+    action: str
+    subject: str
+    detail: Mapping[str, str]
+
+
+def audit_news(tx: Transaction, after: int) -> list[News]:
+    """The entries with a higher number, in order, whatever they hold."""
+    table = tables.audit_entry
+    columns = (table.c.id, table.c.actor, table.c.action, table.c.subject, table.c.detail)
+    rows = tx.execute(select(*columns).where(table.c.id > after).order_by(table.c.id))
+    return [News(row.id, row.actor, row.action, row.subject, _readable(row.detail)) for row in rows]
+
+
 def audit_entries(tx: Transaction, after: int = 0) -> Iterable[AuditEntry]:
-    """The entries with a higher number, in order."""
-    statement = select(tables.audit_entry).where(tables.audit_entry.c.id > after).order_by(tables.audit_entry.c.id)
+    """The entries with a higher number, in order. StoreError for one that is broken."""
+    table = tables.audit_entry
+    columns = [
+        (type_coerce(column, String) if column is table.c.at else column).label(column.name) for column in table.c
+    ]
+    statement = select(*columns).where(table.c.id > after).order_by(table.c.id)
     return map(_entry, tx.execute(statement))
 
 
 def _entry(row: Row[Any]) -> AuditEntry:
-    return AuditEntry(
-        row.id,
-        row.at,
-        row.actor,
-        row.account,
-        row.action,
-        row.subject,
-        json.loads(row.detail),
-        row.previous,
-        row.hash,
-    )
+    try:
+        at, detail = datetime.fromisoformat(row.at).astimezone(UTC), json.loads(row.detail)
+        detail.items()  # an AttributeError for what is no table
+    except (ValueError, TypeError, AttributeError, RecursionError):
+        raise StoreError(f"entry {row.id} of the audit chain is broken: see asbuilt verify") from None
+    return AuditEntry(row.id, at, row.actor, row.account, row.action, row.subject, detail, row.previous, row.hash)
