@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 
 from baselines.audit import GENESIS, AuditEntry
 from baselines.snapshot import utc_text
-from monitor.verifier import Flaw
+from monitor.verifier import NEW_KEYS, STEPS, Flaw
 from tests.evidences import flaw_of as verify
 
 NOW = datetime(2026, 11, 23, 8, 0, tzinfo=UTC)
@@ -31,8 +31,9 @@ def chain(entries: Iterable[AuditEntry]) -> list[AuditEntry]:
     return made
 
 
+ACTIONS = TEXT.filter(lambda action: action not in (*STEPS, *NEW_KEYS))  # of which nothing follows
 ENTRIES = st.builds(
-    AuditEntry, st.just(0), st.datetimes(timezones=st.just(UTC)), TEXT, TEXT, TEXT, TEXT, DETAIL, st.just(GENESIS)
+    AuditEntry, st.just(0), st.datetimes(timezones=st.just(UTC)), TEXT, TEXT, ACTIONS, TEXT, DETAIL, st.just(GENESIS)
 )
 CHAINS = st.lists(ENTRIES, min_size=1, max_size=6).map(chain)
 
