@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -14,6 +15,11 @@ from tests.wires import wire  # noqa: F401 (a fixture)
 
 settings.register_profile("asbuilt", deadline=None)  # how long an example takes is the machine's affair
 settings.load_profile("asbuilt")
+
+
+def pytest_xdist_auto_num_workers() -> int:
+    """One more than two cores would take: many tests wait for something that takes its time."""
+    return max(3, os.cpu_count() or 1)
 
 
 @pytest.fixture
