@@ -256,6 +256,17 @@ def checkpoint(tx: Transaction, evidence: Evidence, now: datetime) -> list[Check
     return [_sign(tx, *head, signer, now)]
 
 
+def cover(plant: Plant, database: Database, say: Say) -> None:
+    """Sign and publish what the program decided by itself meanwhile, if it did."""
+    with database.read() as tx:
+        if store.last_audit_id(tx) == store.last_checkpoint(tx):
+            return
+    made: list[Checkpoint] = []
+    with database.write() as tx, _spoken(say):
+        made = checkpoint(tx, plant.evidence, datetime.now(UTC))
+    publish(plant, made, say)
+
+
 def plant_key(tx: Transaction, evidence: Evidence, now: datetime) -> keys.Signer:
     """The key that signs for the plant now, made where there is none yet; CallError if it cannot be used."""
     known = store.last_detail(tx, *verifier.NEW_KEYS)

@@ -17,7 +17,7 @@ from collectors.collector import LONGEST_POLL, Clock, Collector, Poll, Refused, 
 from collectors.contract import Sent
 from collectors.profile import Profiles
 from collectors.registry import collector_of
-from monitor import store
+from monitor import evidence, store
 from monitor.accounts import account
 from monitor.config import Plant, Polled
 from monitor.errors import NotNow, StoreError
@@ -164,6 +164,7 @@ async def _poll_ourselves(plant: Plant, database: Database, names: Iterable[str]
         return list(await asyncio.gather(*map(one, names)))
     finally:
         await poller.close()
+        evidence.cover(plant, database, lambda text: log.warning("evidence", text=text))
         await _tell(plant, moved)
 
 

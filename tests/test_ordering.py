@@ -46,6 +46,7 @@ def test_what_was_announced_is_suppressed_and_done_as_planned_becomes_the_propos
     found = checked.asset(FILLER)["deviations"]
     assert {each["item"]: each["suppressed_by"] for each in found} == {"item.limit": order, "item.crc": order}
     assert alarms(approved) == {"item.crc": "SUPPRESSED", "item.limit": "SUPPRESSED"}
+    assert approved.asbuilt("verify", "--json").json["uncovered"] == 0, "what the program decides is signed too"
     done = closed(approved, order)
     assert (done.code, done.json["state"], done.json["excess"]) == (0, "closed", [])
     assert [(each["item"], each["observed"], each["outcome"]) for each in done.json["expectations"]] == [
