@@ -150,13 +150,17 @@ def signing(
     A person's password comes from ASBUILT_PASSWORD, or, where they have to sign or with `ask`, from a terminal.
     """
     from monitor import store
+    from monitor.actions import assure_person
     from monitor.persons import signer_of
 
-    has_to = ask or any(plant.approval.takes_two(plant.criticality(name)) for name in assets)
+    has_to = any(plant.approval.takes_two(plant.criticality(name)) for name in assets)
     name = cleaned(by) or me()
     with database.read() as tx:
         known = store.person(tx, name)
-    return actor(by, role, signer_of(name, known, key, has_to, password_of))
+    who = actor(by, role, signer_of(name, known, key, ask or has_to, password_of))
+    with database.read() as tx:
+        assure_person(tx, who, has_to)  # before anything takes its time
+    return who
 
 
 def password_of(whose: str, ask: bool) -> str:
