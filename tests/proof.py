@@ -15,7 +15,7 @@ ROOT = Path(__file__).resolve().parent.parent
 PROOFS = {  # and how many processes share them
     "tests/test_proof.py": "0",
     "tests/test_proof_change.py": "0",
-    "tests/test_proof_wire.py": "auto",
+    "tests/test_proof_wire.py": "2",
     "tests/test_verifier.py": "0",
     "tests/test_evidence.py": "0",
 }
