@@ -13,7 +13,7 @@ from datetime import datetime
 from enum import StrEnum
 from typing import Any
 
-from baselines.drift import compare
+from baselines.drift import Deviation, compare
 from baselines.rules import Finding
 from baselines.snapshot import Category, Item, Snapshot, plain, same
 from baselines.wire import Written
@@ -270,21 +270,30 @@ def _excess(order: Order, asset: str, history: History) -> list[Excess]:
     """What came to deviate since the window began, also where it went back meanwhile; and what the wire saw written."""
     declared = order.items(asset)
     found: dict[str, Excess] = {}
-    known: set[tuple[str, str]] = set()  # item and value that were there before, that another declared, or were told
+    standing: dict[str, Deviation] = {}  # what deviated already; what cannot be read deviates still, for all we know
     for each in history.seen:
-        for deviation in compare(history.before, each.snapshot):
-            value = deviation.key, json.dumps(deviation.observed and deviation.observed.line())
-            if deviation.key in declared or value in known:
+        deviating = {deviation.key: deviation for deviation in compare(history.before, each.snapshot)}
+        for key, deviation in deviating.items():
+            if key in declared or each.since < order.starts_at or _goes_on(standing.get(key), deviation):
                 continue
-            known.add(value)
             item = deviation.observed
-            if each.since >= order.starts_at and not (item and history.declares(asset, item, each.since)):
+            if not (item and history.declares(asset, item, each.since)):
                 approved = deviation.approved and deviation.approved.shown
-                found[deviation.key] = Excess(asset, deviation.key, approved, item and item.shown)
+                found[key] = Excess(asset, key, approved, item and item.shown)
+        standing = {key: known for key, known in standing.items() if each.snapshot.misses(key)} | deviating
     for write in history.written:
-        item = history.before.by_key.get(write.item)
-        if item is None or write.value is None or write.at < order.starts_at or write.item in declared:
+        known = history.before.by_key.get(write.item)
+        if known is None or write.value is None or write.at < order.starts_at or write.item in declared:
             continue
-        if not meets(write.value, item, item.tolerance) and not history.declares_write(asset, write):
-            found.setdefault(write.item, Excess(asset, write.item, item.shown, write.value))
+        if not meets(write.value, known, known.tolerance) and not history.declares_write(asset, write):
+            found.setdefault(write.item, Excess(asset, write.item, known.shown, write.value))
     return sorted(found.values(), key=lambda each: each.item)
+
+
+def _goes_on(before: Deviation | None, now: Deviation) -> bool:
+    """Whether a deviation is the one that was there before."""
+    if before is None or before.kind is not now.kind:
+        return False
+    if before.observed is None or now.observed is None:
+        return True
+    return same(before.observed.value, now.observed.value, now.item.tolerance)

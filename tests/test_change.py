@@ -27,7 +27,7 @@ from baselines.change import (
 )
 from baselines.drift import compare
 from baselines.rules import assess
-from baselines.snapshot import Category, Item, Snapshot, Value
+from baselines.snapshot import Category, Item, Snapshot, Unread, Value
 from baselines.wire import Written
 
 EIGHT = datetime(2026, 11, 23, 8, 0, tzinfo=UTC)
@@ -159,6 +159,17 @@ def test_what_deviated_before_the_window_is_not_of_this_change() -> None:
     assert (outcomes(done), done.excess) == (["as-planned"], ())
 
 
+def test_what_went_back_and_came_again_is_of_this_change() -> None:
+    done = closed(LIMIT, (-10, snapshot(mode=7)), (5, snapshot()), (10, snapshot(13.0, mode=7)))
+    assert [each.item for each in done.excess] == ["item.mode"]
+
+
+def test_what_could_not_be_read_meanwhile_did_not_come_again() -> None:
+    gap = Snapshot.of("plc", EIGHT, [BEFORE.by_key["item.limit"]], [Unread("item.mode", "silent"), Unread("item.crc")])
+    done = closed(LIMIT, (-10, snapshot(mode=7)), (5, gap), (10, snapshot(13.0, mode=7)))
+    assert done.excess == ()
+
+
 def test_what_another_order_announced_is_no_excess_while_it_did() -> None:
     other = order(("item.mode", "PROGRAM"), id=8)
     taken = (10, snapshot(13.0, mode=7))
@@ -178,10 +189,13 @@ def test_a_change_that_nobody_made_is_never_as_planned(steps: list[tuple[int, fl
     done = closed(LIMIT, *seen)
     last = seen[-1][1].by_key["item.limit"].value if seen else 12.0
     assert (last == 13.0) == (outcomes(done)[0] in ("as-planned", "outside-window"))
-    stirred = any(mode == 7 for minute, _, mode in steps if minute > 0)
-    before = any(mode == 7 for minute, _, mode in steps if minute <= 0)
-    quiet = before or not stirred
-    assert quiet or [each.item for each in done.excess] == ["item.mode"]
+    modes = [3, *(mode for _, _, mode in sorted(steps))]
+    minutes = [-90, *(minute for minute, _, _ in sorted(steps))]
+    stirred = any(
+        mode == 7 and before == 3 and minute >= 0
+        for before, mode, minute in zip(modes, modes[1:], minutes[1:], strict=False)
+    )
+    assert [each.item for each in done.excess] == (["item.mode"] if stirred else [])
 
 
 @pytest.mark.parametrize(

@@ -64,17 +64,14 @@ class Truth:
         return bool(value != self.before[item] if expected == "*" else value == expected)
 
     def excess(self, declared: set[str]) -> set[str]:
-        """Items that nobody declared, and that took a value from the window's begin on that they did not have then."""
+        """Items that nobody declared, and that came to another value than the approved one since the window began."""
         found = {item for minute, item, value in self.written if minute >= WINDOW[0] and value != self.before[item]}
-        last = {**self.before}
-        for minute, values in self.seen:
-            if minute < WINDOW[0]:
-                last = values
         for item in VALUES:
-            known = {last[item], self.before[item]}
+            last = self.before[item]
             for minute, values in self.seen:
-                if minute >= WINDOW[0] and values[item] not in known:
+                if minute >= WINDOW[0] and values[item] not in (last, self.before[item]):
                     found.add(item)
+                last = values[item]
         return found - declared
 
 
