@@ -59,15 +59,14 @@ def add(
     given = persons.named(roles or ())
     if len([each for each in (new_key, public_key) if each]) > 1:
         raise CallError("either --new-key or --public-key")
-    if public_key:
-        _check_public(public_key)
+    public = _public(public_key) if public_key else ""
     with opened(plant_file) as (plant, database):
         who = signing(plant, database, by, key, ask=True)
-        signer = None if public_key else keys.Signer.new()
+        signer = None if public else keys.Signer.new()
         sealed = None
         if signer and not new_key:
             sealed = keys.seal(signer, _new_password(name))
-        person = Person(name, given, signer.key if signer else public_key.lower(), sealed)
+        person = Person(name, given, signer.key if signer else public, sealed)
         with deciding(plant, database, who) as tx:
             persons.add_person(tx, person, who, utc_now())
             if signer and new_key:
@@ -75,13 +74,15 @@ def add(
     _show([person], json)
 
 
-def _check_public(text: str) -> None:
+def _public(text: str) -> str:
+    """A public key as it is kept; CallError if it is none."""
     try:
-        if len(bytes.fromhex(text)) == 32:
-            return
+        key = bytes.fromhex(text)
     except ValueError:
-        pass
-    raise CallError(f"a public key is 64 hexadecimal digits (Ed25519), not {text!r}")
+        key = b""
+    if len(key) != 32:
+        raise CallError(f"a public key is 64 hexadecimal digits (Ed25519), not {text!r}")
+    return key.hex()
 
 
 def _write(signer: Any, path: Path, save: Any) -> None:
