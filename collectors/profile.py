@@ -67,7 +67,9 @@ class Register:
     def __post_init__(self) -> None:
         if self.table in BIT_TABLES and (self.type != "bool" or self.bit is not None or self.count is not None):
             raise ValueError(f"a {self.table} is one bit: its type is bool, without count or bit")
-        if (self.count is not None) != (self.type in COUNTED):
+        if self.count is None and self.type in COUNTED:
+            raise ValueError(f'count (registers) goes with type "{self.type}", and is missing')
+        if self.count is not None and self.type not in COUNTED:
             raise ValueError('count (registers) goes with type "string" and "bytes", and with no other')
         if self.count is not None and self.count < 1:
             raise ValueError("count is 1 or more registers")

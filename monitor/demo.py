@@ -71,7 +71,7 @@ class Stage:
     def show(self, *words: str, says: Sequence[int] = (0,)) -> str:
         """Show a command and what it prints; RuntimeError if it ends with another exit code than it should."""
         typer.secho(
-            "\n$ asbuilt " + " ".join(word if word.isalnum() or "-" in word else f'"{word}"' for word in words),
+            "\n$ asbuilt " + " ".join(f'"{word}"' if set(word) & set(" *") else word for word in words),
             bold=True,
         )
         done = subprocess.run(self.command(*words), capture_output=True, text=True, check=False)

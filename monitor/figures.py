@@ -122,7 +122,7 @@ def show(found: Quality, plant: Plant, by: By) -> None:
     zone = ZoneInfo(plant.timezone)
     typer.echo(f"{plant.name}, {dates(found, zone)}, days of {plant.timezone}")
     typer.echo(
-        f"{found.deviations:,} deviations in {number_text(found.asset_days)} asset-days:"
+        f"{found.deviations:,} deviation{'s' * (found.deviations != 1)} in {number_text(found.asset_days)} asset-days:"
         f" {number_text(found.centre)} per 1,000 asset-days; false alarms among them: {found.false_alarms}"
     )
     wire = ", ".join(f"{bar.name} {bar.count}" for bar in found.wire_kinds) or "none"

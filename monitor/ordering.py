@@ -97,7 +97,10 @@ def _expectation(tx: Transaction, asset: str, key: str, value: str) -> Expectati
     except ValueError as error:
         raise CallError(f"--expect: {error}") from None
     if known is not None and expected != ANY and meets(expected, known, known.tolerance):
-        raise CallError(f"--expect: {key} of {asset} is approved as {value} already: nothing would change")
+        within = f", and {value} is within its tolerance of {known.tolerance:g}" if known.tolerance else ""
+        raise CallError(
+            f"--expect: {key} of {asset} is approved as {known.shown} already{within}: nothing would change"
+        )
     return Expectation(asset, key, expected)
 
 

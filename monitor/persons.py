@@ -73,8 +73,11 @@ def _assure_may(tx: Transaction, actor: Actor, name: str, roles: Sequence[str]) 
     assure_person(tx, actor, False)
     admins = [each.name for each in known if ADMIN in each.roles]
     if actor.signer is None:
-        who = ", ".join(admins) or "somebody who is registered"
-        raise NotNow(f"who signs is decided by who signs already: {who}, with --by and --key, or their password")
+        who = ", ".join(admins or [each.name for each in known])
+        raise NotNow(
+            f"who signs is decided by who signs already, and {actor.name} has not signed this:"
+            f" {who} can, with --by and --key, or their password"
+        )
     own = [each for each in known if each.name == name == actor.name and set(roles) <= set(each.roles)]
     if admins and actor.name not in admins and not own:
         raise NotNow(f"{actor.name} is no admin; {', '.join(admins)} can do this")

@@ -24,7 +24,7 @@ from baselines.alert import (
 )
 from baselines.baseline import Baseline, State
 from baselines.change import Order, OrderState, announced, covers, meets
-from baselines.drift import Verdict, compare, verdict, verdicts
+from baselines.drift import Verdict, compare, verdicts, worst
 from baselines.rules import Finding, assess, replaced, tampering
 from baselines.snapshot import Snapshot
 from baselines.wire import Written
@@ -47,6 +47,7 @@ class Checked:
     findings: tuple[Finding, ...]
     unread: tuple[str, ...]
     sent: Sent
+    unapproved: tuple[str, ...] = ()  # what was read, and the approved baseline says nothing of
 
 
 @dataclass(slots=True)
@@ -85,8 +86,18 @@ def judge(snapshot: Snapshot, baseline: Snapshot | None, sent: Sent) -> Checked:
     """What a snapshot comes to against the approved baseline."""
     findings = assess(compare(baseline, snapshot)) if baseline else ()
     unread = tuple(gap.key for gap in snapshot.unread)
+    by_key = verdicts(baseline, snapshot)
+    unapproved = [key for key, found in by_key.items() if baseline and found is Verdict.NO_BASELINE]
     return Checked(
-        snapshot.asset, snapshot.taken_at, verdict(baseline, snapshot), snapshot, None, findings, unread, sent
+        snapshot.asset,
+        snapshot.taken_at,
+        worst(by_key.values()),
+        snapshot,
+        None,
+        findings,
+        unread,
+        sent,
+        tuple(unapproved),
     )
 
 

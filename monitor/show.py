@@ -33,6 +33,7 @@ def checked_document(checked: Checked) -> dict[str, Any]:
         "error": {"kind": checked.error.kind, "text": checked.error.text} if checked.error else None,
         "sent": {"connections": checked.sent.connections, "requests": checked.sent.requests},
         "deviations": [deviation_document(finding) for finding in checked.findings],
+        "unapproved": list(checked.unapproved),
     }
 
 

@@ -960,7 +960,7 @@ def main(arguments: list[str] | None = None) -> int:
         return 2
     for flaw in sorted(result.flaws, key=_place):
         _say(f"entry {flaw.entry}: {flaw.why}" if flaw.entry is not None else flaw.why)
-    _say(f"{result.entries} entries, {result.checkpoints} checkpoints")
+    _say(f"{result.entries} entries, {result.checkpoints} checkpoints: {'do not verify' if result.flaws else 'verify'}")
     if result.uncovered:
         _say(f"{result.uncovered} entries are under no checkpoint from outside: their loss would not be noticed")
     for key in result.keys:

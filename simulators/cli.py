@@ -20,6 +20,11 @@ from simulators.orders import Orders
 from simulators.scenario import Event, ScenarioError, load
 
 WRONG = 2
+EPILOG = (
+    "To change a PLC, type (or pipe in) a JSON document a line, such as"
+    ' {"plc": "line1/filler", "set": {"fill_limit": 12.4}}, or {"plc": "line2/capper", "identity": {"object_128":'
+    ' "C4-803307"}, "restart": true, "for": 2.0}. A name that is not there is answered with those that are.'
+)
 POLITE = (signal.SIGINT, signal.SIGTERM)
 
 
@@ -43,7 +48,9 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 
 def parser() -> argparse.ArgumentParser:
-    arguments = argparse.ArgumentParser(prog="asbuilt simulate", description="A floor of simulated PLCs on loopback.")
+    arguments = argparse.ArgumentParser(
+        prog="asbuilt simulate", description="A floor of simulated PLCs on loopback.", epilog=EPILOG
+    )
     arguments.add_argument("scenario", metavar="SCENARIO", help="a bundled name, such as bottling, or a TOML file")
     arguments.add_argument("--free-ports", action="store_true", help="any free port instead of the scenario's")
     arguments.add_argument(

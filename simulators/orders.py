@@ -35,6 +35,7 @@ class Orders:
         self._begun = self._loop.time()
         self._lines: asyncio.Queue[bytes] = asyncio.Queue()
         self._playing: asyncio.Task[None] | None = None
+        self._enter_goes = False
 
     def listen(self, on_end: Callable[[], None]) -> None:
         """Reads standard input. The end of a pipe ends the floor: whoever held the other end is gone.
@@ -47,15 +48,8 @@ class Orders:
         except (AttributeError, OSError, ValueError):
             return  # there is none
         ends = on_end if stat.S_ISFIFO(mode) or stat.S_ISSOCK(mode) else None
-        if os.isatty(number):
-            threading.Thread(target=self._await_enter, daemon=True).start()
-        else:
-            threading.Thread(target=self._read, args=(number, ends), daemon=True).start()
-
-    def _await_enter(self) -> None:
-        if sys.stdin.readline():
-            with suppress(RuntimeError):  # the loop was closed first
-                self._loop.call_soon_threadsafe(self.go)
+        self._enter_goes = os.isatty(number)
+        threading.Thread(target=self._read, args=(number, ends), daemon=True).start()
 
     def _read(self, number: int, on_end: Callable[[], None] | None) -> None:
         """In a thread, since not every system can wait for a pipe; unbuffered, so that it holds no lock at the end."""
@@ -87,6 +81,9 @@ class Orders:
     async def _obey(self) -> None:
         while True:
             line = await self._lines.get()
+            if self._enter_goes and not line.strip():
+                self.go()
+                continue
             try:
                 await self._order(json.loads(line))
             except (ValueError, ScenarioError) as error:

@@ -315,6 +315,7 @@ def test_an_undecided_item_is_unapproved_and_never_shown_as_fine(plant: PlantFol
     assert capturing.wait(30) == 0
     assert approve(plant, "bo").code == 0
     assert verdict(plant) == "no-baseline"
+    assert "not in the approved baseline: item.limit\n" in plant.asbuilt("check", "line1/filler").out
 
 
 @pytest.mark.parametrize(

@@ -178,7 +178,10 @@ def test_a_fault_of_the_head_has_its_key_path(text: str, expected: str) -> None:
         ('table = "holding"\naddress = -1\ntype = "uint16"', "item.a: address -1 with 1 registers is not within"),
         ('table = "holding"\naddress = 65536\ntype = "uint16"', "item.a: address 65536"),
         ('table = "holding"\naddress = 65535\ntype = "uint32"', "item.a: address 65535 with 2 registers"),
-        ('table = "holding"\naddress = 1\ntype = "string"', "item.a: count (registers) goes with"),
+        (
+            'table = "holding"\naddress = 1\ntype = "string"',
+            'item.a: count (registers) goes with type "string", and is missing',
+        ),
         ('table = "holding"\naddress = 1\ntype = "string"\ncount = 0', "item.a: count is 1 or more"),
         ('table = "holding"\naddress = 1\ntype = "bytes"\ncount = 126', "item.a: 126 registers are more than"),
         (A_REGISTER + "\ncount = 2", "item.a: count (registers) goes with"),

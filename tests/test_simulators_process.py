@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import signal
 import socket
 import subprocess
@@ -115,6 +116,25 @@ def test_orders_are_obeyed_at_once_and_wrong_ones_said(scenario: str) -> None:
     floor.tell({"go": True})
     assert floor.hear()["about"] == "the limit moves"
     assert floor.end() == (0, "", "")
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="a terminal of its own is of Unix")
+def test_a_terminal_takes_orders_and_enter(scenario: str) -> None:
+    import pty
+
+    ours, theirs = pty.openpty()
+    words = [sys.executable, "-m", "simulators", scenario, "--hold", "--json"]
+    with subprocess.Popen(words, stdin=theirs, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as floor:
+        assert floor.stdout is not None
+        floor.stdout.readline()
+        os.write(ours, b'{"plc": "line1/filler", "set": {"fill_limit": 13}, "about": "by hand"}\n')
+        assert json.loads(floor.stdout.readline())["about"] == "by hand"
+        os.write(ours, b"\n")
+        assert json.loads(floor.stdout.readline())["about"] == "the limit moves"
+        floor.terminate()
+        assert (floor.wait(timeout=5), floor.communicate()[1]) == (0, "")
+    os.close(ours)
+    os.close(theirs)
 
 
 @pytest.mark.parametrize("ending", [signal.SIGTERM, signal.SIGINT])

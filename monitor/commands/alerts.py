@@ -42,7 +42,7 @@ def register(app: typer.Typer) -> None:
 
 def list_(
     names: Assets = None,
-    everything: Annotated[bool, typer.Option("--all", help="Also those that are over.")] = False,
+    everything: Annotated[bool, typer.Option("--all", help="Also those that are over, and the causes given.")] = False,
     plant_file: PlantFile = PLANT_FILE,
     json: Json = False,
 ) -> None:
@@ -60,7 +60,7 @@ def list_(
         return print_json({"alerts": documents})
     if not documents:
         return typer.echo("no open alarm")
-    columns = ("id", "state", "severity", "since", "technique", "what")
+    columns = ("id", "state", "severity", "since", "technique", "what", *(("cause",) if everything else ()))
     return print_table(
         columns,
         [
@@ -71,6 +71,7 @@ def list_(
                 document["raised_at"],
                 " ".join(document["techniques"]),
                 document["text"] + kept_back_text(document["suppressed_by"]),
+                *((document["cause"] or "–",) if everything else ()),
             ]
             for document in documents
         ],

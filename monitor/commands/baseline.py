@@ -147,7 +147,10 @@ def decide(
             decisions = decisions_for(captured, wishes, who.name)
             named = {wish.key for wish in wishes if not decisions_for(captured, [wish], who.name)}
             if captured and named:
-                raise CallError(f"{asset}: nothing was captured of {', '.join(sorted(named))}")
+                raise CallError(
+                    f"{asset}: nothing was captured of {', '.join(sorted(named))};"
+                    f" asbuilt baseline show {asset} lists what was (an item of a profile begins with item.)"
+                )
             amended, open_ = actions.decide(tx, asset, decisions, who, because, utc_now())
     show_decided(amended, open_, json)
 

@@ -175,6 +175,8 @@ def _print_verdict(document: Document) -> None:
         typer.echo(f"  {change}  [{what}]{kept_back_text(found['suppressed_by'])}")
     for line in gap_lines(document["why_unread"]):
         typer.echo(f"  {line}")
+    if document["unapproved"]:
+        typer.echo(f"  read, and not in the approved baseline: {', '.join(document['unapproved'])}")
     for key in document["uncertain"]:
         typer.echo(f"  uncertain, says the device: {key}")
 
@@ -215,10 +217,14 @@ def verify(
         print_json(counts | {"flaws": len(result.flaws), "uncovered": result.uncovered, "keys": result.keys})
     elif bad:
         typer.echo(f"entry {bad.entry} does not verify: {bad.why}" if bad.entry is not None else bad.why)
+        if len(result.flaws) > 1:
+            typer.echo(f"that is the first of {len(result.flaws)} flaws")
     else:
         typer.echo(f"{result.entries} audit entries, {result.checkpoints} checkpoints, the chain is whole")
         if result.uncovered:
             typer.echo(
                 f"{result.uncovered} entries are under no checkpoint from outside: their loss would not be noticed"
             )
+    if export and not json:
+        typer.echo(f"wrote {export}")
     raise typer.Exit(UNVERIFIED if bad else DONE)

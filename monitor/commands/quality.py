@@ -60,7 +60,10 @@ def quality(
         write_pictures(pictures, found, plant, by)
     if json:
         return print_json(quality_document(found, begin, end, by, plant.timezone))
-    return show(found, plant, by)
+    show(found, plant, by)
+    if pictures is not None:
+        typer.echo(f"\nwrote the pictures; look at {pictures / 'quality.html'}")
+    return None
 
 
 def asked_times(since: str, until: str, by: By, now: datetime) -> tuple[datetime, datetime]:
