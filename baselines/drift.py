@@ -79,6 +79,19 @@ def compare(approved: Snapshot, observed: Snapshot) -> tuple[Deviation, ...]:
     return tuple(sorted([*_gone_or_changed(approved, observed), *_added(approved, observed)], key=lambda d: d.key))
 
 
+def between(one: Snapshot, other: Snapshot) -> tuple[Deviation, ...]:
+    """The differences of two baselines, by key: also of what a device can neither add nor remove, such as an item that
+    only one of their profiles has, or that was dropped from one of them."""
+    found = {deviation.key: deviation for deviation in compare(one, other)}
+    for item in one.items:
+        if item.key not in other.by_key:
+            found.setdefault(item.key, Deviation(item.key, Kind.REMOVED, item, None))
+    for item in other.items:
+        if item.key not in one.by_key:
+            found.setdefault(item.key, Deviation(item.key, Kind.ADDED, None, item))
+    return tuple(sorted(found.values(), key=lambda deviation: deviation.key))
+
+
 def _gone_or_changed(approved: Snapshot, observed: Snapshot) -> Iterable[Deviation]:
     for item in approved.items:
         found = observed.by_key.get(item.key)

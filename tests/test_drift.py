@@ -10,8 +10,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from baselines.drift import WORST_FIRST, Deviation, Kind, Verdict, compare, verdict, verdicts, worst
-from baselines.snapshot import Category, Item, Severity, Snapshot, Unread, Value, canonical
+from baselines.drift import WORST_FIRST, Deviation, Kind, Verdict, between, compare, verdict, verdicts, worst
+from baselines.snapshot import Category, Dropped, Item, Severity, Snapshot, Unread, Value, canonical
 
 NOW = datetime(2026, 11, 23, 8, 0, tzinfo=UTC)
 CONFUSABLE: list[Value] = [0, 1, True, False, 1.0, -0.0, math.nan, "1", "", b"1", None, (1,), (True,)]
@@ -201,3 +201,11 @@ def test_a_silent_host_whose_wire_cannot_be_seen_is_not_stale() -> None:
 
 def test_a_list_that_was_polled_deviates_by_less_too() -> None:
     assert kinds(compare(snapshot({"device.a": ("a", "b")}), snapshot({"device.a": ("a",)}))) == {"device.a": "changed"}
+
+
+def test_between_two_baselines_an_item_that_only_one_has_is_a_difference() -> None:
+    one = Snapshot.of("plc", NOW, [Item("item.a", 1), Item("item.b", 2)])
+    other = Snapshot.of("plc", NOW, [Item("item.a", 1), Item("item.c", 3)], dropped=[Dropped("item.b", "a counter")])
+    assert [(each.key, each.kind) for each in between(one, other)] == [("item.b", "removed"), ("item.c", "added")]
+    assert between(one, one) == ()
+    assert [each.key for each in compare(one, other)] == [], "of a device they are no deviations"

@@ -361,7 +361,7 @@ def diff(
     json: Json = False,
 ) -> None:
     """What differs between two baselines; between two stages, for every asset that has both."""
-    from baselines.drift import compare
+    from baselines.drift import between
     from baselines.rules import assess
     from monitor.show import change_text, deviation_document
 
@@ -370,7 +370,7 @@ def diff(
         found = [
             {"asset": left.asset, **deviation_document(finding)}
             for left, right in pairs
-            for finding in assess(compare(left, replace(right, asset=left.asset)))
+            for finding in assess(between(left, replace(right, asset=left.asset)))
         ]
     if json:
         print_json({"a": one, "b": other, "assets": [left.asset for left, _ in pairs], "deviations": found})
@@ -378,8 +378,8 @@ def diff(
         for row in found:
             change = change_text(row["item"], row["kind"], row["approved"], row["observed"], row["direction"])
             typer.echo(f"{row['asset']}: {change}")
-        if not found:
-            typer.echo("no difference")
+        for name in [left.asset for left, _ in pairs if left.asset not in {row["asset"] for row in found}]:
+            typer.echo(f"{name}: no difference")
     raise typer.Exit(DRIFT if found else DONE)
 
 

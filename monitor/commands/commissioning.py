@@ -192,6 +192,9 @@ def _propose(
         taken = {name: [snapshot_of(tx, each) for each in series[name] if not each["error"]] for name in good}
     sorted_ = {name: sort_captures(captures) for name, captures in taken.items()}
     decided = {name: _decided(name, captured, wishes, who.name) for name, captured in sorted_.items()}
+    for wish in wishes:
+        if good and not any(decisions_for(captured, [wish], "") for captured in sorted_.values()):
+            typer.echo(f"asbuilt: nothing was captured of {wish.key}, so nothing is decided about it", err=True)
     proposed = []
     with deciding(plant, database, who) as tx:
         for name in good:
