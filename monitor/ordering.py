@@ -50,6 +50,11 @@ def open_order(
     """
     if ends_at <= starts_at or ends_at <= now:
         raise CallError(f"the window ends at {utc_text(ends_at)}: that is after its beginning, and in the future")
+    if starts_at < now:
+        raise CallError(
+            f"the window begins at {utc_text(starts_at)}: that is over, and an order says in advance what will change;"
+            " without --from it begins now"
+        )
     pairs = [_pair(text) for text in expected]
     for asset in assets:
         assure_person(tx, actor, (rules or {}).get(asset, NO_RULES).takes_two)
@@ -201,7 +206,8 @@ def _proposals(
 ) -> tuple[Baseline, ...]:
     proposed = []
     for asset, history in histories.items():
-        changed = partly(history.approved, history.seen[-1].snapshot, order.items(asset))
+        declared = order.items(asset)
+        changed = partly(history.approved, history.as_seen(declared), declared)
         if changed.digest != history.approved.digest:
             why = f"change order {order.id}, done as planned"
             made = propose(tx, changed, Stage.AS_LEFT, actor, now, why, order.ticket, rules=rules.get(asset, NO_RULES))

@@ -157,6 +157,8 @@ def test_what_cannot_be_seen_closes_nothing(approved: PlantFolder, floor: Runnin
         (("--expect", "item.limit=13", "--expect", "item.limit=14"), "twice"),
         (("--expect", "item.limit=13", "--until", "2020-01-01"), "in the future"),
         (("--expect", "item.limit=13", "--until", "yesterday"), "is no time"),
+        (("--expect", "item.limit=13", "--from", "2020-01-01"), "says in advance"),
+        (("--expect", "item.limit=\udcff"), "is a number"),
         (("--expect", "item.limit=13", "--ticket", " "), "empty"),
     ],
 )
@@ -165,6 +167,24 @@ def test_an_order_that_cannot_be_is_a_sentence(approved: PlantFolder, words: tup
     rest = [word for key, value in given.items() if key not in words for word in (key, value)]
     done = approved.asbuilt("change", "open", *rest, *words)
     assert (done.code, why in done.err) == (2, True), done.err
+
+
+def test_bytes_that_are_no_text_are_kept_as_a_question_mark(approved: PlantFolder) -> None:
+    opened(approved, "identity.a\udcff=b\udcff")
+    listed = approved.asbuilt("change", "list", "--json").json["orders"][0]["expectations"]
+    assert [(each["item"], each["expected"]) for each in listed] == [("identity.a?", "b?")]
+
+
+def test_closed_as_seen_what_is_proposed_is_what_was_seen(approved: PlantFolder, floor: RunningFloor) -> None:
+    order = opened(approved, "item.limit=13")
+    floor.apply(FILLER, set={"limit": 13.0})
+    assert approved.asbuilt("check", FILLER).code == 1
+    profile = approved.folder / "p9.toml"
+    profile.write_text(profile.read_text().replace("address = 210", "address = 60000"))
+    done = closed(approved, order, "--as-seen")
+    assert (done.code, len(done.json["baselines"])) == (0, 1)
+    shown = approved.asbuilt("baseline", "show", FILLER, "--json").json
+    assert (shown["items"]["item.limit"], shown["unread"]) == (13.0, [])
 
 
 def test_two_orders_do_not_expect_one_item_at_one_time(approved: PlantFolder) -> None:

@@ -139,7 +139,7 @@ def decide(
         raise CallError("say what is decided: --drop ITEM, --tolerate ITEM=AMOUNT, or --keep ITEM")
     with opened(plant_file) as (plant, database):
         (asset,) = _one(plant, name)
-        who = signing(plant, database, by, key)
+        who = signing(plant, database, by, key, assets=[asset])
         with deciding(plant, database, who) as tx:
             proposed = store.current_baseline(tx, asset, State.PROPOSED)
             record = store.document(tx, proposed.capture) if proposed and proposed.capture else None
@@ -148,7 +148,7 @@ def decide(
             named = {wish.key for wish in wishes if not decisions_for(captured, [wish], who.name)}
             if captured and named:
                 raise CallError(f"{asset}: nothing was captured of {', '.join(sorted(named))}")
-            amended, open_ = actions.decide(tx, asset, decisions, who, because, utc_now())
+            amended, open_ = actions.decide(tx, asset, decisions, who, because, utc_now(), rules_of(plant, asset))
     show_decided(amended, open_, json)
 
 

@@ -18,6 +18,7 @@ from monitor.console import (
     actor,
     deciding,
     opened,
+    required,
     signing,
 )
 from monitor.errors import CallError
@@ -41,7 +42,7 @@ def register(app: typer.Typer) -> None:
 
 
 def add(
-    name: Name,
+    name: Annotated[str, typer.Argument(metavar="NAME", callback=required)],
     roles: Annotated[list[str] | None, typer.Option("--role", metavar="ROLE", help="What they are, one each.")] = None,
     new_key: Annotated[Path | None, typer.Option(metavar="FILE", help="Make a key, and write it there.")] = None,
     public_key: Annotated[str, typer.Option(metavar="HEX", help="They have a key: its public half.")] = "",
@@ -59,15 +60,16 @@ def add(
     given = persons.named(roles or ())
     if len([each for each in (new_key, public_key) if each]) > 1:
         raise CallError("either --new-key or --public-key")
-    if public_key:
-        _check_public(public_key)
+    public_key = public_key and _public(public_key)
+    if not name.isprintable():
+        raise CallError(f"a name is one line of letters that can be seen, not {name!r}")
     with opened(plant_file) as (plant, database):
         who = signing(plant, database, by, key, ask=True)
         signer = None if public_key else keys.Signer.new()
         sealed = None
         if signer and not new_key:
             sealed = keys.seal(signer, _new_password(name))
-        person = Person(name, given, signer.key if signer else public_key.lower(), sealed)
+        person = Person(name, given, signer.key if signer else public_key, sealed)
         with deciding(plant, database, who) as tx:
             persons.add_person(tx, person, who, utc_now())
             if signer and new_key:
@@ -75,10 +77,11 @@ def add(
     _show([person], json)
 
 
-def _check_public(text: str) -> None:
+def _public(text: str) -> str:
+    """A public key as everybody else writes it: a second way to write it would be a second person."""
     try:
-        if len(bytes.fromhex(text)) == 32:
-            return
+        if len(key := bytes.fromhex(text)) == 32:
+            return key.hex()
     except ValueError:
         pass
     raise CallError(f"a public key is 64 hexadecimal digits (Ed25519), not {text!r}")
