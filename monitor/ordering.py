@@ -58,7 +58,7 @@ def open_order(
     pairs = [_pair(text) for text in expected]
     for asset in assets:
         assure_person(tx, actor, (rules or {}).get(asset, NO_RULES).takes_two)
-    expectations = tuple(_expectation(tx, asset, key, value) for asset in assets for key, value in pairs)
+    expectations = tuple(each for asset in assets for each in _expectations(tx, asset, pairs))
     announced = Order(0, ticket, reason, starts_at, ends_at, expectations, actor.name, now)
     _assure_alone(tx, announced)
     order = store.add_order(tx, announced)
@@ -87,13 +87,19 @@ def _pair(text: str) -> tuple[str, str]:
     return text[:at].strip(), text[at + 1 :].strip()
 
 
-def _expectation(tx: Transaction, asset: str, key: str, value: str) -> Expectation:
+def _expectations(tx: Transaction, asset: str, pairs: Iterable[tuple[str, str]]) -> list[Expectation]:
     baseline = store.current_baseline(tx, asset)
     if baseline is None:
         raise NotNow(f"{asset} has no approved baseline yet, so there is nothing that a change could be held against")
     approved = store.baseline_snapshot(tx, baseline)
+    run = store.last_run(tx, asset, observed=True)
+    seen = store.snapshot_of(tx, asset, run.digest, run.last_at) if run and run.digest else None
+    return [_expectation(asset, key, value, approved, seen) for key, value in pairs]
+
+
+def _expectation(asset: str, key: str, value: str, approved: Snapshot, seen: Snapshot | None) -> Expectation:
     known = approved.by_key.get(key)
-    if known is None and not _may_come(tx, asset, key, approved):
+    if known is None and not _may_come(key, approved, seen):
         near = difflib.get_close_matches(key, list(approved.by_key), SUGGESTIONS)
         hint = f"did you mean {' or '.join(near)}?" if near else f"asbuilt baseline show {asset} lists what there is"
         raise CallError(f"--expect: {asset} has no item {key}; {hint}")
@@ -106,13 +112,11 @@ def _expectation(tx: Transaction, asset: str, key: str, value: str) -> Expectati
     return Expectation(asset, key, expected)
 
 
-def _may_come(tx: Transaction, asset: str, key: str, approved: Snapshot) -> bool:
+def _may_come(key: str, approved: Snapshot, seen: Snapshot | None) -> bool:
     """Whether an item that is not in the baseline can be there one day: a device says new things of itself, and of the
     profile's items those that are read."""
     if not key.startswith(PROFILE_KEYS):
         return key.startswith(GROUPS)
-    run = store.last_run(tx, asset, observed=True)
-    seen = store.snapshot_of(tx, asset, run.digest, run.last_at) if run and run.digest else None
     return approved.misses(key) or (seen is not None and key in seen.by_key)
 
 
@@ -179,8 +183,8 @@ def _closing(order: Order) -> dict[str, str]:
 
 
 def _history(tx: Transaction, order: Order, asset: str) -> History:
-    before = store.baseline_at(tx, asset, order.opened_at)
     current = store.current_baseline(tx, asset)
+    before = store.baseline_at(tx, asset, order.opened_at) or current  # none where the clock was set back meanwhile
     if before is None or current is None:
         raise NotNow(f"{asset} has no approved baseline any more")
     return History(

@@ -2,11 +2,21 @@
 
 from __future__ import annotations
 
+import contextlib
 import subprocess
+import time
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
 from typing import Any
 
 import pytest
 
+from baselines.baseline import Stage
+from baselines.snapshot import Item, Snapshot
+from monitor import store
+from monitor.actions import approve, propose
+from monitor.ordering import open_order
+from monitor.store import Actor, Database, store_url
 from tests.floors import Done, PlantFolder, RunningFloor, wait_for
 
 FILLER = "line1/filler"
@@ -185,6 +195,31 @@ def test_closed_as_seen_what_is_proposed_is_what_was_seen(approved: PlantFolder,
     assert (done.code, len(done.json["baselines"])) == (0, 1)
     shown = approved.asbuilt("baseline", "show", FILLER, "--json").json
     assert (shown["items"]["item.limit"], shown["unread"]) == (13.0, [])
+
+
+def test_an_order_that_was_opened_with_the_clock_set_back_can_be_closed(approved: PlantFolder) -> None:
+    earlier = datetime.now(UTC) - timedelta(hours=1)
+    window = earlier, earlier + timedelta(hours=2)
+    opening = Database(store_url("sqlite:///asbuilt.db", approved.folder))
+    with contextlib.closing(opening) as database, database.write() as tx:
+        open_order(tx, [FILLER], ["item.limit=13"], *window, "T-1", "", Actor("ada", ""), earlier)
+    done = closed(approved, "1")
+    assert (done.code, done.json["expectations"][0]["outcome"]) == (1, "missing")
+
+
+def test_an_order_of_many_items_is_opened_quickly(tmp_path: Path) -> None:
+    items = [Item(f"item.x{number}", number) for number in range(3000)]
+    expected = [f"{item.key}={item.value + 1}" for item in items]  # type: ignore[operator]
+    now, ada = datetime.now(UTC), Actor("ada", "")
+    with contextlib.closing(Database(store_url("sqlite:///asbuilt.db", tmp_path))) as database:
+        database.migrate()
+        with database.write() as tx:
+            store.add_assets(tx, [FILLER])
+            propose(tx, Snapshot.of(FILLER, now, items), Stage.FAT, ada, now)
+            approve(tx, FILLER, ada, "r", now)
+            began = time.monotonic()
+            open_order(tx, [FILLER], expected, now, now + timedelta(hours=1), "T-1", "", ada, now)
+    assert time.monotonic() - began < 10
 
 
 def test_two_orders_do_not_expect_one_item_at_one_time(approved: PlantFolder) -> None:
