@@ -222,6 +222,12 @@ def test_an_order_of_many_items_is_opened_quickly(tmp_path: Path) -> None:
     assert time.monotonic() - began < 10
 
 
+def test_a_number_that_no_database_can_hold_is_a_sentence(approved: PlantFolder) -> None:
+    for words in (("change", "show"), ("change", "close"), ("alerts", "ack")):
+        done = approved.asbuilt(*words, str(2**31))
+        assert (done.code, "is not in the range" in done.err) == (2, True), done.err
+
+
 def test_two_orders_do_not_expect_one_item_at_one_time(approved: PlantFolder) -> None:
     opened(approved, "item.limit=13", from_="+1h", until="+2h")
     opened(approved, "item.limit=14", from_="+3h", until="+4h")
