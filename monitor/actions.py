@@ -32,7 +32,7 @@ from monitor.show import change_text, difference_lines
 from monitor.store import Actor, Transaction
 
 DIFFERENCES_MOST = 20  # lines in a refusal
-PROPOSING = ("baseline.propose", "baseline.amend")  # the entries that say how a proposal came to be
+PROPOSING = ("baseline.propose", "baseline.amend", "baseline.sign")  # the entries that say how a proposal came to be
 
 
 @dataclass(frozen=True, slots=True)
@@ -214,21 +214,23 @@ def _role(tx: Transaction, actor: Actor, needed: Collection[str]) -> str:
 
 
 def _assure_signed(tx: Transaction, proposed: Baseline) -> None:
-    """NotNow unless who proposed signed that, and what was decided about it since: four eyes may not have looked here
-    then. Of a part, whoever chose it signed."""
-    asset, digest, by = proposed.asset, proposed.digest, proposed.proposed_by
+    """NotNow unless all that a proposal came to be by was signed, and decided by who proposed it: four eyes may not
+    have looked here then. Who chose a part of it is one of those who approve it."""
+    asset, digest, who = proposed.asset, proposed.digest, proposed.proposed_by
     for entry in reversed(list(store.audit_entries(tx))):
         said = entry.detail
         if entry.action == "asset.rename" and said.get("to") == asset:
             asset = entry.subject
         if entry.subject != asset or entry.action not in PROPOSING or said.get("digest") != digest:
             continue
-        if "signature" not in said or (entry.actor != by and "items" not in said):
+        decides = entry.action == "baseline.amend" and "items" not in said
+        if "signature" not in said or (decides and entry.actor != proposed.proposed_by):
+            who = entry.actor
             break
         if entry.action == "baseline.propose":
             return
-        digest = said["of"]
-    raise NotNow(f"{proposed.asset}: {by} did not sign what is proposed, and by four eyes both sign: propose it anew")
+        digest = said.get("of", digest)
+    raise NotNow(f"{proposed.asset}: what {who} did about the proposal was done without four eyes: propose it anew")
 
 
 def _assure_unchanged(tx: Transaction, proposed: Baseline) -> None:

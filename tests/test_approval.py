@@ -231,11 +231,21 @@ def test_what_was_proposed_before_four_eyes_looked_is_proposed_anew(plant: Plant
     proposed(plant, "--by", "ada")
     plant.file.write_text(with_eyes)
     refused = approve(plant, "bo", "--key", people.key("bo"))
-    assert (refused.code, "ada did not sign" in refused.err) == (2, True)
+    assert (refused.code, "what ada did" in refused.err) == (2, True)
     proposed(plant, *people.signed("ada"))
     assert plant.asbuilt("assets", "rename", "line1/filler", "line1/old", "--reason", "r").code == 0
     part = ("baseline", "approve", "line1/old", "--reason", "r", "--only", "item.*")
     assert plant.asbuilt(*part, *people.signed("bo")).code == 0
+
+
+def test_a_word_that_was_given_unsigned_does_not_count_by_four_eyes(plant: PlantFolder, people: People) -> None:
+    with_eyes = plant.file.read_text() + 'sign_off = { as-found = ["supplier", "customer"] }\n'
+    plant.file.write_text(with_eyes.replace("four_eyes = true", ""))
+    proposed(plant, *people.signed("ada"))
+    assert approve(plant, "somebody", "--role", "supplier").code == 0
+    plant.file.write_text(with_eyes.replace('"supplier", "customer"', '"supplier", "approver"'))
+    refused = approve(plant, "bo", "--key", people.key("bo"))
+    assert (refused.code, "what somebody did" in refused.err) == (2, True), refused.err
 
 
 def test_nobody_breaks_the_chain_with_a_key_that_is_not_theirs(
