@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Collection, Iterable, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, replace
 from datetime import datetime
 from enum import StrEnum
@@ -103,7 +104,7 @@ class Order:
     def announces(self, asset: str, item: Item, tolerance: float) -> bool:
         """Whether it expects this value of this item."""
         return any(
-            each.asset == asset and each.item == item.key and meets(each.expected, item, tolerance)
+            each.asset == asset and each.item == item.key and fulfils(item, each.expected, tolerance)
             for each in self.expectations
         )
 
@@ -133,7 +134,7 @@ def parse_expected(text: str, known: Item | None) -> Any:
         case tuple():
             try:
                 found = json.loads(text)
-            except ValueError:
+            except (ValueError, RecursionError):
                 found = None
             if not isinstance(found, list):
                 raise ValueError(f"{known.key} is a list, such as {json.dumps(known.shown)}; not {text!r}")
@@ -146,9 +147,21 @@ def meets(expected: Any, item: Item, tolerance: float = 0.0) -> bool:
     if expected == ANY or (expected == item.shown and type(expected) is type(item.shown)):
         return True
     if type(item.value) in (int, float) and type(expected) in (int, float):
-        number = float(expected) if isinstance(item.value, float) else int(expected)
-        return same(item.value, number, tolerance)
+        try:
+            number = float(expected) if isinstance(item.value, float) else int(expected)
+        except (ValueError, OverflowError):  # NaN and infinity are no integers, and some integers no float
+            return False
+        return number == expected and same(item.value, number, tolerance)
     return json.dumps(plain(item.value)) == json.dumps(expected)
+
+
+def fulfils(item: Item, expected: Any, tolerance: float = 0.0) -> bool:
+    """Whether an item has the value that an order expects. What was no item yet when the order was opened is expected
+    as text, and read by the type that it came with."""
+    if isinstance(expected, str) and item.label is None and not isinstance(item.value, str):
+        with suppress(ValueError):
+            expected = parse_expected(expected, item)
+    return meets(expected, item, tolerance)
 
 
 def announcing(orders: Iterable[Order], asset: str, finding: Finding) -> str | None:
@@ -199,6 +212,19 @@ class History:
     written: Sequence[Written] = ()
     others: tuple[Order, ...] = ()
 
+    @property
+    def last(self) -> Snapshot:
+        """What was seen last; there must be something."""
+        return self.seen[-1].snapshot
+
+    def as_seen(self, keys: Collection[str]) -> Snapshot:
+        """What was seen last, and of `keys` that could not be read then what was seen of them before."""
+        last, items = self.last, dict(self.last.by_key)
+        for each in self.seen:
+            items |= {key: item for key in keys if last.misses(key) and (item := each.snapshot.by_key.get(key))}
+        unread = [gap for gap in last.unread if gap.key not in items]
+        return Snapshot.of(last.asset, last.taken_at, items.values(), unread, last.profile, last.dropped)
+
     def declares(self, asset: str, item: Item, at: datetime) -> bool:
         """Whether another order expected this value of this item then."""
         known = self.before.by_key.get(item.key)
@@ -237,9 +263,11 @@ def _outcome(order: Order, expected: Expectation, history: History) -> Expectati
     found = [(each.since, item) for each in history.seen if (item := each.snapshot.by_key.get(expected.item))]
     if not found:
         return replace(expected, outcome=Outcome.MISSING)
+    if not (history.last.misses(expected.item) or expected.item in history.last.by_key):  # it went away
+        return replace(expected, outcome=Outcome.PARTIAL if known else Outcome.MISSING)
     last = found[-1][1]
     unmoved = known is not None and same(known.value, last.value, tolerance)
-    if not meets(expected.expected, last, tolerance) or (expected.expected == ANY and unmoved):
+    if not fulfils(last, expected.expected, tolerance) or (expected.expected == ANY and unmoved):
         return replace(expected, observed=last.shown, outcome=Outcome.MISSING if unmoved else Outcome.PARTIAL)
     since = found[-1][0]
     for at, item in reversed(found):
@@ -253,7 +281,7 @@ def _outcome(order: Order, expected: Expectation, history: History) -> Expectati
 def _arrived(expected: Any, item: Item, known: Item | None, tolerance: float) -> bool:
     if expected == ANY:
         return known is None or not same(known.value, item.value, tolerance)
-    return meets(expected, item, tolerance)
+    return fulfils(item, expected, tolerance)
 
 
 def _written_in_window(order: Order, expected: Expectation, written: Iterable[Written]) -> bool:

@@ -32,6 +32,7 @@ from monitor.show import change_text, difference_lines
 from monitor.store import Actor, Transaction
 
 DIFFERENCES_MOST = 20  # lines in a refusal
+PROPOSING = ("baseline.propose", "baseline.amend", "baseline.sign")  # the entries that say how a proposal came to be
 
 
 @dataclass(frozen=True, slots=True)
@@ -96,11 +97,21 @@ def propose_captured(
 
 
 def decide(
-    tx: Transaction, asset: str, decisions: Collection[Decision], actor: Actor, reason: str, now: datetime
+    tx: Transaction,
+    asset: str,
+    decisions: Collection[Decision],
+    actor: Actor,
+    reason: str,
+    now: datetime,
+    rules: Rules = NO_RULES,
 ) -> tuple[Baseline, list[Captured]]:
     """Decide about items of the open proposal of an asset: a new proposal in its place, and what varies still without a
-    decision. NotNow where it was not commissioned, or has no such item."""
+    decision. NotNow where it was not commissioned, has no such item, or where this person may not: by four eyes only
+    who proposed decides, or else somebody could approve what they decided alone."""
+    assure_person(tx, actor, rules.takes_two)
     proposed = _open_proposal(tx, asset)
+    if rules.takes_two and actor.name != proposed.proposed_by:
+        raise NotNow(f"{asset}: {proposed.proposed_by} proposed it, and by four eyes decides about it too")
     record = store.document(tx, proposed.capture) if proposed.capture else None
     if record is None:
         raise NotNow(f"{asset}: the open proposal is of a single reading; asbuilt commission watches what varies")
@@ -169,6 +180,8 @@ def approve(
     role = _role(tx, actor, needed)
     if why := objection(proposed, given, actor.name, role, needed, rules.takes_two):
         raise NotNow(f"{asset}: {why}")
+    if rules.takes_two:
+        _assure_signed(tx, proposed)
     if not although_changed:
         _assure_unchanged(tx, proposed)
     if keys is not None:
@@ -198,6 +211,26 @@ def _role(tx: Transaction, actor: Actor, needed: Collection[str]) -> str:
         raise NotNow(f"{actor.name} is registered as {', '.join(known.roles) or 'nothing'}, not as {actor.role}")
     fitting = [role for role in needed if role in known.roles]
     return actor.role or (fitting[0] if fitting else "")
+
+
+def _assure_signed(tx: Transaction, proposed: Baseline) -> None:
+    """NotNow unless all that a proposal came to be by was signed, and decided by who proposed it: four eyes may not
+    have looked here then. Who chose a part of it is one of those who approve it."""
+    asset, digest, who = proposed.asset, proposed.digest, proposed.proposed_by
+    for entry in reversed(list(store.audit_entries(tx))):
+        said = entry.detail
+        if entry.action == "asset.rename" and said.get("to") == asset:
+            asset = entry.subject
+        if entry.subject != asset or entry.action not in PROPOSING or said.get("digest") != digest:
+            continue
+        decides = entry.action == "baseline.amend" and "items" not in said
+        if "signature" not in said or (decides and entry.actor != proposed.proposed_by):
+            who = entry.actor
+            break
+        if entry.action == "baseline.propose":
+            return
+        digest = said.get("of", digest)
+    raise NotNow(f"{proposed.asset}: what {who} did about the proposal was done without four eyes: propose it anew")
 
 
 def _assure_unchanged(tx: Transaction, proposed: Baseline) -> None:
@@ -232,9 +265,9 @@ def _narrowed(tx: Transaction, proposed: Baseline, keys: Collection[str], actor:
     return _amend(tx, proposed, part, actor, now, {"items": json.dumps(sorted(keys))})
 
 
-def reject(tx: Transaction, asset: str, actor: Actor, reason: str, now: datetime) -> Baseline:
+def reject(tx: Transaction, asset: str, actor: Actor, reason: str, now: datetime, rules: Rules = NO_RULES) -> Baseline:
     """Reject the open proposal of an asset."""
-    assure_person(tx, actor, False)
+    assure_person(tx, actor, rules.takes_two)
     rejected = _decide(tx, _open_proposal(tx, asset), Step.REJECT, actor, reason, now)
     store.audit(tx, now, actor, "baseline.reject", asset, {"digest": rejected.digest, "reason": reason})
     return rejected

@@ -27,7 +27,7 @@ if TYPE_CHECKING:
 DONE, DRIFT, WRONG, UNSEEN, UNVERIFIED = range(5)  # exit codes
 INTERRUPTED, BUG = 130, 70
 MOST_NAMES = 20  # in a message
-LARGEST_ID = 2**63 - 1
+LARGEST_ID = 2**31 - 1  # of an alarm or an order, in every database
 
 
 class Group(TyperGroup):

@@ -26,6 +26,7 @@ from baselines.audit import Checkpoint
 from baselines.snapshot import utc_text
 from collectors.written import FileError, read_toml
 from monitor import keys, store, verifier
+from monitor.actions import assure_person
 from monitor.config import Evidence, Plant
 from monitor.errors import CallError, NotNow
 from monitor.store import Actor, Database, Transaction
@@ -47,10 +48,12 @@ Place = tuple[str, Callable[[], None]]  # what it is called when it fails, and h
 def deciding(plant: Plant, database: Database, actor: Actor, say: Say, sound: bool = False) -> Iterator[Transaction]:
     """A transaction in which a person decides something. `say` is told what else should be known.
 
-    With `sound` NotNow if the evidence does not verify: nobody approves on top of a chain that somebody has changed.
+    NotNow if the actor signs as somebody whose key it is not: the chain would never verify again. With `sound` also if
+    the evidence does not verify: nobody approves on top of a chain that somebody has changed.
     """
     made: list[Checkpoint] = []
     with database.write() as tx:
+        assure_person(tx, actor, False)
         if sound:
             assure_sound(tx, plant)
         now = datetime.now(UTC)

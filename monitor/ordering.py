@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from datetime import datetime
 
 from baselines.alert import Move
-from baselines.baseline import Baseline, Stage, partly
+from baselines.baseline import Baseline, Stage, State, partly
 from baselines.change import ANY, Expectation, History, Order, OrderState, Seen, meets, parse_expected, settled
 from baselines.drift import PROFILE_KEYS
 from baselines.snapshot import Snapshot, utc_text
@@ -50,10 +50,15 @@ def open_order(
     """
     if ends_at <= starts_at or ends_at <= now:
         raise CallError(f"the window ends at {utc_text(ends_at)}: that is after its beginning, and in the future")
+    if starts_at < now:
+        raise CallError(
+            f"the window begins at {utc_text(starts_at)}: that is over, and an order says in advance what will change;"
+            " without --from it begins now"
+        )
     pairs = [_pair(text) for text in expected]
     for asset in assets:
         assure_person(tx, actor, (rules or {}).get(asset, NO_RULES).takes_two)
-    expectations = tuple(_expectation(tx, asset, key, value) for asset in assets for key, value in pairs)
+    expectations = tuple(each for asset in assets for each in _expectations(tx, asset, pairs))
     announced = Order(0, ticket, reason, starts_at, ends_at, expectations, actor.name, now)
     _assure_alone(tx, announced)
     order = store.add_order(tx, announced)
@@ -82,13 +87,19 @@ def _pair(text: str) -> tuple[str, str]:
     return text[:at].strip(), text[at + 1 :].strip()
 
 
-def _expectation(tx: Transaction, asset: str, key: str, value: str) -> Expectation:
+def _expectations(tx: Transaction, asset: str, pairs: Iterable[tuple[str, str]]) -> list[Expectation]:
     baseline = store.current_baseline(tx, asset)
     if baseline is None:
         raise NotNow(f"{asset} has no approved baseline yet, so there is nothing that a change could be held against")
     approved = store.baseline_snapshot(tx, baseline)
+    run = store.last_run(tx, asset, observed=True)
+    seen = store.snapshot_of(tx, asset, run.digest, run.last_at) if run and run.digest else None
+    return [_expectation(asset, key, value, approved, seen) for key, value in pairs]
+
+
+def _expectation(asset: str, key: str, value: str, approved: Snapshot, seen: Snapshot | None) -> Expectation:
     known = approved.by_key.get(key)
-    if known is None and not _may_come(tx, asset, key, approved):
+    if known is None and not _may_come(key, approved, seen):
         near = difflib.get_close_matches(key, list(approved.by_key), SUGGESTIONS)
         hint = f"did you mean {' or '.join(near)}?" if near else f"asbuilt baseline show {asset} lists what there is"
         raise CallError(f"--expect: {asset} has no item {key}; {hint}")
@@ -104,13 +115,11 @@ def _expectation(tx: Transaction, asset: str, key: str, value: str) -> Expectati
     return Expectation(asset, key, expected)
 
 
-def _may_come(tx: Transaction, asset: str, key: str, approved: Snapshot) -> bool:
+def _may_come(key: str, approved: Snapshot, seen: Snapshot | None) -> bool:
     """Whether an item that is not in the baseline can be there one day: a device says new things of itself, and of the
     profile's items those that are read."""
     if not key.startswith(PROFILE_KEYS):
         return key.startswith(GROUPS)
-    run = store.last_run(tx, asset, observed=True)
-    seen = store.snapshot_of(tx, asset, run.digest, run.last_at) if run and run.digest else None
     return approved.misses(key) or (seen is not None and key in seen.by_key)
 
 
@@ -177,8 +186,8 @@ def _closing(order: Order) -> dict[str, str]:
 
 
 def _history(tx: Transaction, order: Order, asset: str) -> History:
-    before = store.baseline_at(tx, asset, order.opened_at)
     current = store.current_baseline(tx, asset)
+    before = store.baseline_at(tx, asset, order.opened_at) or current  # none where the clock was set back meanwhile
     if before is None or current is None:
         raise NotNow(f"{asset} has no approved baseline any more")
     return History(
@@ -204,9 +213,21 @@ def _proposals(
 ) -> tuple[Baseline, ...]:
     proposed = []
     for asset, history in histories.items():
-        changed = partly(history.approved, history.seen[-1].snapshot, order.items(asset))
+        declared = order.items(asset)
+        changed = partly(history.approved, history.as_seen(declared), declared)
         if changed.digest != history.approved.digest:
+            _assure_free(tx, order, asset)
             why = f"change order {order.id}, done as planned"
             made = propose(tx, changed, Stage.AS_LEFT, actor, now, why, order.ticket, rules=rules.get(asset, NO_RULES))
             proposed.append(made)
     return tuple(proposed)
+
+
+def _assure_free(tx: Transaction, order: Order, asset: str) -> None:
+    """NotNow if a proposal waits that the order's own would take the place of, and with it of what it announces."""
+    waiting = store.current_baseline(tx, asset, State.PROPOSED)
+    if waiting is not None:
+        raise NotNow(
+            f"{asset} has an open proposal ({waiting.digest[:12]}, {waiting.reason or 'no reason given'}): approve or"
+            f" reject it first; order {order.id} was done as planned, and would propose another in its place"
+        )

@@ -209,6 +209,73 @@ def test_by_four_eyes_both_sign_and_they_are_two(plant: PlantFolder, people: Peo
     assert plant.asbuilt("verify", "--json").json["ok"]
 
 
+def test_by_four_eyes_nobody_approves_what_they_decided_alone(plant: PlantFolder, people: People) -> None:
+    words = ("commission", "line1/filler", "--captures", "1", *people.signed("ada"))
+    assert plant.asbuilt(*words).code == 0
+    decide = ("baseline", "decide", "line1/filler", "--drop", "item.crc", "--because", "x")
+    for who, why in (
+        (("--by", "ada"), "signs with a key"),
+        (people.signed("bo"), "ada proposed it"),
+        (("--by", "ada", "--key", people.key("bo")), "not the key of ada"),
+    ):
+        refused = plant.asbuilt(*decide, *who)
+        assert (refused.code, why in refused.err) == (2, True), refused.err
+    assert plant.asbuilt(*decide, *people.signed("ada")).code == 0
+    assert approve(plant, "bo", "--key", people.key("bo")).code == 0
+    assert plant.asbuilt("verify").code == 0
+
+
+def test_what_was_proposed_before_four_eyes_looked_is_proposed_anew(plant: PlantFolder, people: People) -> None:
+    with_eyes = plant.file.read_text()
+    plant.file.write_text(with_eyes.replace("four_eyes = true", ""))
+    proposed(plant, "--by", "ada")
+    plant.file.write_text(with_eyes)
+    refused = approve(plant, "bo", "--key", people.key("bo"))
+    assert (refused.code, "what ada did" in refused.err) == (2, True)
+    proposed(plant, *people.signed("ada"))
+    assert plant.asbuilt("assets", "rename", "line1/filler", "line1/old", "--reason", "r").code == 0
+    part = ("baseline", "approve", "line1/old", "--reason", "r", "--only", "item.*")
+    assert plant.asbuilt(*part, *people.signed("bo")).code == 0
+
+
+def test_a_word_that_was_given_unsigned_does_not_count_by_four_eyes(plant: PlantFolder, people: People) -> None:
+    with_eyes = plant.file.read_text() + 'sign_off = { as-found = ["supplier", "customer"] }\n'
+    plant.file.write_text(with_eyes.replace("four_eyes = true", ""))
+    proposed(plant, *people.signed("ada"))
+    assert approve(plant, "somebody", "--role", "supplier").code == 0
+    plant.file.write_text(with_eyes.replace('"supplier", "customer"', '"supplier", "approver"'))
+    refused = approve(plant, "bo", "--key", people.key("bo"))
+    assert (refused.code, "what somebody did" in refused.err) == (2, True), refused.err
+
+
+def test_nobody_breaks_the_chain_with_a_key_that_is_not_theirs(
+    plant: PlantFolder, floor: RunningFloor, people: People
+) -> None:
+    proposed(plant, *people.signed("ada"))
+    assert approve(plant, "bo", "--key", people.key("bo")).code == 0
+    floor.apply("line1/filler", set={"limit": 13.0})
+    assert verdict(plant) == "drift"
+    for words in (
+        ("alerts", "ack", "1"),
+        ("alerts", "shelve", "1", "--until", "+1h", "--reason", "r"),
+    ):
+        for by in ("ada", "shift lead"):
+            refused = plant.asbuilt(*words, "--by", by, "--key", people.key("bo"))
+            assert (refused.code, f"not the key of {by}" in refused.err) == (2, True), refused.err
+    assert plant.asbuilt("verify").code == 0
+
+
+def test_a_key_and_a_name_are_written_in_one_way(plant: PlantFolder, people: People) -> None:
+    ada, *_ = (person["public_key"] for person in plant.asbuilt("person", "list", "--json").json["persons"])
+    for key in (ada.upper(), " ".join((ada[:32], ada[32:]))):
+        refused = plant.asbuilt("person", "add", "eve", "--public-key", key, *people.signed("ada"))
+        assert (refused.code, "somebody else's" in refused.err) == (2, True), refused.err
+    done = plant.asbuilt("person", "add", " eve\udcff ", "--public-key", "11" * 32, *people.signed("ada"))
+    assert done.code == 0, done.err
+    listed = plant.asbuilt("person", "list", "--json").json["persons"]
+    assert [person["person"] for person in listed] == ["ada", "bo", "cem", "eve?"]
+
+
 def test_four_eyes_can_look_at_critical_assets_alone(plant: PlantFolder) -> None:
     text = plant.file.read_text().replace('[asset."line1/filler"]', '[asset."line1/filler"]\ncriticality = "high"')
     plant.file.write_text(text)
@@ -318,6 +385,16 @@ def test_an_undecided_item_is_unapproved_and_never_shown_as_fine(plant: PlantFol
     assert "not in the approved baseline: item.limit\n" in plant.asbuilt("check", "line1/filler").out
 
 
+def test_a_decision_about_nothing_that_was_captured_is_said_and_bytes_are_no_bug(plant: PlantFolder) -> None:
+    words = ("commission", "line1/filler", "--captures", "1", "--because", "x")
+    done = plant.asbuilt(*words, "--drop", "item.crc", "--keep", "item.crcs", "--drop", "item.z*")
+    said = [line for line in done.err.splitlines() if "nothing was captured" in line]
+    assert (done.code, len(said)) == (0, 2), done.err
+    assert ("--keep item.crcs" in said[1], "--drop item.z*" in said[0]) == (True, True)
+    decided = plant.asbuilt("baseline", "decide", "line1/filler", "--keep", "item.crc", "--because", "\udcff")
+    assert decided.code == 0, decided.err
+
+
 @pytest.mark.parametrize(
     ("words", "why"),
     [
@@ -328,6 +405,8 @@ def test_an_undecided_item_is_unapproved_and_never_shown_as_fine(plant: PlantFol
         (("baseline", "decide", "line*", "--drop", "x", "--because", "x"), "name one"),
         (("person", "add", "x y", "--role", "a b", "--new-key", "k"), "one word"),
         (("person", "add", "x", "--public-key", "abc"), "64 hexadecimal digits"),
+        (("person", "add", " ", "--new-key", "k"), "empty"),
+        (("person", "add", "x\ny", "--new-key", "k"), "one line"),
         (("person", "add", "x"), "ASBUILT_NEW_PASSWORD"),
     ],
 )

@@ -110,6 +110,28 @@ def test_an_item_that_was_never_seen_is_missing() -> None:
     assert (outcomes(done), done.expectations[0].observed) == (["missing"], None)
 
 
+def test_an_item_that_went_away_is_not_as_planned() -> None:
+    without = Snapshot.of("plc", EIGHT, [item for item in BEFORE.items if item.key != "item.limit"])
+    for opened in (LIMIT, order(("item.limit", ANY))):
+        done = closed(opened, (10, snapshot(13.0)), (20, without))
+        assert [(each.outcome, each.observed) for each in done.expectations] == [("partial", None)]
+
+
+def test_what_could_not_be_read_at_last_is_as_it_was_seen_before() -> None:
+    seen, unread = snapshot(13.0), [Unread("item.limit", "timeout")]
+    last = Snapshot.of("plc", EIGHT, [item for item in seen.items if item.key != "item.limit"], unread)
+    history = History(BEFORE, BEFORE, [Seen(at(10), seen), Seen(at(20), last)])
+    assert history.as_seen(["item.limit"]).text == seen.text
+    assert history.as_seen(["item.mode"]).text == last.text
+
+
+@pytest.mark.parametrize(("text", "value"), [("5", 5), ("12.5", 12.5), ("true", True), ('["a"]', ("a",)), ("x", "x")])
+def test_what_was_no_item_yet_is_read_by_the_type_that_it_came_with(text: str, value: Value) -> None:
+    done = closed(order(("item.new", parse_expected(text, None))), (10, snapshot(new=value)))
+    assert outcomes(done) == ["as-planned"]
+    assert outcomes(closed(order(("item.new", text)), (10, snapshot(new=b"other")))) == ["partial"]
+
+
 def test_an_item_that_comes_as_it_was_expected_is_as_planned() -> None:
     done = closed(order(("identity.extra", "x")), (10, replace_items(BEFORE, Item("identity.extra", "x"))))
     assert (outcomes(done), done.excess) == (["as-planned"], ())
@@ -221,7 +243,16 @@ def test_an_expected_value_is_read_as_the_item_has_it(text: str, known: Item | N
 
 
 @pytest.mark.parametrize(
-    ("text", "value"), [("abc", 12.0), ("12.5", 12), ("maybe", True), ("xyz", b"\0"), ("a, b", ("a",)), ("{}", ("a",))]
+    ("text", "value"),
+    [
+        ("abc", 12.0),
+        ("12.5", 12),
+        ("maybe", True),
+        ("xyz", b"\0"),
+        ("a, b", ("a",)),
+        ("{}", ("a",)),
+        ("[" * 100_000, ("a",)),
+    ],
 )
 def test_what_can_be_no_value_of_an_item_is_refused(text: str, value: Value) -> None:
     with pytest.raises(ValueError, match=r"^item\.k is"):
@@ -237,7 +268,10 @@ def test_every_value_meets_itself_as_it_is_shown(value: Value) -> None:
     assert meets(parse_expected(str(item.shown), item), item) or item.shown == ANY
 
 
-@pytest.mark.parametrize(("expected", "value"), [(1, True), (True, 1), ("1", 1), (12, 12.5), ("8f", "8F")])
+@pytest.mark.parametrize(
+    ("expected", "value"),
+    [(1, True), (True, 1), ("1", 1), (12, 12.5), (12.5, 12), (float("nan"), 1), (float("inf"), 1), ("8f", "8F")],
+)
 def test_another_type_or_value_does_not_meet(expected: Any, value: Value) -> None:
     assert not meets(expected, Item("k", value))
 

@@ -419,8 +419,9 @@ def test_there_and_back_between_two_polls_is_an_alarm_where_the_wire_saw_it(poll
             polled.approve("filler")
             await more_polls(one)
             with polled.database.write() as tx:
-                until = utc_now() + timedelta(hours=1)
-                order = open_order(tx, ["filler"], ["item.mode=PROGRAM"], utc_now(), until, "T", "", KIM, utc_now())
+                now = utc_now()
+                until = now + timedelta(hours=1)
+                order = open_order(tx, ["filler"], ["item.mode=PROGRAM"], now, until, "T", "", KIM, now)
             fourteen, approved = (struct.unpack(">HH", struct.pack(">f", value)) for value in (14.0, 12.5))
             await tap.say(wrote(210, *fourteen), wrote(210, *approved), wrote(100, 7), wrote(500, 1))
             found = {item: alert for (asset, item), alert in polled.alerts().items() if asset == "filler"}

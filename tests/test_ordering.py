@@ -2,11 +2,21 @@
 
 from __future__ import annotations
 
+import contextlib
 import subprocess
+import time
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
 from typing import Any
 
 import pytest
 
+from baselines.baseline import Stage
+from baselines.snapshot import Item, Snapshot
+from monitor import store
+from monitor.actions import approve, propose
+from monitor.ordering import open_order
+from monitor.store import Actor, Database, store_url
 from tests.floors import Done, PlantFolder, RunningFloor, wait_for
 
 FILLER = "line1/filler"
@@ -119,6 +129,21 @@ def test_there_and_back_that_a_poll_saw_is_in_excess(approved: PlantFolder, floo
     assert [(each["item"], each["observed"]) for each in done.json["excess"]] == [("item.crc", "00000000")]
 
 
+def test_an_order_does_not_take_the_place_of_what_another_proposed(approved: PlantFolder, floor: RunningFloor) -> None:
+    first, second = opened(approved, "item.limit=13"), opened(approved, "item.crc=*")
+    floor.apply(FILLER, set={"limit": 13.0, "crc": "cafecafe"})
+    assert closed(approved, first).code == 0
+    waits = closed(approved, second)
+    assert (waits.code, "approve or reject it first" in waits.err) == (2, True)
+    assert approved.asbuilt("baseline", "approve", FILLER, "--by", "bo", "--reason", "1", "--without", "*").code == 2
+    words = ("baseline", "approve", FILLER, "--by", "bo", "--reason", "T-1", "--although-changed")
+    assert approved.asbuilt(*words).code == 0
+    assert closed(approved, second).code == 0
+    assert approved.asbuilt(*words).code == 0
+    assert (approved.asbuilt("check").code, alarms(approved)) == (0, {})
+    assert approved.asbuilt("verify").code == 0
+
+
 def test_an_order_is_closed_once(approved: PlantFolder) -> None:
     order = opened(approved, "item.limit=13")
     closing = [
@@ -158,6 +183,8 @@ def test_what_cannot_be_seen_closes_nothing(approved: PlantFolder, floor: Runnin
         (("--expect", "item.limit=13", "--expect", "item.limit=14"), "twice"),
         (("--expect", "item.limit=13", "--until", "2020-01-01"), "in the future"),
         (("--expect", "item.limit=13", "--until", "yesterday"), "is no time"),
+        (("--expect", "item.limit=13", "--from", "2020-01-01"), "says in advance"),
+        (("--expect", "item.limit=\udcff"), "is a number"),
         (("--expect", "item.limit=13", "--ticket", " "), "empty"),
     ],
 )
@@ -166,6 +193,55 @@ def test_an_order_that_cannot_be_is_a_sentence(approved: PlantFolder, words: tup
     rest = [word for key, value in given.items() if key not in words for word in (key, value)]
     done = approved.asbuilt("change", "open", *rest, *words)
     assert (done.code, why in done.err) == (2, True), done.err
+
+
+def test_bytes_that_are_no_text_are_kept_as_a_question_mark(approved: PlantFolder) -> None:
+    opened(approved, "identity.a\udcff=b\udcff")
+    listed = approved.asbuilt("change", "list", "--json").json["orders"][0]["expectations"]
+    assert [(each["item"], each["expected"]) for each in listed] == [("identity.a?", "b?")]
+
+
+def test_closed_as_seen_what_is_proposed_is_what_was_seen(approved: PlantFolder, floor: RunningFloor) -> None:
+    order = opened(approved, "item.limit=13")
+    floor.apply(FILLER, set={"limit": 13.0})
+    assert approved.asbuilt("check", FILLER).code == 1
+    profile = approved.folder / "p9.toml"
+    profile.write_text(profile.read_text().replace("address = 210", "address = 60000"))
+    done = closed(approved, order, "--as-seen")
+    assert (done.code, len(done.json["baselines"])) == (0, 1)
+    shown = approved.asbuilt("baseline", "show", FILLER, "--json").json
+    assert (shown["items"]["item.limit"], shown["unread"]) == (13.0, [])
+
+
+def test_an_order_that_was_opened_with_the_clock_set_back_can_be_closed(approved: PlantFolder) -> None:
+    earlier = datetime.now(UTC) - timedelta(hours=1)
+    window = earlier, earlier + timedelta(hours=2)
+    opening = Database(store_url("sqlite:///asbuilt.db", approved.folder))
+    with contextlib.closing(opening) as database, database.write() as tx:
+        open_order(tx, [FILLER], ["item.limit=13"], *window, "T-1", "", Actor("ada", ""), earlier)
+    done = closed(approved, "1")
+    assert (done.code, done.json["expectations"][0]["outcome"]) == (1, "missing")
+
+
+def test_an_order_of_many_items_is_opened_quickly(tmp_path: Path) -> None:
+    items = [Item(f"item.x{number}", number) for number in range(3000)]
+    expected = [f"{item.key}={item.value + 1}" for item in items]  # type: ignore[operator]
+    now, ada = datetime.now(UTC), Actor("ada", "")
+    with contextlib.closing(Database(store_url("sqlite:///asbuilt.db", tmp_path))) as database:
+        database.migrate()
+        with database.write() as tx:
+            store.add_assets(tx, [FILLER])
+            propose(tx, Snapshot.of(FILLER, now, items), Stage.FAT, ada, now)
+            approve(tx, FILLER, ada, "r", now)
+            began = time.monotonic()
+            open_order(tx, [FILLER], expected, now, now + timedelta(hours=1), "T-1", "", ada, now)
+    assert time.monotonic() - began < 10
+
+
+def test_a_number_that_no_database_can_hold_is_a_sentence(approved: PlantFolder) -> None:
+    for words in (("change", "show"), ("change", "close"), ("alerts", "ack")):
+        done = approved.asbuilt(*words, str(2**31))
+        assert (done.code, "is not in the range" in done.err) == (2, True), done.err
 
 
 def test_two_orders_do_not_expect_one_item_at_one_time(approved: PlantFolder) -> None:

@@ -139,7 +139,7 @@ def decide(
         raise CallError("say what is decided: --drop ITEM, --tolerate ITEM=AMOUNT, or --keep ITEM")
     with opened(plant_file) as (plant, database):
         (asset,) = _one(plant, name)
-        who = signing(plant, database, by, key)
+        who = signing(plant, database, by, key, assets=[asset])
         with deciding(plant, database, who) as tx:
             proposed = store.current_baseline(tx, asset, State.PROPOSED)
             record = store.document(tx, proposed.capture) if proposed and proposed.capture else None
@@ -151,7 +151,7 @@ def decide(
                     f"{asset}: nothing was captured of {', '.join(sorted(named))};"
                     f" asbuilt baseline show {asset} lists what was (an item of a profile begins with item.)"
                 )
-            amended, open_ = actions.decide(tx, asset, decisions, who, because, utc_now())
+            amended, open_ = actions.decide(tx, asset, decisions, who, because, utc_now(), rules_of(plant, asset))
     show_decided(amended, open_, json)
 
 
@@ -226,7 +226,10 @@ def _part(tx: Transaction, name: str, only: list[str] | None, without: list[str]
     for pattern in (*(only or ()), *(without or ())):
         if not any(_fits(key, [pattern]) for key in keys):
             raise CallError(f"{name}: neither the proposal nor the baseline has an item {pattern}")
-    return {key for key in keys if (not only or _fits(key, only)) and not _fits(key, without or ())}
+    part = {key for key in keys if (not only or _fits(key, only)) and not _fits(key, without or ())}
+    if not part:
+        raise CallError(f"{name}: that leaves nothing to approve")
+    return part
 
 
 def _fits(key: str, patterns: Iterable[str]) -> bool:
@@ -256,10 +259,10 @@ def reject(
 
     with opened(plant_file) as (plant, database):
         wanted = chosen(plant, names)
-        who = signing(plant, database, by, key)
+        who = signing(plant, database, by, key, assets=wanted)
         with deciding(plant, database, who) as tx:
             found = _proposed(tx, wanted, names)
-            rejected = [actions.reject(tx, name, who, reason, utc_now()) for name in found]
+            rejected = [actions.reject(tx, name, who, reason, utc_now(), rules_of(plant, name)) for name in found]
     _show_decided(rejected, json, {})
 
 

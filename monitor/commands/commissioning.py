@@ -24,6 +24,7 @@ from monitor.console import (
     PlantFile,
     Ticket,
     chosen,
+    cleaned,
     deciding,
     opened,
     signing,
@@ -45,7 +46,7 @@ Tolerate = Annotated[
     list[str] | None, typer.Option("--tolerate", metavar="ITEM=AMOUNT", help="Compared within this amount.")
 ]
 Keep = Annotated[list[str] | None, typer.Option("--keep", metavar="ITEM", help="Compared exactly, though it varies.")]
-Because = Annotated[str, typer.Option("--because", metavar="TEXT", help="Why it was decided so.")]
+Because = Annotated[str, typer.Option("--because", metavar="TEXT", help="Why it was decided so.", callback=cleaned)]
 
 
 def register(app: typer.Typer) -> None:
@@ -194,7 +195,7 @@ def _propose(
     decided = {name: _decided(name, captured, wishes, who.name) for name, captured in sorted_.items()}
     for wish in wishes:
         if good and not any(decisions_for(captured, [wish], "") for captured in sorted_.values()):
-            typer.echo(f"asbuilt: nothing was captured of {wish.key}, so nothing is decided about it", err=True)
+            typer.echo(f"asbuilt: --{wish.choice} {wish.key}: nothing was captured of it", err=True)
     proposed = []
     with deciding(plant, database, who) as tx:
         for name in good:

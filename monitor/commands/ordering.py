@@ -21,6 +21,7 @@ from monitor.console import (
     PerhapsWhy,
     PlantFile,
     chosen,
+    cleaned,
     deciding,
     opened,
     required,
@@ -69,7 +70,7 @@ def open_(
         rules = {name: rules_of(plant, name) for name in wanted}
         window = moment(from_, now), moment(until, now)
         with deciding(plant, database, who) as tx:
-            order = ordering.open_order(tx, wanted, expect, *window, ticket, reason, who, now, rules)
+            order = ordering.open_order(tx, wanted, map(cleaned, expect), *window, ticket, reason, who, now, rules)
     if json:
         return print_json(_document(order))
     typer.echo(f"{order.id}")

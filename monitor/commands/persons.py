@@ -18,6 +18,7 @@ from monitor.console import (
     actor,
     deciding,
     opened,
+    required,
     signing,
 )
 from monitor.errors import CallError
@@ -41,7 +42,7 @@ def register(app: typer.Typer) -> None:
 
 
 def add(
-    name: Name,
+    name: Annotated[str, typer.Argument(metavar="NAME", callback=required)],
     roles: Annotated[list[str] | None, typer.Option("--role", metavar="ROLE", help="What they are, one each.")] = None,
     new_key: Annotated[Path | None, typer.Option(metavar="FILE", help="Make a key, and write it there.")] = None,
     public_key: Annotated[str, typer.Option(metavar="HEX", help="They have a key: its public half.")] = "",
@@ -60,6 +61,8 @@ def add(
     if len([each for each in (new_key, public_key) if each]) > 1:
         raise CallError("either --new-key or --public-key")
     public = _public(public_key) if public_key else ""
+    if not name.isprintable():
+        raise CallError(f"a name is one line of letters that can be seen, not {name!r}")
     with opened(plant_file) as (plant, database):
         who = signing(plant, database, by, key, ask=True)
         signer = None if public else keys.Signer.new()
@@ -75,7 +78,7 @@ def add(
 
 
 def _public(text: str) -> str:
-    """A public key as it is kept; CallError if it is none."""
+    """A public key as everybody else writes it: a second way to write it would be a second person."""
     try:
         key = bytes.fromhex(text)
     except ValueError:

@@ -23,6 +23,7 @@ from sqlalchemy.pool import NullPool
 from monitor.errors import LeadLost, StoreError
 from monitor.tables import HEAD
 
+HELD_BY_OTHERS = (sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED, sqlite3.SQLITE_PROTOCOL)  # waiting helps these alone
 BUSY_SECONDS = 15  # how long a command waits for another one's write
 WRITE_KEY, LEADER_KEY = 0x61736275, 0x61736276  # PostgreSQL advisory locks
 NO_PRIVILEGE = "42501"  # PostgreSQL
@@ -214,8 +215,8 @@ def _into_wal(cursor: sqlite3.Cursor) -> None:
         try:
             cursor.execute("PRAGMA journal_mode=WAL")
             return
-        except sqlite3.OperationalError:
-            if time.monotonic() > deadline:
+        except sqlite3.OperationalError as error:
+            if error.sqlite_errorcode & 0xFF not in HELD_BY_OTHERS or time.monotonic() > deadline:
                 raise
             time.sleep(LOOK_EVERY)
 
