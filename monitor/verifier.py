@@ -417,7 +417,10 @@ class Replay:
 
 def _lives(said: Mapping[str, Row], stored: Mapping[str, Row]) -> Iterator[Flaw]:
     """Where assets are not what the chain says of them: called so, out of service, retired."""
-    for name in sorted({*said, *stored}):
+    for name in sorted({*said, *stored}, key=str):
+        if not isinstance(name, str):
+            yield Flaw(None, "an asset has no name")
+            continue
         if name not in stored:
             yield Flaw(said[name]["entry"], f"the asset {name} that it speaks of is missing")
             continue

@@ -237,6 +237,13 @@ GARBAGE: list[Any] = [
 ]
 
 
+@pytest.mark.parametrize("name", [None, 7, "", "somebody else"])
+def test_an_asset_without_its_name_is_a_flaw(found: Evidence, tmp_path: Path, name: object) -> None:
+    changed = found.copied()
+    changed.tables["asset"][-1]["name"] = name
+    assert verified(changed, tmp_path).flaws
+
+
 def test_garbage_in_any_cell_is_a_flaw_and_no_traceback(found: Evidence, tmp_path: Path) -> None:
     chance = random.Random(3)
     for _ in range(times(100, 4000)):
