@@ -1,27 +1,37 @@
-"""`make proof`: the long proofs in full, and docs/PROOF.md with what they measured."""
+"""`make proof`: the long proofs in full, and docs/PROOF.md with what they measured.
+
+`python -m tests.proof tests/test_verifier.py` runs one of them, and leaves what is on the page of the others.
+"""
 
 from __future__ import annotations
 
 import json
 import os
 import platform
+import re
 import subprocess
 import sys
 import tempfile
+from collections.abc import Iterable, Sequence
 from datetime import UTC, datetime
 from pathlib import Path
+from typing import Any
 
 ROOT = Path(__file__).resolve().parent.parent
+PAGE = ROOT / "docs" / "PROOF.md"
 PROOFS = {  # and how many processes share them
     "tests/test_proof.py": "0",
     "tests/test_proof_change.py": "0",
-    "tests/test_proof_wire.py": "2",
     "tests/test_verifier.py": "0",
     "tests/test_evidence.py": "0",
+    "tests/test_proof_wire.py": "2",
 }
 HEAD = """# Proof
 
-Written by `make proof`, which runs {proofs} in full; `make test` runs the same small.
+Written by `make proof`, which runs these tests in full; `make test` runs the same small.
+"""
+SECTION = """
+## {proof}
 
 {when}, Python {python}, {machine}, {cores} cores.
 
@@ -30,26 +40,34 @@ Written by `make proof`, which runs {proofs} in full; `make test` runs the same 
 """
 
 
-def main() -> int:
-    """Run the proofs; 0 if all of them held, and only then the page is written."""
-    with tempfile.TemporaryDirectory() as folder:
-        notes = Path(folder) / "notes"
-        for proofs, processes in PROOFS.items():
-            command = [sys.executable, "-m", "pytest", f"--numprocesses={processes}", proofs]
+def main(wanted: Sequence[str]) -> int:
+    """Run the proofs that are named, or all; 0 if they held. What one measured is on the page when it has held."""
+    for proof in wanted or PROOFS:
+        with tempfile.TemporaryDirectory() as folder:
+            notes = Path(folder) / "notes"
+            command = [sys.executable, "-m", "pytest", f"--numprocesses={PROOFS[proof]}", proof]
             done = subprocess.run(command, cwd=ROOT, env={**os.environ, "ASBUILT_PROOF": str(notes)}, check=False)
             if done.returncode:
                 return done.returncode
-        rows = [json.loads(line) for line in notes.read_text(encoding="utf-8").splitlines()]
-    head = HEAD.format(
-        proofs=", ".join(f"`{proofs}`" for proofs in PROOFS),
+            write(proof, map(json.loads, notes.read_text(encoding="utf-8").splitlines()))
+    return 0
+
+
+def write(proof: str, rows: Iterable[dict[str, Any]]) -> None:
+    """Put what a proof measured on the page, in the place of what it measured before."""
+    page = PAGE.read_text(encoding="utf-8") if PAGE.exists() else ""
+    found = re.split(r"^## (\S+)\n", page, flags=re.MULTILINE)[1:]
+    sections = {name: f"\n## {name}\n{text.rstrip()}\n" for name, text in zip(found[::2], found[1::2], strict=True)}
+    head = SECTION.format(
+        proof=proof,
         when=datetime.now(UTC).date(),
         python=platform.python_version(),
         machine=platform.machine(),
         cores=os.cpu_count(),
     )
-    lines = [f"| {row['claim']} | {_words(row['measured'])} |\n" for row in rows]
-    (ROOT / "docs" / "PROOF.md").write_text(head + "".join(lines), encoding="utf-8")
-    return 0
+    sections[proof] = head + "".join(f"| {row['claim']} | {_words(row['measured'])} |\n" for row in rows)
+    text = HEAD + "".join(sections[name] for name in PROOFS if name in sections)
+    PAGE.write_text(text, encoding="utf-8")
 
 
 def _words(measured: dict[str, object]) -> str:
@@ -62,4 +80,4 @@ def _words(measured: dict[str, object]) -> str:
 
 
 if __name__ == "__main__":
-    raise SystemExit(main())
+    raise SystemExit(main(sys.argv[1:]))
