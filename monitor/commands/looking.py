@@ -220,7 +220,8 @@ def verify(
         if len(result.flaws) > 1:
             typer.echo(f"that is the first of {len(result.flaws)} flaws")
     else:
-        typer.echo(f"{result.entries} audit entries, {result.checkpoints} checkpoints, the chain is whole")
+        plural = "s" * (result.checkpoints != 1)
+        typer.echo(f"{result.entries} audit entries, {result.checkpoints} checkpoint{plural}, the chain is whole")
         if result.uncovered:
             typer.echo(
                 f"{result.uncovered} entries are under no checkpoint from outside: their loss would not be noticed"
