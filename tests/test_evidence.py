@@ -176,6 +176,22 @@ def test_garbage_in_a_store_is_a_sentence(statement: str, tmp_path: Path) -> Non
         assert plant.asbuilt(*words).code in (0, 2), words
 
 
+def test_nothing_is_built_on_a_broken_chain(plant: PlantFolder) -> None:
+    plant.commissioned()
+    assert plant.asbuilt("baseline", "export", "-o", "fat.zip").code == 0
+    with sqlite3.connect(plant.folder / "asbuilt.db") as opened:
+        opened.execute("UPDATE audit_entry SET actor = 'mallory' WHERE id = 2")
+    for words in (
+        ("baseline", "import", "fat.zip", "--reason", "FAT"),
+        ("vault", "add", "line1/filler", "p9.toml", "--kind", "document"),
+        ("kit", "line1/filler", "-o", "kit"),
+        ("key", "rotate", "--reason", "yearly"),
+    ):
+        refused = plant.asbuilt(*words)
+        assert (refused.code, "entry 2:" in refused.err) == (2, True), words
+    assert not (plant.folder / "kit").exists()
+
+
 def test_a_broken_chain_stops_approvals_and_nothing_else(plant: PlantFolder, floor: RunningFloor) -> None:
     plant.commissioned()
     opened = plant.asbuilt("change", "open", "--asset", "line2/filler", "--expect", "item.limit=13", "--until", "+1h",
