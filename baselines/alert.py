@@ -68,7 +68,7 @@ NEXT: dict[tuple[AlertState, Event], AlertState] = {  # what is not here changes
 
 
 OUT_OF_SERVICE = "out-of-service"  # ISA-18.2, 5.4.7: suppressed for maintenance, by a person, until a time
-OF_THE_WIRE = (Kind.CONFLICT, Kind.EVENT)  # alarms that a poll alone neither raises nor clears
+OF_NO_POLL = (Kind.CONFLICT, Kind.EVENT, Kind.BLIND, Kind.SELFTEST)  # a poll alone neither raises nor clears them
 
 
 @dataclass(frozen=True, slots=True)
@@ -120,7 +120,7 @@ def advance(
     An alarm returns to normal only for an item that was seen to match, or that is gone as it should be: what was not
     observed moves nothing.
     """
-    opened = {alert.item: alert for alert in alerts if alert.state is not NORMAL and alert.kind not in OF_THE_WIRE}
+    opened = {alert.item: alert for alert in alerts if alert.state is not NORMAL and alert.kind not in OF_NO_POLL}
     moves: list[Move] = []
     for finding in findings:
         told = _told(finding, observed.asset, now)
@@ -137,11 +137,17 @@ def advance(
 
 
 def contradict(
-    alerts: Iterable[Alert], findings: Iterable[Finding], agreed: Collection[str], asset: str, now: datetime
+    alerts: Iterable[Alert],
+    findings: Iterable[Finding],
+    agreed: Collection[str],
+    asset: str,
+    now: datetime,
+    kind: Kind = Kind.CONFLICT,
 ) -> list[Move]:
     """The moves that a comparison of the witnesses of an asset makes: where they contradict each other now, and the
-    keys in which they agree. Where one of them said nothing, nothing moves."""
-    opened = {alert.item: alert for alert in alerts if alert.state is not NORMAL and alert.kind is Kind.CONFLICT}
+    keys in which they agree. Where one of them said nothing, nothing moves. With BLIND for `kind`: which of them see
+    nothing now, and which see again."""
+    opened = {alert.item: alert for alert in alerts if alert.state is not NORMAL and alert.kind is kind}
     moves: list[Move] = []
     for finding in findings:
         told = _told(finding, asset, now)

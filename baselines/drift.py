@@ -16,8 +16,9 @@ HEARD_KEYS = (HOST_KEYS, "service.", "conversation.", ADDRESS_KEYS)  # of a segm
 
 class Kind(StrEnum):
     """How an item deviates; or else what an alarm is about: two witnesses that contradict each other (of an approved
-    and an observed value, `approved` is what was polled), something that somebody did over the network, or a device
-    that was replaced like for like."""
+    and an observed value, `approved` is what was polled), something that somebody did over the network, a device that
+    was replaced like for like, a witness that sees nothing any more (`observed` says why), or a test of the alarms
+    themselves."""
 
     ADDED = "added"
     REMOVED = "removed"
@@ -25,6 +26,8 @@ class Kind(StrEnum):
     CONFLICT = "conflict"
     EVENT = "event"
     REPLACED = "replaced"
+    BLIND = "blind"
+    SELFTEST = "selftest"
 
 
 class Verdict(StrEnum):

@@ -20,7 +20,8 @@ from baselines.drift import Kind
 from baselines.exposure import Onset, Span, asset_days
 from baselines.snapshot import Category, Severity
 
-DEVIATIONS = (Kind.ADDED, Kind.REMOVED, Kind.CHANGED, Kind.REPLACED)  # alarms of other kinds are of the wire
+DEVIATIONS = (Kind.ADDED, Kind.REMOVED, Kind.CHANGED, Kind.REPLACED)
+OF_THE_WIRE = (Kind.CONFLICT, Kind.EVENT)  # and the others are about our own watch: no quality of the plant's
 ENOUGH_PERIODS = 8  # of fewer, three-sigma limits say little
 ENOUGH_DAYS = 10.0  # asset-days: a rate of fewer says nothing yet
 ENOUGH_EXPECTED = 1.0  # deviations a period: with fewer, a single one may be out of limits
@@ -238,7 +239,7 @@ def measure(
     everything = [case for case in cases if case.raised_at < times[-1]]
     here = [case for case in everything if case.raised_at >= times[0]]
     found = [case for case in here if _counts(case)]
-    wire = [case for case in here if case.kind not in DEVIATIONS and not case.suppressed]
+    wire = [case for case in here if case.kind in OF_THE_WIRE and not case.suppressed]
     before = [case for case in everything if case.raised_at < times[0] and case.how is None and _counts(case)]
     orders = list(orders)
     closed = [order for order in orders if order.closed_at is not None and times[0] <= order.closed_at < times[-1]]
@@ -251,7 +252,7 @@ def measure(
         assets=pareto(case.asset for case in found),
         wire_kinds=pareto(case.kind for case in wire),
         wire_causes=pareto(case.cause for case in wire),
-        suppressed=sum(case.suppressed for case in here),
+        suppressed=sum(case.suppressed for case in here if case.kind in (*DEVIATIONS, *OF_THE_WIRE)),
         centre=centre,
         rates=rates,
         detected=Times.of(_since(case.onset, case) for case in found if case.onset and case.onset.exact),

@@ -144,6 +144,14 @@ def tampering(written: Written, item: Item) -> Finding:
     return Finding(done, item.severity, techniques, who={**written.who, "at": utc_text(written.at)})
 
 
+def blind(what: str, why: str, severity: Severity) -> Finding:
+    """Something that should watch sees nothing: `what` as in "poll" or "capture". `why` stays the same while the cause
+    does, for another one takes an acknowledgement back."""
+    key = f"watch.{what}"
+    item = Item(key, why, Category.WATCH, severity)
+    return Finding(Deviation(key, Kind.BLIND, None, item), severity)
+
+
 def direction(approved: Value, observed: Value) -> Direction | None:
     """Whether one revision is older than another: "V2.10.1" is newer than "v2.9". None where that cannot be told.
 

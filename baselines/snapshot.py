@@ -45,6 +45,7 @@ class Category(StrEnum):
     MODE = "mode"
     NETWORK = "network"
     SECURITY = "security"
+    WATCH = "watch"  # of the watch itself, and of no device: what is blind, and the tests of the alarms
 
 
 class Severity(StrEnum):

@@ -241,6 +241,8 @@ def _read_item(name: str, found: dict[str, Any], faults: list[str]) -> ItemSpec 
     spec = read_table(_Spec, said, path, faults)
     if source is None or spec is None:
         return None
+    if spec.category is Category.WATCH:
+        faults.append(f"{path}.category: watch is for alarms about the monitor itself; write another")
     try:
         made = ItemSpec(name, source, spec.category, spec.severity, spec.tolerance, spec.unit, spec.values, spec.about)
         made.item(None)

@@ -22,6 +22,7 @@ from collectors.profile import Profile, Profiles, load_profile
 from collectors.written import FileError, dotted, read_table, read_toml, table, unknown_keys
 
 SECTIONS = ("plant", "store", "approval", "evidence", "asset", "machine_type", "segment", "web", "notify")
+ITSELF = "asbuilt"  # the asset that alarms about our own watch are at, where they concern no other
 SEGMENT = "segment"  # what stands for the protocol and the profile of a segment
 SYSLOG_PORT = 514
 KEY_FILE = "asbuilt.key"
@@ -292,6 +293,7 @@ class _Reader:
         found = table(found, path, self.faults)
         if not name or not name.isprintable():
             self.faults.append(f"{path}: an asset's name is not empty and has no control characters")
+        self.check_name(name, path)
         address, profile = self.address(found.get("address"), path), self.profile(found.get("profile"), path)
         said = read_table(AssetTable, found, path, self.faults)
         if said is None or address is None or profile is None:
@@ -411,6 +413,7 @@ class _Reader:
             return None
         if not name or not name.isprintable():
             self.faults.append(f"{path}: a segment's name is not empty and has no control characters")
+        self.check_name(name, path)
         if not said.interface.strip() or not said.interface.isprintable():
             self.faults.append(f'{path}.interface: name the interface that the SPAN or TAP port is on, such as "eth1"')
         asset = Asset(
@@ -430,6 +433,10 @@ class _Reader:
         if route and not _is_web_address(route.url):
             self.faults.append(f"{path}.url: is no web address: write https://host/path, not {route.url!r}")
         return route
+
+    def check_name(self, name: str, path: str) -> None:
+        if name == ITSELF:
+            self.faults.append(f"{path}: {ITSELF} is the name of the monitor itself; give it another")
 
     def store_url(self, url: str) -> str:
         """The URL with a relative SQLite path made one beside plant.toml."""

@@ -152,8 +152,10 @@ def _ended(alert: Alert) -> str:
             return "is gone again"
         case Kind.CONFLICT:
             return "is no longer contradicted"
-        case Kind.EVENT:
+        case Kind.EVENT | Kind.SELFTEST:
             return "is over, and waits for somebody to acknowledge it"
+        case Kind.BLIND:
+            return "is over: it sees again"
     return f"is back as approved: {value_text(alert.approved)}"
 
 
@@ -168,8 +170,10 @@ def change_text(item: str, kind: str, approved: Any, observed: Any, direction: s
             return f"{item}: its address is claimed by {value_text(approved)}, and by {value_text(observed)} too"
         case "conflict":
             return f"{item}: it answers us {value_text(approved)}, and others {value_text(observed)}"
-        case "event":
+        case "event" | "selftest":
             return value_text(observed)
+        case "blind":
+            return f"{item}: {value_text(observed)}"
         case "replaced":
             return f"replaced like for like: serial number {value_text(approved)}, now {value_text(observed)}"
     verb = {Direction.DOWNGRADE: "DOWNGRADED", Direction.UPGRADE: "upgraded"}.get(direction or "", "changed")  # type: ignore[call-overload]

@@ -23,7 +23,7 @@ from sqlalchemy import (
 
 from baselines.snapshot import utc_text
 
-HEAD = "0003"  # the migration that makes these tables
+HEAD = "0004"  # the migration that makes these tables
 
 metadata = MetaData(
     naming_convention={
@@ -272,4 +272,82 @@ poll_request = Table(  # what a command asks of a running daemon, and its answer
     Column("answered_at", Moment, index=True),
     Column("answer", Text),  # as JSON
     sqlite_autoincrement=True,  # a number that was forgotten is never given again: the daemon waits for higher ones
+)
+
+pulse = Table(  # how far the current run of each asset goes, and when it is polled next; the rest is kept still
+    "pulse",
+    metadata,
+    Column("asset_id", Integer, ForeignKey("asset.id"), primary_key=True, autoincrement=False),
+    Column("run_id", Integer, ForeignKey("run.id"), nullable=False),
+    Column("last_at", BigInteger, nullable=False),  # milliseconds since 1970 here, and below: rows are small
+    Column("deep_at", BigInteger),  # when all of it was read last; null: never in this run
+    Column("next_at", BigInteger),
+    Column("polls", Integer, nullable=False),
+    Column("longest_gap", Float, nullable=False),  # seconds
+)
+
+gap = Table(  # from when until when a witness did not see an asset, and why
+    "gap",
+    metadata,
+    Column("id", Integer, primary_key=True),
+    Column("asset_id", Integer, ForeignKey("asset.id"), nullable=False),
+    Column("witness", String(8), nullable=False),  # poll, wire, self
+    Column("cause", String(24), nullable=False),
+    Column("text", Text, nullable=False),
+    Column("first_at", Moment, nullable=False),
+    Column("last_at", Moment),  # null: it lasts
+    Index("ix_gap_asset_id_first_at", "asset_id", "first_at"),
+)
+
+message = Table(  # the outbox: what people are told, by which route, and whether it has arrived
+    "message",
+    metadata,
+    Column("id", Integer, primary_key=True),
+    Column("key", String(64), nullable=False, unique=True),  # the receiver knows by it what it has had already
+    Column("route", Text, nullable=False),
+    Column("state", String(8), nullable=False),
+    Column("severity", String(8), nullable=False),
+    Column("made_at", Moment, nullable=False),
+    Column("due_at", Moment, nullable=False),
+    Column("tries", Integer, nullable=False),
+    Column("why", Text, nullable=False, default=""),  # it has not arrived
+    Column("sent_at", Moment),
+    Column("body", Text, nullable=False),  # as JSON
+    Index("ix_message_state_due_at", "state", "due_at"),
+)
+
+route = Table(  # how far each route has been told of what moved
+    "route",
+    metadata,
+    Column("name", Text, primary_key=True),
+    Column("move_id", Integer, nullable=False),  # of the last alert_move that was made a message, or passed over
+    Column("held", Text, nullable=False, default=""),  # what it holds back, as JSON
+)
+
+device = Table(  # the poll contract: what was really sent to what is behind one host and port
+    "device",
+    metadata,
+    Column("device", Text, primary_key=True),  # host:port
+    Column("since", Moment, nullable=False),
+    Column("until", Moment, nullable=False),
+    Column("counts", Text, nullable=False),  # as JSON
+)
+
+self_test = Table(
+    "self_test",
+    metadata,
+    Column("id", Integer, primary_key=True),
+    Column("at", Moment, nullable=False),
+    Column("ok", Integer, nullable=False),  # 1 or 0
+    Column("legs", Text, nullable=False),  # as JSON: seconds from the change to each station of its way
+    Column("text", Text, nullable=False),
+)
+
+chore = Table(  # what is due at a wall-clock time: when it ran last, and what came of it
+    "chore",
+    metadata,
+    Column("name", Text, primary_key=True),
+    Column("last_at", Moment),
+    Column("next_at", Moment),
+    Column("text", Text, nullable=False, default=""),
 )
