@@ -271,5 +271,7 @@ def _record_outage(tx: Transaction, name: str, error: CollectError, now: datetim
     if last and last.is_outage and last.cause == error.kind and last.can_go_on(now):
         extended = replace(last.extended(now), cause_text=error.text)
         store.extend_runs(tx, [extended])
+        if last.cause_text != error.text:
+            store.retell_outage(tx, extended)
         return extended
     return store.add_run(tx, Run(0, name, None, None, error.kind, error.text, now, now, 1, 0.0))

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 from sqlalchemy import (
@@ -25,6 +25,8 @@ from baselines.snapshot import utc_text
 
 HEAD = "0004"  # the migration that makes these tables
 
+EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+
 metadata = MetaData(
     naming_convention={
         "ix": "ix_%(column_0_label)s",
@@ -46,6 +48,19 @@ class Moment(TypeDecorator[datetime]):
 
     def process_result_value(self, value: Any | None, dialect: Dialect) -> datetime | None:
         return None if value is None else datetime.fromisoformat(value).astimezone(UTC)
+
+
+class Tick(TypeDecorator[datetime]):
+    """A time as milliseconds since 1970: a quarter of the text, for the rows that are written again and again."""
+
+    impl = BigInteger
+    cache_ok = True
+
+    def process_bind_param(self, value: datetime | None, dialect: Dialect) -> int | None:
+        return None if value is None else (value - EPOCH) // timedelta(milliseconds=1)
+
+    def process_result_value(self, value: Any | None, dialect: Dialect) -> datetime | None:
+        return None if value is None else EPOCH + timedelta(milliseconds=value)
 
 
 asset = Table(
@@ -279,9 +294,9 @@ pulse = Table(  # how far the current run of each asset goes, and when it is pol
     metadata,
     Column("asset_id", Integer, ForeignKey("asset.id"), primary_key=True, autoincrement=False),
     Column("run_id", Integer, ForeignKey("run.id"), nullable=False),
-    Column("last_at", BigInteger, nullable=False),  # milliseconds since 1970 here, and below: rows are small
-    Column("deep_at", BigInteger),  # when all of it was read last; null: never in this run
-    Column("next_at", BigInteger),
+    Column("last_at", Tick, nullable=False),
+    Column("deep_at", Tick),  # when all of it was read last; null: by the last poll
+    Column("next_at", Tick),
     Column("polls", Integer, nullable=False),
     Column("longest_gap", Float, nullable=False),  # seconds
 )

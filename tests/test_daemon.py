@@ -163,7 +163,7 @@ def test_an_unchanged_plant_does_not_grow_the_store(plant: PlantFolder, floor: R
         wait_for(lambda: floor.plcs["line1/filler"].seen.total > before + 30, "ten polls")
     with sqlite3.connect(plant.folder / "asbuilt.db") as store:
         assert store.execute("SELECT count(*) FROM run").fetchone() == (2,)
-        assert store.execute("SELECT min(polls) FROM run").fetchone()[0] >= 10
+        assert store.execute("SELECT min(polls) FROM pulse").fetchone()[0] >= 10
         assert store.execute("SELECT count(*) FROM snapshot").fetchone() == (1,)
 
 

@@ -142,10 +142,24 @@ def test_a_run_that_lagged_is_brought_up_to_date(database: Database) -> None:
     with database.write() as tx:
         standing, _ = take(tx, poll("plc", Unreachable("plc", "silent")), NOW)
         run = standing.run.extended(NOW + timedelta(seconds=30)).extended(NOW + timedelta(seconds=90))
-        store.extend_runs(tx, [replace(run, cause_text="still silent")])
+        store.extend_runs(tx, [run], {"plc": NOW + timedelta(seconds=120)})
         store.extend_runs(tx, [])
     with database.read() as tx:
-        assert store.runs(tx, "plc") == [replace(run, cause_text="still silent")]
+        assert store.runs(tx, "plc") == [run]
+        assert store.next_polls(tx) == {"plc": NOW + timedelta(seconds=120)}
+
+
+def test_a_run_that_is_over_keeps_where_it_ended(database: Database) -> None:
+    with database.write() as tx:
+        silent, _ = take(tx, poll("plc", Unreachable("plc", "silent")), NOW)
+        run = silent.run.extended(NOW + timedelta(seconds=30))
+        store.extend_runs(tx, [run])
+        back, _ = take(tx, poll("plc", snapshot("plc")), NOW + timedelta(seconds=60))
+        deep = back.run.extended(NOW + timedelta(seconds=90), deep=False)
+        store.extend_runs(tx, [run.extended(NOW + timedelta(days=1)), deep])  # the first is over, and goes no further
+    with database.read() as tx:
+        assert store.runs(tx, "plc") == [run, deep]
+    assert (deep.deep_at, deep.read_at, deep.polls) == (back.run.last_at, back.run.last_at, 2)
 
 
 STRANGE = "\x00 \x1b[31m \u2028 😀 \\ ' \" % ; --"

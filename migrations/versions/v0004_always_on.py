@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from datetime import UTC, datetime, timedelta
+
 import sqlalchemy as sa
 from alembic import op
 
@@ -9,6 +11,26 @@ revision = "0004"
 down_revision = "0003"
 
 MOMENT = sa.String(24)
+EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+
+
+def _begin_pulses() -> None:
+    """The last run of every asset is its current one."""
+    run = sa.table("run", *map(sa.column, ("id", "asset_id", "last_at", "polls", "longest_gap")))
+    pulse = sa.table("pulse", *map(sa.column, ("asset_id", "run_id", "last_at", "polls", "longest_gap")))
+    last = sa.select(sa.func.max(run.c.id)).group_by(run.c.asset_id)
+    rows = [
+        {
+            "asset_id": row.asset_id,
+            "run_id": row.id,
+            "last_at": (datetime.fromisoformat(row.last_at) - EPOCH) // timedelta(milliseconds=1),
+            "polls": row.polls,
+            "longest_gap": row.longest_gap,
+        }
+        for row in op.get_bind().execute(sa.select(run).where(run.c.id.in_(last)))
+    ]
+    if rows:
+        op.bulk_insert(pulse, rows)
 
 
 def upgrade() -> None:
@@ -22,6 +44,7 @@ def upgrade() -> None:
         sa.Column("polls", sa.Integer, nullable=False),
         sa.Column("longest_gap", sa.Float, nullable=False),
     )
+    _begin_pulses()
     op.create_table(
         "gap",
         sa.Column("id", sa.Integer, primary_key=True),

@@ -52,7 +52,18 @@ from monitor.store.requests import (
     request_poll,
     withdraw_polls,
 )
-from monitor.store.runs import Run, add_run, extend_runs, keep_snapshot, last_run, runs, runs_since, snapshot_of
+from monitor.store.runs import (
+    Run,
+    add_run,
+    extend_runs,
+    keep_snapshot,
+    last_run,
+    next_polls,
+    retell_outage,
+    runs,
+    runs_since,
+    snapshot_of,
+)
 
 __all__ = [
     "Actor",
@@ -104,6 +115,7 @@ __all__ = [
     "last_detail",
     "last_run",
     "move_baseline",
+    "next_polls",
     "newest_checkpoint",
     "open_poll_requests",
     "orders",
@@ -115,6 +127,7 @@ __all__ = [
     "quality_records",
     "rename_asset",
     "request_poll",
+    "retell_outage",
     "retire_asset",
     "runs",
     "runs_since",

@@ -18,6 +18,7 @@ from baselines.snapshot import utc_text
 from monitor import tables
 from monitor.errors import Gone
 from monitor.store.database import Transaction
+from monitor.store.pulses import hand_over
 
 
 @dataclass(frozen=True, slots=True)
@@ -102,6 +103,8 @@ def has_history(tx: Transaction, name: str) -> bool:
 def absorb_asset(tx: Transaction, fresh: str, into: str) -> None:
     """Give all that is stored of an asset without a history to another one; the fresh one goes."""
     number = tx.execute(select(tables.asset.c.id).where(tables.asset.c.name == fresh)).scalar_one()
-    for table in (tables.run, tables.item_write, tables.poll_request):
-        tx.execute(update(table).where(table.c.asset_id == number).values(asset_id=asset_id(tx, into)))
+    taking = asset_id(tx, into)
+    hand_over(tx, number, taking)
+    for table in (tables.run, tables.item_write, tables.poll_request, tables.gap):
+        tx.execute(update(table).where(table.c.asset_id == number).values(asset_id=taking))
     tx.execute(tables.asset.delete().where(tables.asset.c.id == number))

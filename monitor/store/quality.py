@@ -23,6 +23,7 @@ from baselines.quality import (
 from baselines.snapshot import Category, Severity, Unread
 from monitor import tables
 from monitor.store.database import Transaction
+from monitor.store.pulses import live_runs
 
 ENDED = (AlertState.NORMAL, AlertState.RTN_UNACK, AlertState.SHELVED)  # shelved: if it had conformed before
 UNREAD_LINE = '{"unread":'  # begins a line of a canonical text, and stands nowhere else: there, quotes are escaped
@@ -125,14 +126,21 @@ def _onset(row: Row[Any], known: _Known) -> Onset | None:
 
 def _sightings(tx: Transaction, since: datetime, until: datetime) -> dict[int, list[Sighting]]:
     """By asset the runs that reach into a time, and the last one before it in which the asset was seen."""
-    run = tables.run.c
-    last_before = select(func.max(run.id)).where(run.last_at < since, run.digest.is_not(None)).group_by(run.asset_id)
-    wanted = and_(run.first_at < until, or_(run.last_at >= since, run.id.in_(last_before)))
-    unread = _unread(tx, wanted)
+    run, pulse, runs = tables.run.c, tables.pulse.c, live_runs()
+    lasted = or_(run.last_at >= since, pulse.last_at >= since)
+    before = and_(run.last_at < since, or_(pulse.last_at.is_(None), pulse.last_at < since), run.digest.is_not(None))
+    last_before = select(func.max(run.id)).select_from(runs).where(before).group_by(run.asset_id)
+    wanted = select(run.id).select_from(runs).where(run.first_at < until, or_(lasted, run.id.in_(last_before)))
+    chosen = run.id.in_(wanted)
+    unread = _unread(tx, chosen)
     columns = (run.asset_id, run.digest, run.first_at, run.last_at, run.polls, run.longest_gap)
+    now = (pulse.last_at, pulse.polls, pulse.longest_gap)
     found: defaultdict[int, list[Sighting]] = defaultdict(list)
-    for asset, digest, first_at, last_at, polls, gap in tx.execute(select(*columns).where(wanted).order_by(run.id)):
-        sighting = Sighting(first_at, last_at, polls, gap, digest is not None, unread.get(digest, ()))
+    for asset, digest, first_at, *ended in tx.execute(
+        select(*columns, *now).select_from(runs).where(chosen).order_by(run.id)
+    ):
+        last_at, polls, gap = ended[:3] if ended[3] is None else ended[3:]
+        sighting = Sighting(first_at, max(first_at, last_at), polls, gap, digest is not None, unread.get(digest, ()))
         found[asset].append(sighting)
     return found
 

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
+from types import MappingProxyType
 from typing import Any
 
 from sqlalchemy import Row, Select, bindparam, insert, select, update
@@ -13,6 +14,7 @@ from baselines.snapshot import Snapshot, parse_snapshot
 from monitor import tables
 from monitor.store.assets import asset_id
 from monitor.store.database import Transaction
+from monitor.store.pulses import end_run, live_runs
 
 CLOCK_JITTER = timedelta(minutes=1)
 
@@ -21,7 +23,8 @@ CLOCK_JITTER = timedelta(minutes=1)
 class Run:
     """Equal outcomes in a row: a snapshot (`digest`, `profile`) or an outage (`cause`, `cause_text`).
 
-    `longest_gap` is the longest time between two of its polls, in seconds.
+    `longest_gap` is the longest time between two of its polls, in seconds; `deep_at` is when all of it was read last,
+    where the polls since were tripwires (None: the last poll read all).
     """
 
     id: int
@@ -34,6 +37,12 @@ class Run:
     last_at: datetime
     polls: int
     longest_gap: float
+    deep_at: datetime | None = None
+
+    @property
+    def read_at(self) -> datetime:
+        """When all of it was read last."""
+        return self.deep_at or self.last_at
 
     @property
     def is_outage(self) -> bool:
@@ -43,12 +52,13 @@ class Run:
         """Whether a poll at this time can belong to it: not if the clock was set back meanwhile."""
         return at >= self.last_at - CLOCK_JITTER
 
-    def extended(self, at: datetime) -> Run:
-        """The run with one more poll, at a time that does not go back."""
+    def extended(self, at: datetime, deep: bool = True) -> Run:
+        """The run with one more poll, at a time that does not go back; not `deep` if it read the tripwire alone."""
         at = max(at, self.last_at)
         gap = max(self.longest_gap, (at - self.last_at).total_seconds())
         known = (self.id, self.asset, self.digest, self.profile, self.cause, self.cause_text, self.first_at)
-        return Run(*known, last_at=at, polls=self.polls + 1, longest_gap=gap)  # done with every poll: replace is slow
+        deep_at = None if deep else self.read_at
+        return Run(*known, at, self.polls + 1, gap, deep_at)  # done with every poll: replace is slow
 
 
 def keep_snapshot(tx: Transaction, snapshot: Snapshot) -> None:
@@ -89,49 +99,65 @@ def runs_since(tx: Transaction, asset: str, since: datetime) -> list[Run]:
 
 
 def add_run(tx: Transaction, run: Run) -> Run:
-    """A new run; the one given with its number."""
-    values = _run_values(run) | {"asset_id": asset_id(tx, run.asset)}
+    """A new run of an asset, which ends the one before it; the one given with its number."""
+    asset = asset_id(tx, run.asset)
+    end_run(tx, asset)
+    values = _run_values(run) | {"asset_id": asset, "first_at": run.first_at}
     number = tx.execute(insert(tables.run).values(values).returning(tables.run.c.id)).scalar_one()
-    return replace(run, id=number)
+    begun = replace(run, id=number)
+    tx.execute(insert(tables.pulse).values(asset_id=asset, run_id=number, **_pulse_values(begun)))
+    return begun
 
 
-def extend_runs(tx: Transaction, extended: Iterable[Run]) -> None:
-    """Bring the ends of runs up to date."""
+def extend_runs(
+    tx: Transaction, extended: Iterable[Run], next_at: Mapping[str, datetime] = MappingProxyType({})
+) -> None:
+    """Bring the ends of current runs up to date, and when their assets are polled next where that is known."""
     rows = [
-        {"number": run.id, "last": run.last_at, "count": run.polls, "gap": run.longest_gap, "text": run.cause_text}
+        {"number": run.id, "next": next_at.get(run.asset)}
+        | {f"to_{key}": value for key, value in _pulse_values(run).items()}
         for run in extended
     ]
-    if rows:
-        tx.execute(
-            update(tables.run)
-            .where(tables.run.c.id == bindparam("number"))
-            .values(
-                last_at=bindparam("last"),
-                polls=bindparam("count"),
-                longest_gap=bindparam("gap"),
-                cause_text=bindparam("text"),
-            ),
-            rows,
-        )
+    if not rows:
+        return
+    asset = select(tables.run.c.asset_id).where(tables.run.c.id == bindparam("number")).scalar_subquery()
+    tx.execute(
+        update(tables.pulse)
+        .where(tables.pulse.c.asset_id == asset, tables.pulse.c.run_id == bindparam("number"))
+        .values(
+            last_at=bindparam("to_last_at"),
+            deep_at=bindparam("to_deep_at"),
+            polls=bindparam("to_polls"),
+            longest_gap=bindparam("to_longest_gap"),
+            next_at=bindparam("next"),
+        ),
+        rows,
+    )
+
+
+def retell_outage(tx: Transaction, run: Run) -> None:
+    """Keep what an outage says of itself now."""
+    tx.execute(update(tables.run).where(tables.run.c.id == run.id).values(cause_text=run.cause_text))
+
+
+def next_polls(tx: Transaction) -> dict[str, datetime]:
+    """When each asset is to be polled next, where that was kept."""
+    statement = select(tables.asset.c.name, tables.pulse.c.next_at).join(tables.asset)
+    return {row.name: row.next_at for row in tx.execute(statement.where(tables.pulse.c.next_at.is_not(None)))}
 
 
 def _runs() -> Select[Any]:
-    return select(tables.run, tables.asset.c.name.label("asset")).join(tables.asset)
+    pulse = tables.pulse.c
+    columns = [pulse[name].label(f"now_{name}") for name in ("last_at", "deep_at", "polls", "longest_gap")]
+    every = select(tables.run, *columns, tables.asset.c.name.label("asset"))
+    return every.select_from(live_runs().join(tables.asset, tables.asset.c.id == tables.run.c.asset_id))
 
 
 def _run(row: Row[Any]) -> Run:
-    return Run(
-        row.id,
-        row.asset,
-        row.digest,
-        row.profile,
-        row.cause,
-        row.cause_text,
-        row.first_at,
-        row.last_at,
-        row.polls,
-        row.longest_gap,
-    )
+    known = (row.id, row.asset, row.digest, row.profile, row.cause, row.cause_text, row.first_at)
+    if row.now_last_at is None:
+        return Run(*known, row.last_at, row.polls, row.longest_gap)
+    return Run(*known, max(row.now_last_at, row.first_at), row.now_polls, row.now_longest_gap, row.now_deep_at)
 
 
 def _run_values(run: Run) -> dict[str, Any]:
@@ -140,8 +166,11 @@ def _run_values(run: Run) -> dict[str, Any]:
         "profile": run.profile,
         "cause": run.cause,
         "cause_text": run.cause_text,
-        "first_at": run.first_at,
         "last_at": run.last_at,
         "polls": run.polls,
         "longest_gap": run.longest_gap,
     }
+
+
+def _pulse_values(run: Run) -> dict[str, Any]:
+    return {"last_at": run.last_at, "deep_at": run.deep_at, "polls": run.polls, "longest_gap": run.longest_gap}
