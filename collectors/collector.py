@@ -119,8 +119,12 @@ class Collector(Protocol):
         """The contract of the target's device: the same object for all units behind one host and port."""
         ...
 
-    async def collect(self, target: Target) -> Snapshot:
-        """What the target is now; raises CollectError."""
+    async def collect(self, target: Target, tripwire: bool = False) -> Snapshot:
+        """What the target is now, or of it the tripwire alone (`Profile.tripwire`); raises CollectError."""
+        ...
+
+    def follow(self, profiles: Profiles) -> None:
+        """Go on with other profiles. The contracts are as loose as can be until `contract` is asked for each target."""
         ...
 
     async def close(self, target: Target | None = None) -> None:
@@ -139,7 +143,11 @@ class Poll:
 
 
 async def poll(
-    collector: Collector, target: Target, places: asyncio.Semaphore | None = None, limit: float = LONGEST_POLL
+    collector: Collector,
+    target: Target,
+    places: asyncio.Semaphore | None = None,
+    limit: float = LONGEST_POLL,
+    tripwire: bool = False,
 ) -> Poll:
     """Poll once, alone on the device: the units behind one host and port take turns.
 
@@ -152,14 +160,14 @@ async def poll(
         before, started = contract.sent, loop.time()
         if why := contract.out_of_reach_since(asked_at):
             return Poll(target, Unreachable(target.asset, why), Sent(), 0.0)
-        outcome = await _outcome(collector, target, limit)
+        outcome = await _outcome(collector, target, limit, tripwire)
         return Poll(target, outcome, contract.sent - before, loop.time() - started)
 
 
-async def _outcome(collector: Collector, target: Target, limit: float) -> Snapshot | CollectError:
+async def _outcome(collector: Collector, target: Target, limit: float, tripwire: bool) -> Snapshot | CollectError:
     try:
         async with asyncio.timeout(limit):
-            return await collector.collect(target)
+            return await collector.collect(target, tripwire)
     except CollectError as failure:
         return failure
     except TimeoutError:

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import asyncio
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import timedelta
+from math import inf
 
 LONGEST_PAUSE = timedelta(minutes=5)
 SLOW = 0.05  # seconds; a device that takes longer to answer is given as long to rest
@@ -63,6 +64,10 @@ class Contract:
         """Another unit behind the same host and port: the slower of the two rates holds for both."""
         if limits.requests_per_second < self.limits.requests_per_second:
             self.limits = limits
+
+    def loosen(self) -> None:
+        """The limits are read anew: those that come next hold, until others tighten them."""
+        self.limits = replace(self.limits, requests_per_second=inf)
 
     async def turn(self) -> None:
         """Wait until the next request may leave, and count it.

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from fnmatch import fnmatchcase
 from functools import cached_property
 from hashlib import sha256
@@ -39,6 +39,7 @@ REGISTERS: dict[str, int] = {  # of each type; string and bytes say `count` them
 COUNTED = ("string", "bytes")
 INTEGERS = ("int16", "uint16", "int32", "uint32", "int64", "uint64")
 BIT_TABLES = ("coil", "discrete")
+TELLTALE = (Category.MODE, Category.PROGRAM, Category.FIRMWARE)  # what moves when somebody works on a PLC
 OBJECT = re.compile(r"object_(1?[0-9]{1,2}|2[0-4][0-9]|25[0-5])")
 NODE_ID = re.compile(r"(nsu=[^;]+;)?([isgb])=(.+)", re.DOTALL)
 
@@ -128,6 +129,7 @@ class ItemSpec:
     unit: str = ""
     values: Mapping[str, str] = field(default_factory=dict)
     about: str = ""
+    tripwire: bool | None = None  # None: by its category
 
     @cached_property
     def key(self) -> str:
@@ -152,6 +154,15 @@ class Profile:
     items: tuple[ItemSpec, ...] = ()
 
     @cached_property
+    def tripwire(self) -> Profile:
+        """The profile with those items alone that tell cheaply and often whether something was changed: mode, program
+        and firmware, revision counters; or what the profile names (`tripwire`)."""
+        chosen = (
+            spec for spec in self.items if (spec.category in TELLTALE if spec.tripwire is None else spec.tripwire)
+        )
+        return replace(self, items=tuple(chosen))
+
+    @cached_property
     def digest(self) -> str:
         """SHA-256 over what decides the items; wording, matching and limits may change without touching a baseline."""
         decisive = [(spec.name, str(spec.source), spec.item(None).line(), dict(spec.values)) for spec in self.items]
@@ -171,7 +182,7 @@ class Profile:
         )
 
 
-SPEC_KEYS = ("category", "severity", "tolerance", "unit", "values", "about")
+SPEC_KEYS = ("category", "severity", "tolerance", "unit", "values", "about", "tripwire")
 REGISTER_KEYS = tuple(Register.__dataclass_fields__)
 
 
@@ -185,6 +196,7 @@ class _Spec:
     unit: str = ""
     values: dict[str, str] = field(default_factory=dict)
     about: str = ""
+    tripwire: bool | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -244,7 +256,8 @@ def _read_item(name: str, found: dict[str, Any], faults: list[str]) -> ItemSpec 
     if spec.category is Category.WATCH:
         faults.append(f"{path}.category: watch is for alarms about the monitor itself; write another")
     try:
-        made = ItemSpec(name, source, spec.category, spec.severity, spec.tolerance, spec.unit, spec.values, spec.about)
+        said = {key: getattr(spec, key) for key in SPEC_KEYS}
+        made = ItemSpec(name, source, **said)
         made.item(None)
     except ValueError as error:
         faults.append(f"{path}: {error}")

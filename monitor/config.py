@@ -56,6 +56,7 @@ class AssetTable:
     address: str
     profile: str
     every: timedelta = timedelta(seconds=30)
+    deep_every: timedelta | None = None
     zone: str = ""
     role: str = ""
     purdue_level: float | None = None
@@ -142,6 +143,7 @@ class Polled:
     asset: Asset
     target: Target
     every: timedelta
+    deep_every: timedelta | None = None  # polls between read the tripwire alone; None: every poll reads all
     allowed: bool = True  # False: a safety controller whose owner has not said allow_safety
 
 
@@ -301,6 +303,8 @@ class _Reader:
         self.check_access(said, address, path)
         if profile != "auto" and not self.by_name(profile).reads(address.protocol):
             self.faults.append(f"{path}.profile: {profile} has items that {address.protocol} cannot read")
+        if said.deep_every is not None and said.deep_every < said.every:
+            self.faults.append(f"{path}.deep_every: is no shorter than every: the tripwire is what is read more often")
         if said.purdue_level is not None and not 0 <= said.purdue_level <= 5:
             self.faults.append(f"{path}.purdue_level: is 0 to 5, not {said.purdue_level:g}")
         asset = Asset(
@@ -315,7 +319,7 @@ class _Reader:
             said.machine_type,
         )
         allowed = said.criticality is not Criticality.SAFETY or said.allow_safety
-        return Polled(asset, Target(name, address, profile, self.access(said)), said.every, allowed)
+        return Polled(asset, Target(name, address, profile, self.access(said)), said.every, said.deep_every, allowed)
 
     def address(self, text: Any, path: str) -> Address | None:
         if not isinstance(text, str):

@@ -46,6 +46,9 @@ class Notifier:
                 except asyncio.QueueFull:
                     log.error("notify.dropped", alert=move.alert.id, reason=f"{LONGEST_QUEUE} messages wait already")
 
+    def follow(self, plant: str, routes: Sequence[Route]) -> None:
+        self._plant, self._routes = plant, routes
+
     async def run(self) -> None:
         """Deliver for ever."""
         async with httpx.AsyncClient(timeout=TIMEOUT) as client:

@@ -26,7 +26,7 @@ from baselines.baseline import Baseline, State
 from baselines.change import Order, OrderState, announced, covers, meets
 from baselines.drift import Verdict, compare, verdicts, worst
 from baselines.rules import Finding, assess, replaced, tampering
-from baselines.snapshot import Snapshot
+from baselines.snapshot import Snapshot, same
 from baselines.wire import Written
 from collectors.collector import CollectError, Poll
 from collectors.contract import Sent
@@ -248,6 +248,19 @@ def goes_on(held: Snapshot, observed: Snapshot, baseline: Snapshot | None) -> bo
     if observed.profile != held.profile or not observed.continues(held, baseline):
         return False
     return baseline is None or compare(baseline, held) == compare(baseline, observed)
+
+
+def tripped(held: Snapshot, seen: Snapshot) -> bool:
+    """Whether what the tripwire reads differs from what was held when all was read: then all is read again.
+
+    Its gaps trip it too, unless they were there before.
+    """
+    known = held.by_key
+    if seen.profile != held.profile or any(gap not in held.unread for gap in seen.unread):
+        return True
+    return any(
+        item.key not in known or not same(known[item.key].value, item.value, item.tolerance) for item in seen.items
+    )
 
 
 def _record(

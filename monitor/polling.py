@@ -48,17 +48,25 @@ class Poller:
         self._places = asyncio.Semaphore(AT_ONCE)
         self._collectors: dict[str, Collector] = {}
 
-    async def poll(self, polled: Polled) -> Poll:
-        """Poll one asset; a safety controller only if its owner allowed it (nothing is sent otherwise)."""
+    async def poll(self, polled: Polled, tripwire: bool = False) -> Poll:
+        """Poll one asset, or its tripwire; a safety controller only if its owner allowed it: else nothing is sent."""
         target = polled.target
         if not polled.allowed:
             text = 'a safety controller is polled only with "allow_safety = true" on the asset itself'
             return Poll(target, Refused(target.asset, text), Sent(), 0.0)
-        return await self.poll_target(target)
+        return await self.poll_target(target, tripwire)
 
-    async def poll_target(self, target: Target) -> Poll:
+    async def poll_target(self, target: Target, tripwire: bool = False) -> Poll:
         """Poll a target that is of no plant."""
-        return await poll(self.collector(target.address.protocol), target, self._places)
+        return await poll(self.collector(target.address.protocol), target, self._places, tripwire=tripwire)
+
+    def follow(self, plant: Plant) -> None:
+        """Go on with other profiles; what a device was promised holds at once."""
+        self._profiles = plant.profiles
+        for collector in self._collectors.values():
+            collector.follow(plant.profiles)
+        for polled in plant.assets.values():
+            self.collector(polled.target.address.protocol).contract(polled.target)
 
     def collector(self, protocol: str) -> Collector:
         if protocol not in self._collectors:

@@ -1,13 +1,21 @@
-"""When each asset is polled next: a queue by due time, with phases spread so that polls never come in bursts."""
+"""What is due when: each asset's next poll, by a queue whose phases are spread so that polls never come in bursts; and
+chores at a time of the day."""
 
 from __future__ import annotations
 
 import heapq
+from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass
-from datetime import timedelta
+from datetime import datetime, time, timedelta
 from hashlib import sha256
+from zoneinfo import ZoneInfo
 
-from collectors.contract import back_off
+from apscheduler.schedulers.asyncio import AsyncIOScheduler
+from apscheduler.triggers.cron import CronTrigger
+
+from collectors.contract import LONGEST_PAUSE, back_off
+
+SOON = timedelta(seconds=30)  # after the start what was missed while nobody ran is made up for, one after the other
 
 
 @dataclass(slots=True)
@@ -26,11 +34,19 @@ class DueQueue:
         self._heap: list[tuple[float, str]] = []
         self._entries: dict[str, Entry] = {}
 
-    def add(self, name: str, every: timedelta, now: float) -> None:
-        """A new asset: first due at its own phase within one interval from now."""
+    def add(self, name: str, every: timedelta, now: float, in_seconds: float | None = None) -> None:
+        """A new asset: first due at its own phase within one interval from now, or in so many seconds, where that was
+        settled before and is neither over nor further away than the longest pause of one that fails."""
         entry = Entry(every.total_seconds(), now + phase(name) * every.total_seconds())
+        if in_seconds is not None and 0 < in_seconds <= max(entry.every, 1.25 * LONGEST_PAUSE.total_seconds()):
+            entry.due = now + in_seconds
         self._entries[name] = entry
         heapq.heappush(self._heap, (entry.due, name))
+
+    def due_at(self, name: str) -> float | None:
+        """When an asset is due, or was if it is being polled; None if it is not known."""
+        entry = self._entries.get(name)
+        return entry.due if entry else None
 
     def remove(self, name: str) -> None:
         """An asset that is polled no more."""
@@ -70,3 +86,43 @@ class DueQueue:
 def phase(name: str) -> float:
     """Where in its interval an asset is polled, 0 to 1: the same after every start, and spread evenly."""
     return int.from_bytes(sha256(name.encode()).digest()[:6], "big") / 2**48
+
+
+class Clockwork:
+    """Chores at a time of the day, each alone, made up for once if it was missed. `run` does what is due."""
+
+    def __init__(self, run: Callable[[str], Awaitable[None]]) -> None:
+        self._run = run
+        defaults = {"coalesce": True, "misfire_grace_time": None, "max_instances": 1}
+        self._scheduler = AsyncIOScheduler(job_defaults=defaults)
+
+    def start(self) -> None:
+        self._scheduler.start()
+
+    def stop(self) -> None:
+        if self._scheduler.running:
+            self._scheduler.shutdown(wait=False)
+
+    def follow(self, times: Mapping[str, time], timezone: str, missed: Mapping[str, datetime], now: datetime) -> None:
+        """Do these chores at these times of the day from now on, and no others. What was to be done (`missed`: when)
+        before now, and was not, is done soon."""
+        for job in self._scheduler.get_jobs():
+            if job.id not in times:
+                job.remove()
+        late = 0
+        for name, at in times.items():
+            trigger = CronTrigger(hour=at.hour, minute=at.minute, second=at.second, timezone=ZoneInfo(timezone))
+            job = self._scheduler.add_job(self._run, trigger, [name], id=name, replace_existing=True)
+            if (due := missed.get(name)) is not None and due <= now:
+                late += 1
+                job.modify(next_run_time=now + late * SOON)
+
+    def next_at(self, name: str) -> datetime | None:
+        """When a chore is due next."""
+        job = self._scheduler.get_job(name)
+        found: datetime | None = getattr(job, "next_run_time", None)
+        return found
+
+    def look(self) -> None:
+        """See what the time is: a clock that was set moves what is due."""
+        self._scheduler.wakeup()

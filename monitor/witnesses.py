@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from collections import Counter, defaultdict
-from collections.abc import Hashable, Iterable, Iterator, Mapping
+from collections.abc import Hashable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, fields
 from datetime import UTC, datetime, timedelta
 
@@ -15,7 +15,7 @@ from baselines.wire import Operation, WireEvent
 from collectors.passive.heard import Evidence, Heard, HeardHost
 from collectors.passive.inventory import CLAIMS
 from collectors.passive.protocols.texts import LONGEST
-from monitor.config import Plant
+from monitor.config import Plant, Polled
 
 WIRE_NAMES = {"modbus": "modbus", "opc.tcp": "opcua"}  # how the wire calls what an address's scheme names
 # What always raises an alarm when it is done to a device. A write does so unless it belongs to an approved
@@ -57,10 +57,21 @@ class Weighed:
     agreed: frozenset[str] = frozenset()
 
 
-def asset_at(plant: Plant, ip: str) -> str | None:
-    """The asset that has an IP address; None where none, or several behind one address, have it."""
-    found = [name for name, polled in plant.assets.items() if polled.target.address.host == ip]
-    return found[0] if len(found) == 1 else None
+class Hosts:
+    """The assets of a plant by their IP address."""
+
+    def __init__(self, plant: Plant) -> None:
+        self._at: defaultdict[str, list[Polled]] = defaultdict(list)
+        for polled in plant.assets.values():
+            self._at[polled.target.address.host].append(polled)
+
+    def all_at(self, host: str) -> Sequence[Polled]:
+        return self._at.get(host, ())
+
+    def asset_at(self, host: str) -> str | None:
+        """The asset that has an IP address; None where none, or several behind one address, have it."""
+        found = self.all_at(host)
+        return found[0].asset.name if len(found) == 1 else None
 
 
 def weigh(plant: Plant, overheard: Iterable[Overheard], polled: Mapping[str, Witnessed]) -> dict[str, Weighed]:

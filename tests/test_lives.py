@@ -447,7 +447,7 @@ def test_a_daemon_leaves_a_renamed_asset_alone_and_its_neighbour_goes_on(
         assert floor.plcs["line1/filler"].seen.total == seen
         asked = fillers.asbuilt("check", "filler A", "--json")
         assert asked.code == 3
-        assert "start asbuilt run anew" in asked.asset("filler A")["error"]["text"]
+        assert "have it read plant.toml again" in asked.asset("filler A")["error"]["text"]
         assert daemon.poll() is None
     assert names_stored(fillers) == ["filler A", "line2/filler"]
     with fillers.daemon():

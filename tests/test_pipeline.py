@@ -187,7 +187,7 @@ class Scripted(Poller):
         self.outcomes = list(outcomes)
         self.all_taken = asyncio.Event()
 
-    async def poll(self, polled_asset: Polled) -> Poll:
+    async def poll(self, polled_asset: Polled, tripwire: bool = False) -> Poll:
         if len(self.outcomes) > 1:
             return polled(self.outcomes.pop(0))
         if self.outcomes:

@@ -23,10 +23,10 @@ from monitor.witnesses import (
     AGAIN_AFTER,
     LATELY_MOST,
     Doings,
+    Hosts,
     Overheard,
     Weighed,
     Witnessed,
-    asset_at,
     is_alarming,
     weigh,
 )
@@ -131,8 +131,9 @@ def test_only_the_protocol_of_the_address_is_compared() -> None:
 def test_units_behind_one_address_are_not_told_apart_and_not_compared() -> None:
     gateway = plant(filler="modbus://10.0.0.2/1", capper="modbus://10.0.0.2/2")
     assert came_to(answers((10, "V2")), known=polled(0, 30, software_revision="V1"), where=gateway).contradictions == ()
-    assert asset_at(gateway, "10.0.0.2") is None
-    assert (asset_at(FILLER, "10.0.0.2"), asset_at(FILLER, "10.0.0.3")) == ("filler", None)
+    assert Hosts(gateway).asset_at("10.0.0.2") is None
+    filler = Hosts(FILLER)
+    assert (filler.asset_at("10.0.0.2"), filler.asset_at("10.0.0.3")) == ("filler", None)
 
 
 @pytest.mark.parametrize(

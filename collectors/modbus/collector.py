@@ -61,11 +61,16 @@ class ModbusCollector:
         self._profiles = profiles
         self._clock = clock
         self._devices: dict[tuple[str, int], Device] = {}
-        self._plans: dict[str, tuple[Profile, tuple[Block, ...]]] = {}
-        self._seen: dict[str, Seen] = {}
+        self._plans: dict[tuple[str, bool], tuple[Profile, tuple[Block, ...]]] = {}
+        self._seen: dict[tuple[str, bool], Seen] = {}
 
     def contract(self, target: Target) -> Contract:
         return self._device(target).contract
+
+    def follow(self, profiles: Profiles) -> None:
+        self._profiles = profiles
+        for device in self._devices.values():
+            device.contract.loosen()
 
     def _device(self, target: Target) -> Device:
         limits = self._profile(target).limits
@@ -78,22 +83,23 @@ class ModbusCollector:
     def _profile(self, target: Target) -> Profile:
         return self._profiles[GENERIC["modbus"] if target.profile == "auto" else target.profile]
 
-    def plan(self, profile: Profile) -> tuple[Block, ...]:
-        """The reads of a profile, worked out once."""
-        planned = self._plans.get(profile.name)
+    def plan(self, profile: Profile, tripwire: bool = False) -> tuple[Block, ...]:
+        """The reads of a profile, or of its tripwire, worked out once."""
+        planned = self._plans.get((profile.name, tripwire))
         if planned is None or planned[0] is not profile:
-            planned = self._plans[profile.name] = profile, plan(profile)
+            planned = profile, plan(profile.tripwire if tripwire else profile)
+            self._plans[profile.name, tripwire] = planned
         return planned[1]
 
-    async def collect(self, target: Target) -> Snapshot:
-        session = _Session(target, self._device(target), self._profile(target))
+    async def collect(self, target: Target, tripwire: bool = False) -> Snapshot:
+        session = _Session(target, self._device(target), self._profile(target), tripwire)
         try:
             objects = await session.identify() if session.profile.limits.read_identity else ()
             if target.profile == "auto":
                 session.profile = self._chosen(target, objects, session.unread)
                 session.device.contract.tighten(session.profile.limits)
             server_id = await session.server_id() if session.profile.limits.report_server_id else []
-            answers = await session.read(self.plan(session.profile))
+            answers = await session.read(self.plan(session.profile, tripwire))
             snapshot = self._snapshot(session, objects, server_id, answers)
             session.remember()
             return snapshot
@@ -109,7 +115,7 @@ class ModbusCollector:
 
     def _chosen(self, target: Target, objects: Objects, unread: list[Unread]) -> Profile:
         """The profile that fits what the device says it is; while it does not say that, the last one."""
-        seen = self._seen.get(target.asset)
+        seen = self._seen.get((target.asset, False))
         if unread and seen:
             return seen.profile
         return self._profiles.choose(identity_values(identity_items(objects, ())), "modbus")
@@ -118,7 +124,7 @@ class ModbusCollector:
         self, session: _Session, objects: Objects, server_id: list[Item], answers: list[tuple[Block, bytes]]
     ) -> Snapshot:
         asset, transcript = session.target.asset, tuple(session.transcript)
-        seen = self._seen.get(asset)
+        seen = self._seen.get((asset, session.tripwire))
         if seen and seen.profile is session.profile and seen.transcript == transcript and not session.unread:
             return seen.snapshot.again(self._clock())
         items = _once([*identity_items(objects, tuple(session.profile.identity.items())), *server_id])
@@ -127,7 +133,7 @@ class ModbusCollector:
             raise session.failure or Refused(asset, "it says nothing of itself, and the profile reads nothing else")
         snapshot = Snapshot.of(asset, self._clock(), items, session.unread, session.profile.digest)
         if not session.unread:
-            self._seen[asset] = Seen(session.profile, transcript, snapshot)
+            self._seen[asset, session.tripwire] = Seen(session.profile, transcript, snapshot)
         return snapshot
 
     async def close(self, target: Target | None = None) -> None:
@@ -145,6 +151,7 @@ class _Session:
     target: Target
     device: Device
     profile: Profile
+    tripwire: bool = False
     transcript: list[bytes] = field(default_factory=list)
     unread: list[Unread] = field(default_factory=list)
     failure: CollectError | None = None

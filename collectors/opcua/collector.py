@@ -46,6 +46,11 @@ class OpcUaCollector:
     def contract(self, target: Target) -> Contract:
         return self._device(target).contract
 
+    def follow(self, profiles: Profiles) -> None:
+        self._profiles = profiles
+        for device in self._devices.values():
+            device.contract.loosen()
+
     def _device(self, target: Target) -> Device:
         limits = self._profiles[GENERIC["opc.tcp"] if target.profile == "auto" else target.profile].limits
         device = self._devices.get(target.address.device)
@@ -54,11 +59,11 @@ class OpcUaCollector:
         device.contract.tighten(limits)
         return device
 
-    async def collect(self, target: Target) -> Snapshot:
+    async def collect(self, target: Target, tripwire: bool = False) -> Snapshot:
         device = self._device(target)
         self._note_time(device)
         try:
-            snapshot = await self._poll(device, target)
+            snapshot = await self._poll(device, target, tripwire)
             if self._leaves(device):
                 await _leave(device)
             return snapshot
@@ -73,21 +78,21 @@ class OpcUaCollector:
         devices = [self._devices.get(target.address.device)] if target else list(self._devices.values())
         await asyncio.gather(*(_leave(device) for device in devices if device))
 
-    async def _poll(self, device: Device, target: Target) -> Snapshot:
+    async def _poll(self, device: Device, target: Target, tripwire: bool) -> Snapshot:
         if device.link is not None:
             try:
                 if device.link.target == target and await device.link.session.usable():
-                    return await self._through(device, device.link)
+                    return await self._through(device, device.link, tripwire)
             except (Gone, Fault) as failure:
                 if isinstance(failure, Fault) and failure.status not in STALE:
                     raise
             await _leave(device)
         session = await log_in(target, device.contract, self._clock, self._lifetimes)
         device.link = Link(target, session, self._profiles, self._clock, device.profile)
-        return await self._through(device, device.link)
+        return await self._through(device, device.link, tripwire)
 
-    async def _through(self, device: Device, link: Link) -> Snapshot:
-        snapshot = await link.poll()
+    async def _through(self, device: Device, link: Link, tripwire: bool) -> Snapshot:
+        snapshot = await (link.poll_tripwire() if tripwire else link.poll())
         if link.target.profile == "auto":
             device.profile = link.profile
         return snapshot

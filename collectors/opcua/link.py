@@ -26,6 +26,7 @@ from collectors.opcua.services import Reading
 from collectors.opcua.session import Session, decode_endpoints, get_endpoints
 from collectors.profile import Profile, Profiles
 
+TELLTALES = ("identity.", "server.state")
 LOOK_AGAIN = 600.0  # seconds after which DeviceSet is browsed anew: a module may have been added
 
 
@@ -92,6 +93,24 @@ class Link:
         snapshot = self._snapshot(plan, outcomes, endpoints)
         self._seen = Seen(plan, mark, snapshot)
         return snapshot
+
+    async def poll_tripwire(self) -> Snapshot:
+        """What the server says of its build and of the tripwire's items; all of it where it was not looked at yet."""
+        plan, profile = self._plan, self.profile
+        if plan is None or profile is None:
+            return await self.poll()
+        watched = {spec.key for spec in profile.tripwire.items}
+        asked = [one for one in plan.asked if one.key in watched or one.key.startswith(TELLTALES)]
+        nodes = [plan.asked[0].node, *(one.node for one in asked if not one.why)]
+        answers = await self.reads.read(nodes)
+        self.session.used_at = asyncio.get_running_loop().time()
+        namespaces, *readings = self._decode(plan, answers)
+        if namespaces_of(namespaces) not in (None, plan.findings.namespaces):
+            return await self.poll()
+        outcomes = outcomes_of(asked, readings).values()
+        items = [found for found in outcomes if isinstance(found, Item)]
+        unread = [found for found in outcomes if isinstance(found, Unread)]
+        return Snapshot.of(self.target.asset, self._clock(), items, unread, profile.digest)
 
     async def _endpoints(self) -> bytes | Unread:
         """What the server says of its endpoints; right after the log-in, what it said then."""

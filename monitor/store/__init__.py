@@ -38,6 +38,7 @@ from monitor.store.baselines import (
     sign_offs,
 )
 from monitor.store.checkpoints import add_checkpoint, any_text, evidence, last_checkpoint, newest_checkpoint
+from monitor.store.chores import Chore, chores, keep_chore
 from monitor.store.database import Database, Transaction, part, store_url
 from monitor.store.documents import document, keep_document
 from monitor.store.orders import add_order, add_written, close_order, orders, written
@@ -67,6 +68,7 @@ from monitor.store.runs import (
 
 __all__ = [
     "Actor",
+    "Chore",
     "Database",
     "ITSELF",
     "News",
@@ -98,6 +100,7 @@ __all__ = [
     "baseline_at",
     "baseline_snapshot",
     "baselines",
+    "chores",
     "close_order",
     "current_baseline",
     "document",
@@ -106,6 +109,7 @@ __all__ = [
     "forget_polls",
     "has_history",
     "keep_alert",
+    "keep_chore",
     "keep_document",
     "keep_person",
     "keep_snapshot",
