@@ -214,6 +214,8 @@ def _still_deviates(known: Alert, told: Alert, tolerance: float) -> Move | None:
         return None
     kept = replace(told, id=known.id, raised_at=known.raised_at, shelved_until=known.shelved_until, reason=known.reason)
     kept = replace(kept, acknowledged_by=known.acknowledged_by if state is ACKED else None)
+    if same_deviation and kept.who is None:
+        kept = replace(kept, who=known.who)
     suppressed_by = told.suppressed_by if state is SUPPRESSED else None
     return Move(event, known.state, replace(kept, state=state, suppressed_by=suppressed_by))
 

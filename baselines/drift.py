@@ -30,6 +30,9 @@ class Kind(StrEnum):
     SELFTEST = "selftest"
 
 
+DEVIATIONS = (Kind.ADDED, Kind.REMOVED, Kind.CHANGED, Kind.REPLACED)  # the kinds that are about an item
+
+
 class Verdict(StrEnum):
     """What is known of an item or an asset, the worst first. What was not seen is never a match.
 

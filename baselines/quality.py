@@ -16,12 +16,11 @@ from datetime import UTC, date, datetime, timedelta, tzinfo
 from enum import StrEnum
 
 from baselines.cause import Cause
-from baselines.drift import Kind
+from baselines.drift import DEVIATIONS, Kind
 from baselines.exposure import Onset, Span, asset_days
 from baselines.snapshot import Category, Severity
 
-DEVIATIONS = (Kind.ADDED, Kind.REMOVED, Kind.CHANGED, Kind.REPLACED)
-OF_THE_WIRE = (Kind.CONFLICT, Kind.EVENT)  # and the others are about our own watch: no quality of the plant's
+OF_THE_WIRE = (Kind.CONFLICT, Kind.EVENT)  # the rest is about our own watch, and no quality of the plant's
 ENOUGH_PERIODS = 8  # of fewer, three-sigma limits say little
 ENOUGH_DAYS = 10.0  # asset-days: a rate of fewer says nothing yet
 ENOUGH_EXPECTED = 1.0  # deviations a period: with fewer, a single one may be out of limits

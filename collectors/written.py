@@ -119,7 +119,7 @@ def read_table(cls: type[T], found: Mapping[str, Any], path: str, faults: list[s
 
 
 def _convert(value: Any, wanted: Any, name: str) -> Any:
-    if wanted is timedelta:
+    if wanted in (timedelta, timedelta | None):
         return duration(value)
     if name == "timeout":
         return seconds(value)

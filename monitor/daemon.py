@@ -295,18 +295,20 @@ class Daemon:
         self._poller.follow(after)
         for name in found.gone:
             await self._drop(name, before.assets.get(name))
-        self._follow(found, before)
+        await self._follow(found, before)
         self._listening.follow()
         self._notifier.follow(after.name, after.routes)
         self._keep_time({})
         self._wake.set()
         log.info("config.reloaded", added=found.added, gone=found.gone, changed=found.changed, settings=found.settings)
 
-    def _follow(self, found: Difference, before: Plant) -> None:
+    async def _follow(self, found: Difference, before: Plant) -> None:
         now, assets = asyncio.get_running_loop().time(), self._watch.plant.assets
         for name in found.changed:
             self._watch.standing.pop(name, None)
             self._deep.add(name)
+            if name in before.assets and name not in self._polling:
+                await self._let_go(before.assets[name].target)
         for name in [each for each in (*found.added, *found.changed) if each in assets]:
             if name not in before.assets or before.assets[name].every != assets[name].every:
                 self._queue.remove(name)

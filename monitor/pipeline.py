@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections import defaultdict
 from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass, replace
-from datetime import datetime
+from datetime import datetime, timedelta
 
 from baselines.alert import (
     OUT_OF_SERVICE,
@@ -24,6 +24,7 @@ from baselines.alert import (
 )
 from baselines.baseline import Baseline, State
 from baselines.change import Order, OrderState, announced, covers, meets
+from baselines.doer import attributed, doer, unattributed
 from baselines.drift import Verdict, compare, verdicts, worst
 from baselines.rules import Finding, assess, replaced, tampering
 from baselines.snapshot import Snapshot, same
@@ -33,6 +34,8 @@ from collectors.contract import Sent
 from monitor import store
 from monitor.store import Run, Transaction
 from monitor.witnesses import Weighed
+
+SLACK = timedelta(seconds=10)  # by which a sensor's report may be late, and its clock off
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,9 +78,11 @@ def take(tx: Transaction, poll: Poll, now: datetime, keep: bool = False) -> tupl
         run = _record_outage(tx, name, outcome, now)
         checked = unseen(name, now, baseline, seen_before, outcome, poll.sent)
         return Standing(run, None, baseline, checked), []
+    before = store.last_run(tx, name, observed=True)
     run, stored = _record(tx, outcome, baseline, now, keep)
     checked = judge(outcome, baseline, poll.sent)
-    checked = replace(checked, findings=_kept_back(tx, name, checked.findings, now))
+    found = _attributed(tx, name, checked.findings, before.last_at - SLACK) if before else checked.findings
+    checked = replace(checked, findings=_kept_back(tx, name, found, now))
     moves = move_alarms(tx, baseline, outcome, checked.findings, now) if baseline else []
     return Standing(run, stored, baseline, checked), moves
 
@@ -144,6 +149,13 @@ def _kept_back(tx: Transaction, asset: str, findings: tuple[Finding, ...], now: 
     if asset not in store.out_of_service(tx, now):
         return findings
     return tuple(replace(each, suppressed_by=each.suppressed_by or OUT_OF_SERVICE) for each in findings)
+
+
+def _attributed(tx: Transaction, asset: str, findings: tuple[Finding, ...], since: datetime) -> tuple[Finding, ...]:
+    """The findings, each with who did it, where the wire has seen it since the asset was read last."""
+    if not findings:
+        return ()
+    return attributed(findings, store.written(tx, asset, since), store.alerts(tx, [asset], closed=True, since=since))
 
 
 def _in_force(tx: Transaction, asset: str, now: datetime) -> list[Order]:
@@ -214,6 +226,9 @@ def take_written(tx: Transaction, asset: str, write: Written, now: datetime) -> 
     """Keep a write to an item of an asset that the wire saw; and raise it where it puts another value than the approved
     one there, whatever polls see before and after."""
     store.add_written(tx, asset, write)
+    for alert in unattributed(store.alerts(tx, [asset]), write.item, write.at - SLACK):
+        if write.value is None or write.value == alert.observed:  # a poll was quicker than the sensor's report
+            store.keep_alert(tx, replace(alert, who=doer(write)))
     approved = store.current_baseline(tx, asset)
     item = store.baseline_snapshot(tx, approved).by_key.get(write.item) if approved else None
     if item is None or (write.value is not None and meets(write.value, item, item.tolerance)):

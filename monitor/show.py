@@ -9,7 +9,7 @@ from typing import Any
 from baselines.alert import OUT_OF_SERVICE, Alert, Event, Move
 from baselines.asset import identity_values
 from baselines.baseline import Baseline, SignOff, State
-from baselines.drift import Kind
+from baselines.drift import DEVIATIONS, Kind
 from baselines.rules import CLAIMED, Direction, Finding
 from baselines.snapshot import Item, utc_text
 from monitor.pipeline import Checked
@@ -130,7 +130,17 @@ def _moment(at: datetime | None) -> str | None:
 
 def alert_text(alert: Alert) -> str:
     """The alarm as a sentence: "line1/filler: item.fill_limit changed from 12.5 to 14.0"."""
-    return f"{alert.asset}: {change_text(alert.item, alert.kind, alert.approved, alert.observed, alert.direction)}"
+    told = change_text(alert.item, alert.kind, alert.approved, alert.observed, alert.direction)
+    return f"{alert.asset}: {told}{_by_whom(alert)}"
+
+
+def _by_whom(alert: Alert) -> str:
+    """Who did it, as an addition to a sentence; of what was seen on the wire the sentence says it already."""
+    if not alert.who or alert.kind not in DEVIATIONS:
+        return ""
+    client, name = alert.who.get("client"), alert.who.get("name")
+    by = f"{value_text(name)} ({value_text(client)})" if name else value_text(client)
+    return f", done by {by} over {value_text(alert.who.get('protocol'))} at {value_text(alert.who.get('at'))}"
 
 
 def move_text(move: Move) -> str:

@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections import Counter
-from datetime import timedelta
+from datetime import UTC, datetime, time, timedelta
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from collectors.contract import LONGEST_PAUSE
-from monitor.schedule import DueQueue, phase
+from monitor.schedule import SOON, Clockwork, DueQueue, phase
 
 EVERY = timedelta(seconds=30)
 ASSETS = [f"line{number // 20}/plc{number}" for number in range(1000)]
@@ -135,3 +136,64 @@ def test_what_was_removed_is_due_no_more_also_while_it_is_polled() -> None:
     queue.remove("other")
     queue.remove("other")
     assert queue.next_due() is None
+
+
+@pytest.mark.parametrize(
+    ("settled", "first"),
+    [(12.0, 12.0), (320.0, 320.0), (-3.0, None), (0.0, None), (86400.0, None), (None, None)],
+)
+def test_what_was_settled_before_a_start_holds_unless_it_is_over_or_absurd(
+    settled: float | None, first: float | None
+) -> None:
+    """Overdue after an outage: each at its phase, and never all at once."""
+    queue = DueQueue()
+    queue.add("line3/filler", EVERY, 1000.0, settled)
+    expected = 1000.0 + (phase("line3/filler") * EVERY.total_seconds() if first is None else first)
+    assert queue.next_due() == pytest.approx(expected)
+    assert queue.due_at("line3/filler") == queue.next_due()
+
+
+def test_a_chore_that_was_missed_is_made_up_for_once_and_others_wait_for_their_time() -> None:
+    now = datetime.now(UTC)
+
+    async def main() -> list[datetime | None]:
+        clockwork = Clockwork(run_nothing)
+        clockwork.start()
+        times = {"verify": time(3, 30), "backup": time(2), "self-test": time(6)}
+        missed = {"verify": now - timedelta(days=40), "backup": now - timedelta(hours=1)}
+        clockwork.follow(times, "Europe/Berlin", missed, now)
+        found = [clockwork.next_at(name) for name in times]
+        clockwork.follow({"backup": time(2)}, "Europe/Berlin", {}, now)
+        found += [clockwork.next_at("verify"), clockwork.next_at("backup")]
+        clockwork.stop()
+        return found
+
+    verify, backup, self_test, gone, again = asyncio.run(main())
+    assert (verify, backup) == (now + SOON, now + 2 * SOON)
+    assert self_test is not None
+    assert again is not None
+    assert (self_test.hour, again.hour, gone) == (6, 2, None)
+    assert again > now + 2 * SOON, "by its time of the day, and not made up for again"
+
+
+async def run_nothing(name: str) -> None: ...
+
+
+def test_a_chore_is_done_when_its_time_has_come() -> None:
+    async def main() -> list[str]:
+        done: list[str] = []
+        came = asyncio.Event()
+
+        async def do(name: str) -> None:
+            done.append(name)
+            came.set()
+
+        clockwork = Clockwork(do)
+        clockwork.start()
+        soon = datetime.now(UTC) + timedelta(seconds=1.2)
+        clockwork.follow({"verify": soon.time()}, "UTC", {}, datetime.now(UTC))
+        await asyncio.wait_for(came.wait(), 10)
+        clockwork.stop()
+        return done
+
+    assert asyncio.run(main()) == ["verify"]

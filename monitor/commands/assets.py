@@ -259,7 +259,7 @@ def _say_written(entries: Iterable[Entry], written: str | None, write: bool, pla
         for entry in entries:
             typer.echo(f"{printable(entry.name)}: added, {entry.keys['address']}")
         typer.echo(
-            f"look over {written}, try asbuilt poll, and start asbuilt run anew: it reads the file when it starts"
+            f"look over {written}, try asbuilt poll, and have asbuilt run read it: systemctl reload asbuilt, or SIGHUP"
         )
     elif write:
         typer.echo(f"{plant_file} is left as it is: there is nothing to add")

@@ -40,7 +40,7 @@ if TYPE_CHECKING:
 
 Document = dict[str, Any]
 Name = Annotated[str, typer.Argument(metavar="ASSET")]
-ANEW = "start asbuilt run anew if it runs: it reads plant.toml when it starts"
+ANEW = "if asbuilt run runs, have it read plant.toml again: systemctl reload asbuilt, or send it SIGHUP"
 
 
 def register(group: typer.Typer) -> None:

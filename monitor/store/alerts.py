@@ -19,11 +19,20 @@ from monitor.store.assets import asset_id
 from monitor.store.database import Transaction
 
 
-def alerts(tx: Transaction, assets: Sequence[str] = (), ids: Sequence[int] = (), closed: bool = False) -> list[Alert]:
-    """The alarms that are not NORMAL (with `closed` all), of some assets or with some numbers, the oldest first."""
+def alerts(
+    tx: Transaction,
+    assets: Sequence[str] = (),
+    ids: Sequence[int] = (),
+    closed: bool = False,
+    since: datetime | None = None,
+) -> list[Alert]:
+    """The alarms that are not NORMAL (with `closed` all), of some assets or with some numbers, the oldest first; with
+    `since` those that have changed since."""
     statement = select(tables.alert, tables.asset.c.name.label("asset")).join(tables.asset)
     if not closed:
         statement = statement.where(tables.alert.c.state != AlertState.NORMAL)
+    if since is not None:
+        statement = statement.where(tables.alert.c.changed_at >= since)
     if assets:
         statement = statement.where(tables.asset.c.name.in_(assets))
     if ids:

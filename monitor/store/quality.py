@@ -12,10 +12,9 @@ from sqlalchemy import ColumnElement, Row, and_, case, func, or_, select
 
 from baselines.alert import AlertState, Event
 from baselines.baseline import State
-from baselines.drift import Kind
+from baselines.drift import DEVIATIONS, Kind
 from baselines.exposure import Onset, Sighting, Watch, Write, onset
 from baselines.quality import (
-    DEVIATIONS,
     Case,
     How,
     OrderRecord,
