@@ -15,16 +15,16 @@ from monitor.polling import utc_now
 from monitor.store import Actor, Database
 
 
-def write_plant(folder: Path, ports: Iterable[int], every: str, unit: int, limits: Mapping[str, Any]) -> Path:
-    """The path of plant.toml: an asset for each port, all with one profile."""
+def write_plant(folder: Path, places: Iterable[str | int], every: str, unit: int, limits: Mapping[str, Any]) -> Path:
+    """The path of plant.toml: an asset for each host:port (or port on loopback), all with one profile."""
     profile = {"name": "benchmark", "limits": dict(limits), "item": profile_tables()}
     assets = {
         f"asset {number:04}": {
-            "address": f"modbus://{HOST}:{port}/{unit}",
+            "address": f"modbus://{place if isinstance(place, str) else f'{HOST}:{place}'}/{unit}",
             "profile": "profile.toml",
             "every": every,
         }
-        for number, port in enumerate(ports)
+        for number, place in enumerate(places)
     }
     plant = {"plant": {"name": "benchmark"}, "store": {"url": "sqlite:///asbuilt.db"}, "asset": assets}
     (folder / "profile.toml").write_text(toml(profile), encoding="utf-8")

@@ -72,7 +72,7 @@ def take(tx: Transaction, poll: Poll, now: datetime, keep: bool = False) -> tupl
     name, outcome = poll.target.asset, poll.outcome
     store.asset_id(tx, name)  # Gone where nothing is to be kept of it any more
     approved = store.current_baseline(tx, name)
-    baseline = store.baseline_snapshot(tx, approved) if approved else None
+    baseline = _baseline(tx, approved, outcome) if approved else None
     if isinstance(outcome, CollectError):
         seen_before = store.last_run(tx, name, observed=True) is not None
         run = _record_outage(tx, name, outcome, now)
@@ -85,6 +85,13 @@ def take(tx: Transaction, poll: Poll, now: datetime, keep: bool = False) -> tupl
     checked = replace(checked, findings=_kept_back(tx, name, found, now))
     moves = move_alarms(tx, baseline, outcome, checked.findings, now) if baseline else []
     return Standing(run, stored, baseline, checked), moves
+
+
+def _baseline(tx: Transaction, approved: Baseline, outcome: Snapshot | CollectError) -> Snapshot:
+    """What is approved; where just that was read, the same object, for most of a plant is as approved."""
+    if isinstance(outcome, Snapshot) and (outcome.digest, outcome.profile) == (approved.digest, approved.profile):
+        return outcome
+    return store.baseline_snapshot(tx, approved)
 
 
 def judge(snapshot: Snapshot, baseline: Snapshot | None, sent: Sent) -> Checked:
@@ -284,7 +291,7 @@ def _record(
     """Extend the asset's current run if this goes on with it, else begin a new one; the run and what it holds."""
     last = store.last_run(tx, snapshot.asset)
     if last and last.digest and last.profile == snapshot.profile and last.can_go_on(now):
-        held = store.snapshot_of(tx, snapshot.asset, last.digest, last.first_at, snapshot.profile)
+        held = _held(tx, last, snapshot)
         if snapshot.digest == held.digest or (not keep and goes_on(held, snapshot, baseline)):
             extended = last.extended(now)
             store.extend_runs(tx, [extended])
@@ -292,6 +299,13 @@ def _record(
     store.keep_snapshot(tx, snapshot)
     begun = Run(0, snapshot.asset, snapshot.digest, snapshot.profile, None, None, now, now, 1, 0.0)
     return store.add_run(tx, begun), snapshot
+
+
+def _held(tx: Transaction, run: Run, snapshot: Snapshot) -> Snapshot:
+    """What a run holds; where it is what was read now, the same object."""
+    if run.digest == snapshot.digest:
+        return snapshot
+    return store.snapshot_of(tx, run.asset, run.digest or "", run.first_at, snapshot.profile)
 
 
 def _record_outage(tx: Transaction, name: str, error: CollectError, now: datetime) -> Run:
