@@ -17,6 +17,7 @@ from baselines.snapshot import Snapshot
 from collectors.collector import Target
 from collectors.written import FileError
 from monitor import store
+from monitor.clocks import look_at_clocks
 from monitor.config import Plant, Polled, load_plant
 from monitor.ears import hear
 from monitor.errors import CallError, Gone, NotNow, StoreError
@@ -34,7 +35,7 @@ FLUSH_EVERY = 60.0  # seconds that the end of a run may lag on disk
 LISTEN_EVERY = 0.25  # seconds between two looks for what commands did
 SWEEP_EVERY = 5.0  # seconds between two looks for alarms that were put away until now
 FAREWELL = 1.0  # seconds that closing connections in good order may take
-CHORES = {"verify": time(3, 30)}  # by the plant's clock
+CHORES = {"verify": time(3, 30), "clocks": time(6, 30)}  # by the plant's clock
 
 log = structlog.get_logger()
 
@@ -90,7 +91,7 @@ class Daemon:
         self._listening = Listening(watch, self._hear, self._suspect)
         self._notary = Notary(watch)
         self._clockwork = Clockwork(self._do)
-        self._chores = {"verify": self._notary.verify}
+        self._chores = {"verify": self._notary.verify, "clocks": self._look_at_clocks}
         with self._database.read() as tx:
             self._last_entry = store.last_audit_id(tx)
             self._listening.restore(tx)
@@ -383,6 +384,12 @@ class Daemon:
                 self._watch.tell_moves(moves)
             except StoreError as error:
                 log.error("store.failed", why=str(error))
+
+    async def _look_at_clocks(self) -> str:
+        assets = [*self._watch.plant.assets, *self._watch.plant.segments]
+        moves = await self._watch.writer.write(lambda tx: look_at_clocks(tx, assets, self._clock()))
+        self._watch.tell_moves(moves)
+        return f"{len(moves)} alarms moved"
 
     def _keep_time(self, missed: Mapping[str, datetime]) -> None:
         plant = self._watch.plant

@@ -56,6 +56,7 @@ from monitor.store.requests import (
 from monitor.store.runs import (
     Run,
     add_run,
+    compared_at,
     extend_runs,
     keep_snapshot,
     last_run,
@@ -102,6 +103,7 @@ __all__ = [
     "baselines",
     "chores",
     "close_order",
+    "compared_at",
     "current_baseline",
     "document",
     "evidence",

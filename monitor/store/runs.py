@@ -8,7 +8,7 @@ from datetime import datetime, timedelta
 from types import MappingProxyType
 from typing import Any
 
-from sqlalchemy import Row, Select, bindparam, insert, select, update
+from sqlalchemy import Row, Select, bindparam, func, insert, select, update
 
 from baselines.snapshot import Snapshot, parse_snapshot
 from monitor import tables
@@ -83,6 +83,12 @@ def last_run(tx: Transaction, asset: str, observed: bool = False) -> Run | None:
         statement = statement.where(tables.run.c.digest.is_not(None))
     row = tx.execute(statement).first()
     return None if row is None else _run(row)
+
+
+def compared_at(tx: Transaction) -> dict[str, datetime]:
+    """When all of each asset was read last, of those that were ever read."""
+    last = select(func.max(tables.run.c.id)).where(tables.run.c.digest.is_not(None)).group_by(tables.run.c.asset_id)
+    return {row.asset: _run(row).read_at for row in tx.execute(_runs().where(tables.run.c.id.in_(last)))}
 
 
 def runs(tx: Transaction, asset: str) -> list[Run]:
