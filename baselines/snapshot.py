@@ -196,9 +196,10 @@ class Item:
             fields["label"] = self.label
         if self.uncertain:
             fields["uncertain"] = True
-        return json.dumps(fields, separators=(",", ":"))
+        return ENCODE(fields)
 
 
+ENCODE = json.JSONEncoder(separators=(",", ":")).encode  # made once: it is asked for every item
 DESCRIPTION = attrgetter("key", "category", "severity", "tolerance", "unit", "label", "uncertain")  # all but the value
 
 
@@ -213,7 +214,7 @@ class Unread:
         return key == self.key or key.startswith(self.key + ".")
 
     def line(self) -> str:
-        return json.dumps({"unread": self.key, "why": self.why}, separators=(",", ":"))
+        return ENCODE({"unread": self.key, "why": self.why})
 
 
 @dataclass(frozen=True, slots=True)
@@ -224,7 +225,7 @@ class Dropped:
     why: str
 
     def line(self) -> str:
-        return json.dumps({"dropped": self.key, "why": self.why}, separators=(",", ":"))
+        return ENCODE({"dropped": self.key, "why": self.why})
 
 
 @dataclass(frozen=True)

@@ -171,8 +171,11 @@ class Profile:
 
     def reads(self, protocol: str) -> bool:
         """Whether its items can be read over a protocol."""
-        kind = Register if protocol == "modbus" else Node
-        return all(isinstance(spec.source, kind) for spec in self.items)
+        return self._kinds <= {Register if protocol == "modbus" else Node}
+
+    @cached_property
+    def _kinds(self) -> frozenset[type]:
+        return frozenset(type(spec.source) for spec in self.items)
 
     def fits(self, identity: Mapping[str, Any]) -> bool:
         """Whether a device that reports `identity` is of this product; values may hold * and ?."""

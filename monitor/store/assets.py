@@ -51,8 +51,8 @@ def _assure_not_renamed(tx: Transaction, name: str) -> None:
 
 def add_assets(tx: Transaction, names: Iterable[str]) -> None:
     """Give new assets their numbers, whatever else was called so before."""
-    for name in names:
-        tx.execute(insert(tables.asset).values(name=name))
+    if rows := [{"name": name} for name in names]:
+        tx.execute(insert(tables.asset), rows)
 
 
 def known_assets(tx: Transaction) -> Mapping[str, datetime | None]:
