@@ -131,6 +131,7 @@ class Daemon:
         self._plant = plant
         self._database = database
         self._poller = poller
+        poller.on_change = self._poll_changed
         self._notifier = notifier
         self._clock = clock
         self._jitter = jitter
@@ -232,6 +233,12 @@ class Daemon:
     def _poll_now(self, name: str) -> None:
         if name not in self._polling and self._has(name):
             self._polling[name] = asyncio.create_task(self._poll_asset(name))
+
+    def _poll_changed(self, name: str) -> None:
+        """Poll an asset at once whose device says that something changed; once more, if a poll is under way."""
+        if self._has(name):
+            self._asked[name] += []
+            self._poll_now(name)
 
     async def _poll_asset(self, name: str) -> None:
         succeeded = False

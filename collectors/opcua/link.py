@@ -24,6 +24,7 @@ from collectors.opcua.items import (
 from collectors.opcua.reads import Answer, Reads, decode
 from collectors.opcua.services import Reading
 from collectors.opcua.session import Session, decode_endpoints, get_endpoints
+from collectors.opcua.watch import Tripwire, Watch, begin
 from collectors.profile import Profile, Profiles
 
 LOOK_AGAIN = 600.0  # seconds after which DeviceSet is browsed anew: a module may have been added
@@ -51,14 +52,27 @@ class Seen:
 
 
 class Link:
-    """One target's session. `profile` is None until an "auto" target has said who it is."""
+    """One target's session. `profile` is None until an "auto" target has said who it is.
+
+    `tripwire` is None where nobody wants to be told; `watch` is what watches, once the server agreed.
+    """
 
     def __init__(
-        self, target: Target, session: Session, profiles: Profiles, clock: Clock, known: Profile | None
+        self,
+        target: Target,
+        session: Session,
+        profiles: Profiles,
+        clock: Clock,
+        known: Profile | None,
+        tripwire: Tripwire | None = None,
     ) -> None:
         self.target = target
         self.session = session
         self.profile = known if target.profile == "auto" else profiles[target.profile]
+        self.watch: Watch | None = None
+        self._tripwire = tripwire
+        self._watched: list[bytes] | None = None  # the nodes that the server was asked to watch
+        self._outdated = False
         self._profiles = profiles
         self._clock = clock
         limits = self.profile.limits if self.profile else session.channel.contract.limits
@@ -74,10 +88,26 @@ class Link:
         """What was found out of the server with the last poll."""
         return self._plan.findings if self._plan else None
 
+    @property
+    def usable(self) -> bool:
+        """False once what is to be watched needs a new session."""
+        return not (self._outdated or (self.watch and self.watch.lost))
+
+    async def close(self) -> None:
+        if self.watch:
+            await self.watch.stop()
+        await self.session.close()
+
+    def abort(self) -> None:
+        if self.watch:
+            self.watch.abandon()
+        self.session.channel.abort()
+
     async def poll(self) -> Snapshot:
         """What the server is now. What it leaves unanswered half-way is unread; raises CollectError if that is all."""
         endpoints = await self._endpoints()
         plan = await self._look()
+        await self._have_watched(plan)
         answers = await self.reads.read(plan.nodes)
         mark = _mark(endpoints, answers)
         self.session.used_at = asyncio.get_running_loop().time()
@@ -92,6 +122,24 @@ class Link:
         snapshot = self._snapshot(plan, outcomes, endpoints)
         self._seen = Seen(plan, mark, snapshot)
         return snapshot
+
+    async def _have_watched(self, plan: Plan) -> None:
+        """Have the profile's nodes watched before they are read, so that no change falls between.
+
+        A session is asked once. Other nodes than it was asked for are for the next one, with a poll at once.
+        """
+        if self._tripwire is None or self.profile is None or not self.profile.limits.subscribe:
+            return
+        nodes = [asked.node for asked in plan.asked if asked.key.startswith("item.") and not asked.why]
+        if self._watched not in (None, nodes):
+            self._outdated = True
+            self._tripwire.bell.pull()
+        elif self._watched is None and nodes and self._tripwire.may_ask:
+            self._watched = nodes
+            self.session.channel.may_watch = True
+            self.watch = await begin(self.session, self.reads, nodes, self.profile, self._tripwire)
+        if self.watch:
+            await self.watch.arm()
 
     async def _endpoints(self) -> bytes | Unread:
         """What the server says of its endpoints; right after the log-in, what it said then."""
@@ -123,6 +171,7 @@ class Link:
         """Namespaces have moved since we looked: nothing that was read by index can be believed."""
         self._plan = None
         plan = await self._look()
+        await self._have_watched(plan)
         readings = self._decode(plan, await self.reads.read(plan.nodes))
         if namespaces_of(readings[0]) not in (None, plan.findings.namespaces):
             raise Malformed(self.target.asset, "its namespaces change from one request to the next")
@@ -153,6 +202,8 @@ class Link:
         if chosen is self.profile:
             return
         self.profile, self._plan = chosen, None
+        if self._tripwire and chosen.limits.subscribe:
+            self._tripwire.bell.pull()  # what was read already is not watched yet
         channel = self.session.channel
         channel.contract.tighten(chosen.limits)
         self.reads.allowed = chosen.limits.nodes_per_read
