@@ -107,10 +107,10 @@ class Channel(asyncio.Protocol):
         self._awaited: dict[int, Awaited] = {}  # by the number of the request; 0 is that of Hello
         self._line = asyncio.Lock()  # held by the one request that is under way
         self._renewing = asyncio.Lock()
-        self._cause: CollectError | None = None  # why the connection ended
+        self.cause: CollectError | None = None  # why the connection ended
         self._inbox = bytearray()
         self._number = 0
-        self._lifetime = 0.0
+        self.lifetime = 0.0  # seconds, of the secure channel until it is renewed
         self._renewed_at = 0.0
 
     # From the transport.
@@ -186,7 +186,7 @@ class Channel(asyncio.Protocol):
             awaited.waiter.set_result(body)
 
     def _end(self, cause: CollectError) -> None:
-        self._cause = self._cause or cause
+        self.cause = self.cause or cause
         self.abort()
 
     # To the server.
@@ -224,7 +224,7 @@ class Channel(asyncio.Protocol):
         sizes = u32(LARGEST_CHUNK) + u32(LARGEST_CHUNK) + u32(LARGEST_MESSAGE) + u32(MOST_CHUNKS)
         body = u32(0) + sizes + text(str(self.address))
         if self._transport is None:
-            raise self._cause or Gone(self.asset, CLOSED)
+            raise self.cause or Gone(self.asset, CLOSED)
         waiter = self._await(0, b"ACK")
         self._transport.write(HEADER.pack(b"HEL", b"F", HEADER.size + len(body)) + body)
         answer = await self._within(waiter)
@@ -236,14 +236,17 @@ class Channel(asyncio.Protocol):
         room = [limit for limit in (largest, chunks * (self._limits.max_send_buffer - 256)) if limit]
         self.largest_request = min([*room, LARGEST_MESSAGE])
 
-    async def renew(self) -> bool:
-        """See to it that the channel lasts through a poll; False if it has run out, or is gone."""
+    async def renew(self, ahead: float = 0.0) -> bool:
+        """See to it that the channel lasts through a poll, or until we come again in `ahead` seconds.
+
+        False if it has run out, or is gone.
+        """
         async with self._renewing:
             age = asyncio.get_running_loop().time() - self._renewed_at
-            if not self.alive or age >= self._lifetime:
+            if not self.alive or age >= self.lifetime:
                 return False
-            if age >= RENEW_AT * self._lifetime:
-                await self._open_channel(self._lifetime, renew=True)
+            if age + ahead >= RENEW_AT * self.lifetime:
+                await self._open_channel(self.lifetime, renew=True)
             return True
 
     async def _open_channel(self, lifetime: float, renew: bool) -> None:
@@ -273,7 +276,7 @@ class Channel(asyncio.Protocol):
         self._connection.set_channel(result, request_type, nonce)
         if renew:
             self._connection.revolve_tokens()
-        self._lifetime, self._renewed_at = life / 1000, asked_at
+        self.lifetime, self._renewed_at = life / 1000, asked_at
 
     async def ask(self, request: Request, read: Callable[[Reader], T]) -> T:
         """Send a request when its turn has come, and read the answer; a connection that fails is ended."""
@@ -298,7 +301,7 @@ class Channel(asyncio.Protocol):
     async def _leave(self, request: Request, at_leisure: bool = False) -> tuple[int, asyncio.Future[bytes]]:
         """Send a request when its turn has come; its number, and what will hold the answer."""
         if not self.alive:
-            raise self._cause or Gone(self.asset, CLOSED)
+            raise self.cause or Gone(self.asset, CLOSED)
         await self.contract.turn()
         number = self._send(request)
         return number, self._await(number, _kind(request), at_leisure)
@@ -320,7 +323,7 @@ class Channel(asyncio.Protocol):
         if (ALLOWED_WATCHING if self.may_watch else ALLOWED).get(message[:4]) is None:
             raise Forbidden(f"{message[:4].hex()} is no service that a monitor may ask for")
         if self._transport is None:
-            raise self._cause or Gone(self.asset, CLOSED)
+            raise self.cause or Gone(self.asset, CLOSED)
         self._number += 1
         self._transport.write(self._connection.message_to_binary(message, _kind(request), self._number))
         return self._number
@@ -375,7 +378,7 @@ class Channel(asyncio.Protocol):
         """End the connection at once, without a word."""
         awaited, self._awaited = self._awaited, {}
         for each in awaited.values():
-            _fail(each, self._cause or Gone(self.asset, CLOSED))
+            _fail(each, self.cause or Gone(self.asset, CLOSED))
         self._inbox.clear()
         if self._transport is not None:
             with suppress(OSError):

@@ -24,7 +24,7 @@ from collectors.profile import PUBLISHING_SHARE, Profile
 KEEP_ALIVE = 10.0  # seconds without a change after which the server is to say that it lives
 PATIENCE = 3  # keep-alives that may be due until the subscription is taken for dead
 LIFETIME = 6  # keep-alives without a Publish of ours, after which the server may drop it
-RARE = 0.75  # of a session's timeout: keep-alives that are further apart would not keep it
+RARE = 0.75  # of the time that a session or its channel lasts: keep-alives further apart would not keep it
 ASK_AGAIN = 3600.0  # seconds that a server is left alone that breaks its own protocol when it publishes
 FIRST_PAUSE, LONGEST_PAUSE = 1.0, 60.0  # seconds between two rings
 ENDED = {"BadNoSubscription", "BadSubscriptionIdInvalid", "BadTimeout", *STALE}  # a new one helps
@@ -120,7 +120,10 @@ class Watch:
         await asyncio.gather(self._task, return_exceptions=True)
 
     def abandon(self) -> None:
-        self._end("there is no session")
+        """Whoever broke the protocol while it was to publish may have done so in publishing."""
+        if not self._ended and isinstance(self._channel.cause, Malformed):
+            self._tripwire.give_up(self._channel.cause.text)
+        self._end(self._channel.cause.text if self._channel.cause else "there is no session")
         self._task.cancel()
 
     async def _run(self) -> None:
@@ -140,17 +143,20 @@ class Watch:
             self._lose(why)
 
     @property
+    def _between(self) -> float:
+        """Seconds between two signs of life."""
+        return self._subscribed.interval * self._subscribed.keep_alives
+
+    @property
     def _patience(self) -> float:
-        return (
-            PATIENCE * self._subscribed.interval * self._subscribed.keep_alives + self._channel.contract.limits.timeout
-        )
+        return PATIENCE * self._between + self._channel.contract.limits.timeout
 
     async def _listen(self) -> None:
         loop, sequence = asyncio.get_running_loop(), 0
         while True:
             asked_at = self._session.used_at = loop.time()
-            if not await self._channel.renew():
-                raise Gone(self._channel.asset, "the secure channel ran out")
+            if not await self._channel.renew(self._between):
+                raise self._channel.cause or Gone(self._channel.asset, "the secure channel ran out")
             request = services.publish(self._subscribed.id, sequence)
             reader = await self._channel.ask_at_leisure(request, self._patience)
             read = partial(services.read_published, watched=self._state.items)
@@ -214,7 +220,8 @@ async def begin(
 
 
 async def _subscribe(session: Session, interval: float) -> Subscribed:
-    keep_alives = max(1, int(min(KEEP_ALIVE, session.timeout / PATIENCE) / interval))
+    between = min(KEEP_ALIVE, session.timeout / PATIENCE, session.channel.lifetime / PATIENCE)
+    keep_alives = max(1, int(between / interval))
     request = services.create_subscription(interval, keep_alives, LIFETIME * keep_alives)
     return await session.channel.ask(request, services.read_subscribed)
 
@@ -229,8 +236,9 @@ async def _monitor(reads: Reads, subscribed: Subscribed, nodes: Sequence[bytes],
 
 def _refusal(session: Session, subscribed: Subscribed, statuses: Sequence[int]) -> str:
     between = subscribed.interval * subscribed.keep_alives
-    if between > RARE * session.timeout:
-        return f"the server would tell every {between:g} s that it lives, and its sessions last {session.timeout:g} s"
+    longest = min(session.timeout, session.channel.lifetime)
+    if between > RARE * longest:
+        return f"the server would tell every {between:g} s that it lives, and its sessions last {longest:g} s"
     if all(map(is_bad, statuses)):
         return f"the server watches none of the items ({status_name(statuses[0])})"
     return ""
