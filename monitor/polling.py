@@ -63,6 +63,7 @@ class Poller:
         self._clock = clock
         self._places = asyncio.Semaphore(AT_ONCE)
         self._collectors: dict[str, Collector] = {}
+        self._watchers: dict[str, Watcher] = {}  # those of them that can
         self._watching: dict[str, tuple[Target, Watching]] = {}  # by asset, as it was last said
         self.on_change: Callable[[str], None] | None = None
 
@@ -82,8 +83,8 @@ class Poller:
 
     def watching(self, target: Target) -> Watching | None:
         """How far the target's device tells by itself that an item changed; None if its profile does not want it."""
-        collector = self._collectors.get(target.address.protocol)
-        return collector.watching(target) if isinstance(collector, Watcher) else None
+        watcher = self._watchers.get(target.address.protocol)
+        return watcher.watching(target) if watcher else None
 
     def _say_watching(self, target: Target) -> None:
         """Say once that the tripwire is polling again, and once that it is not."""
@@ -105,6 +106,7 @@ class Poller:
         if protocol not in self._collectors:
             made = self._collectors[protocol] = collector_of(protocol)(self._profiles, self._clock)
             if isinstance(made, Watcher) and self.on_change:
+                self._watchers[protocol] = made
                 made.on_change = partial(self._changed, self.on_change)
         return self._collectors[protocol]
 

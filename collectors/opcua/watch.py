@@ -109,6 +109,8 @@ class Watch:
 
         Who reads after this misses nothing: a change is in what is read, or it is told.
         """
+        if self._armed:
+            return
         with suppress(TimeoutError):
             async with asyncio.timeout(2 * self._subscribed.interval + self._channel.contract.limits.timeout):
                 await self._told.wait()
@@ -117,7 +119,9 @@ class Watch:
     async def stop(self) -> None:
         """Listen no more; the subscription ends with the session (CloseSession says so)."""
         self.abandon()
-        await asyncio.gather(self._task, return_exceptions=True)
+        await asyncio.wait([self._task])
+        if not self._task.cancelled():
+            self._task.result()  # raises what was a bug of ours
 
     def abandon(self) -> None:
         """Whoever broke the protocol while it was to publish may have done so in publishing."""
@@ -141,6 +145,9 @@ class Watch:
             if not self._heard:
                 self._tripwire.give_up(why)
             self._lose(why)
+        finally:
+            if not self._ended:
+                self._lose("a fault of ours ended it")
 
     @property
     def _between(self) -> float:
