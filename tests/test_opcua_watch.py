@@ -182,6 +182,22 @@ def test_a_restart_is_told_and_the_next_poll_subscribes_again(site: Site) -> Non
     asyncio.run(main())
 
 
+def test_an_outage_is_polled_again_soon_so_that_it_is_watched_again(site: Site) -> None:
+    async def main() -> None:
+        we = bench(site.filler.address)
+        await we.good()
+        site.apply(behave="refuse")
+        assert await until(lambda: bool(we.told))
+        assert not isinstance((await we.poll()).outcome, Snapshot)
+        assert await until(lambda: len(we.told) == 2)
+        site.apply(behave="honest")
+        await we.good()
+        assert we.watching == WHOLE
+        await we.collector.close()
+
+    asyncio.run(main())
+
+
 def test_a_session_and_its_channel_outlast_their_times_while_nobody_polls(site: Site, tmp_path: Path) -> None:
     async def main() -> None:
         we = bench(site.filler.address, lifetimes=Lifetimes(channel=2, session=1))
@@ -481,7 +497,7 @@ def test_a_server_that_tells_without_end_is_asked_and_heard_at_a_bounded_rate() 
 def test_a_bell_rings_at_once_then_ever_more_seldom_and_loses_no_pull() -> None:
     async def main() -> None:
         loop, rang = asyncio.get_running_loop(), list[float]()
-        bell = Bell(lambda: rang.append(loop.time()), first=0.05, longest=0.2)
+        bell = Bell(lambda: rang.append(loop.time()), first=0.05, longest=0.2, jitter=lambda: 0.0)
         started = loop.time()
         while len(rang) < 5:
             bell.pull()

@@ -78,6 +78,8 @@ class OpcUaCollector:
             return snapshot
         except CollectError:
             await _leave(device)
+            if device.tripwire and device.tripwire.missed:
+                device.tripwire.bell.pull()  # or nobody would tell of changes until the next poll is due
             raise
         except BaseException:
             _abandon(device)

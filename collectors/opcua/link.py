@@ -94,9 +94,11 @@ class Link:
         return not (self._outdated or (self.watch and self.watch.lost))
 
     async def close(self) -> None:
-        if self.watch:
-            await self.watch.stop()
-        await self.session.close()
+        try:
+            if self.watch:
+                await self.watch.stop()
+        finally:
+            await self.session.close()
 
     def abort(self) -> None:
         if self.watch:

@@ -8,6 +8,7 @@ and the next waits at least the publishing interval, so a server can tell no fas
 from __future__ import annotations
 
 import asyncio
+import random
 from collections.abc import Callable, Sequence
 from contextlib import suppress
 from functools import partial
@@ -31,10 +32,20 @@ ENDED = {"BadNoSubscription", "BadSubscriptionIdInvalid", "BadTimeout", *STALE} 
 
 
 class Bell:
-    """Calls `ring` at once when pulled, and then, while it goes on, after pauses that double; no pull is lost."""
+    """Calls `ring` at once when pulled, and then, while it goes on, after pauses that double; no pull is lost.
 
-    def __init__(self, ring: Callable[[], None], first: float = FIRST_PAUSE, longest: float = LONGEST_PAUSE) -> None:
+    `jitter`, 0 to 1, lengthens a pause by up to a quarter, so that the end of an outage is no burst.
+    """
+
+    def __init__(
+        self,
+        ring: Callable[[], None],
+        first: float = FIRST_PAUSE,
+        longest: float = LONGEST_PAUSE,
+        jitter: Callable[[], float] = random.random,
+    ) -> None:
         self._ring = ring
+        self._jitter = jitter
         self._first = first
         self._longest = longest
         self._pause = 0.0
@@ -50,7 +61,8 @@ class Bell:
         if since >= self._pause:
             self._now()
         else:
-            self._later = asyncio.get_running_loop().call_later(self._pause - since, self._now)
+            wait = self._pause * (1 + self._jitter() / 4) - since
+            self._later = asyncio.get_running_loop().call_later(wait, self._now)
 
     def silence(self) -> None:
         """Forget a pull that has not been rung yet."""
@@ -72,6 +84,7 @@ class Tripwire:
         self.asset = asset
         self.bell = Bell(partial(changed, asset))
         self.why = "it was not polled yet"
+        self.missed = False  # once there was a watch, until it is given up: without one, polls are to come soon
         self._ask_at = 0.0
 
     @property
@@ -80,7 +93,7 @@ class Tripwire:
 
     def give_up(self, why: str) -> None:
         """Ask for no subscription for a while: whoever breaks the protocol there would lose each session by it."""
-        self.why = why
+        self.why, self.missed = why, False
         self._ask_at = asyncio.get_running_loop().time() + ASK_AGAIN
 
 
@@ -99,6 +112,7 @@ class Watch:
         self._told = asyncio.Event()  # the first values, or the end
         self._armed = False
         self._task = asyncio.create_task(self._run())
+        tripwire.missed = True
 
     @property
     def state(self) -> Watching:
