@@ -9,7 +9,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from datetime import datetime
 from pathlib import Path
-from typing import ClassVar, Protocol
+from typing import ClassVar, Protocol, runtime_checkable
 
 from baselines.snapshot import Snapshot
 from collectors.address import Address
@@ -129,6 +129,30 @@ class Collector(Protocol):
 
     async def close(self, target: Target | None = None) -> None:
         """Let go of the target's connection, or of all."""
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class Watching:
+    """How far a device tells by itself that an item changed: `items` are watched, of `of`; `why` not all of them."""
+
+    items: int
+    of: int
+    why: str = ""
+
+
+@runtime_checkable
+class Watcher(Collector, Protocol):
+    """A collector of a protocol in which devices can tell by themselves that something changed.
+
+    `on_change` is called with the asset, whenever it should be polled at once: an item changed, or nobody would tell of
+    that any more. While it is None, no device is asked to tell.
+    """
+
+    on_change: Callable[[str], None] | None
+
+    def watching(self, target: Target) -> Watching | None:
+        """How far the target is watched; None if its profile does not want it."""
         ...
 
 

@@ -14,7 +14,10 @@ MARGIN = 1.02  # on the time between requests: what leaves evenly may arrive a l
 
 @dataclass(frozen=True, slots=True)
 class Limits:
-    """What a device is asked to bear. The defaults are the safe ones; `timeout` is in seconds, per request."""
+    """What a device is asked to bear. The defaults are the safe ones; `timeout` is in seconds, per request.
+
+    `subscribe` lets an OPC UA server tell by itself that an item changed, every `publishing` seconds at most.
+    """
 
     connections: int = 1
     requests_per_second: float = 5.0
@@ -26,6 +29,8 @@ class Limits:
     read_identity: bool = True
     timeout: float = 2.0
     close_after_poll: bool = False
+    subscribe: bool = False
+    publishing: float = 1.0
 
 
 @dataclass(frozen=True, slots=True)

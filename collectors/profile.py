@@ -41,6 +41,8 @@ INTEGERS = ("int16", "uint16", "int32", "uint32", "int64", "uint64")
 BIT_TABLES = ("coil", "discrete")
 TELLTALE = (Category.MODE, Category.PROGRAM, Category.FIRMWARE)  # what moves when somebody works on a PLC
 OBJECT = re.compile(r"object_(1?[0-9]{1,2}|2[0-4][0-9]|25[0-5])")
+LONGEST_PUBLISHING = 10.0  # seconds
+PUBLISHING_SHARE = 0.5  # of the requests per second
 NODE_ID = re.compile(r"(nsu=[^;]+;)?([isgb])=(.+)", re.DOTALL)
 
 
@@ -227,6 +229,7 @@ def parse_profile(written: Mapping[str, Any], place: str) -> Profile:
     ]
     specs = [spec for spec in items if spec is not None]
     faults += _item_faults(specs, limits or Limits())
+    faults += _subscription_faults(specs, limits or Limits())
     if head is not None:
         if head.name in ("", "auto"):
             faults.append(f"name: {head.name!r} is no name for a profile")
@@ -295,6 +298,25 @@ def _limit_faults(limits: Limits) -> list[str]:
         for name, (least, most) in bounds.items()
         if not least <= (value := getattr(limits, name)) <= most
     ]
+
+
+def _subscription_faults(specs: Iterable[ItemSpec], limits: Limits) -> list[str]:
+    if not limits.subscribe:
+        return []
+    faults = []
+    if any(isinstance(spec.source, Register) for spec in specs):
+        faults.append("limits.subscribe: Modbus knows no subscriptions; leave it out where items are registers")
+    if limits.close_after_poll:
+        faults.append("limits.subscribe: needs a session that stays open; leave out close_after_poll, or this")
+    if limits.publishing > LONGEST_PUBLISHING:
+        faults.append(f"limits.publishing: is at most {LONGEST_PUBLISHING:g} s; what may take longer is for polls")
+    if limits.publishing * limits.requests_per_second < 1 / PUBLISHING_SHARE:
+        least = 1 / PUBLISHING_SHARE / limits.requests_per_second
+        faults.append(
+            f"limits.publishing: is at least {least:g} s with {limits.requests_per_second:g} requests per second:"
+            " each time takes one, and polls need the other half"
+        )
+    return faults
 
 
 def load_profile(path: Path) -> Profile:

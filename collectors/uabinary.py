@@ -178,6 +178,12 @@ class Reader:
             case other:
                 raise Broken(f"an ExtensionObject of encoding {other}")
 
+    def extension_body(self) -> Reader:
+        """The body of an ExtensionObject whose type was read already, to be read on its own."""
+        if (encoding := self.byte()) != 1:
+            raise Broken(f"an ExtensionObject of encoding {encoding}")
+        return Reader(self.blob() or b"", self.namespaces, self._status_name)
+
     def diagnostic_info(self) -> Value:
         mask = self.byte()
         for bit in (1, 2, 4, 8):

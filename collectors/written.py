@@ -19,6 +19,7 @@ T = TypeVar("T")
 
 DURATION = re.compile(r"([0-9]{1,9}(?:\.[0-9]{1,9})?)\s*(ms|s|m|h|d)")
 SHORTEST, LONGEST = 0.001, 10 * 366 * 86400.0  # seconds
+DURATIONS = ("timeout", "publishing")  # fields that are written as one
 SECONDS = {"ms": 0.001, "s": 1, "m": 60, "h": 3600, "d": 86400}
 
 
@@ -92,7 +93,7 @@ def dotted(path: str, key: str) -> str:
 def read_table(cls: type[T], found: Mapping[str, Any], path: str, faults: list[str], **given: Any) -> T | None:
     """A dataclass from a table; its fields are the keys. None, with the faults added, if anything is wrong.
 
-    A field `timeout` and a timedelta field are written as durations; `given` are fields that are not
+    A timedelta field and those of DURATIONS, in seconds, are written as durations; `given` are fields that are not
     written in the file.
     """
     assert is_dataclass(cls)
@@ -128,7 +129,7 @@ def _hints(cls: type) -> dict[str, Any]:
 def _convert(value: Any, wanted: Any, name: str) -> Any:
     if wanted in (timedelta, timedelta | None):
         return duration(value)
-    if name == "timeout":
+    if name in DURATIONS:
         return seconds(value)
     choices = [*wanted] if isinstance(wanted, EnumType) else get_args(wanted) if get_origin(wanted) is Literal else ()
     if choices and value not in choices:

@@ -68,6 +68,7 @@ class Daemon:
     ) -> None:
         self._database = database
         self._poller = poller
+        poller.on_change = self._suspect
         self._notifier = notifier
         self._clock = clock
         self._jitter = jitter
@@ -148,7 +149,8 @@ class Daemon:
         """Put every asset into the queue: at the time that was settled before we were started, or at its phase."""
         loop, now = asyncio.get_running_loop(), self._clock()
         for name, polled in self._watch.plant.assets.items():
-            settled = (next_at[name] - now).total_seconds() if name in next_at else None
+            waits = name in next_at and not self._poller.is_told(polled.target)  # who is told must first have asked
+            settled = (next_at[name] - now).total_seconds() if waits else None
             self._queue.add(name, polled.every, loop.time(), settled)
 
     async def _loop(self) -> None:

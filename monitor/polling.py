@@ -7,13 +7,25 @@ import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import replace
 from datetime import UTC, datetime
+from functools import partial
 from typing import Any
 
 import structlog
 
 from baselines.alert import Move
 from collectors.address import Address
-from collectors.collector import LONGEST_POLL, Clock, Collector, Poll, Refused, Target, Unreachable, poll
+from collectors.collector import (
+    LONGEST_POLL,
+    Clock,
+    Collector,
+    Poll,
+    Refused,
+    Target,
+    Unreachable,
+    Watcher,
+    Watching,
+    poll,
+)
 from collectors.contract import Sent
 from collectors.profile import Profiles
 from collectors.registry import collector_of
@@ -40,13 +52,20 @@ def utc_now() -> datetime:
 
 
 class Poller:
-    """All the collectors, made when first needed."""
+    """All the collectors, made when first needed.
+
+    `on_change`, if it is set before the first poll, is called with an asset that should be polled at once because its
+    device says that something changed. It is asked to say so only then.
+    """
 
     def __init__(self, profiles: Profiles, clock: Clock) -> None:
         self._profiles = profiles
         self._clock = clock
         self._places = asyncio.Semaphore(AT_ONCE)
         self._collectors: dict[str, Collector] = {}
+        self._watchers: dict[str, Watcher] = {}  # those of them that can
+        self._watching: dict[str, tuple[Target, Watching]] = {}  # by asset, as it was last said
+        self.on_change: Callable[[str], None] | None = None
 
     async def poll(self, polled: Polled, tripwire: bool = False) -> Poll:
         """Poll one asset, or its tripwire; a safety controller only if its owner allowed it: else nothing is sent."""
@@ -58,7 +77,34 @@ class Poller:
 
     async def poll_target(self, target: Target, tripwire: bool = False) -> Poll:
         """Poll a target that is of no plant."""
-        return await poll(self.collector(target.address.protocol), target, self._places, tripwire=tripwire)
+        done = await poll(self.collector(target.address.protocol), target, self._places, tripwire=tripwire)
+        self._say_watching(target)
+        return done
+
+    def is_told(self, target: Target) -> bool:
+        """Whether the target's device is to tell by itself that an item changed."""
+        return target.profile in self._profiles and self._profiles[target.profile].limits.subscribe
+
+    def watching(self, target: Target) -> Watching | None:
+        """How far the target's device tells by itself that an item changed; None if its profile does not want it."""
+        watcher = self._watchers.get(target.address.protocol)
+        return watcher.watching(target) if watcher else None
+
+    def _say_watching(self, target: Target) -> None:
+        """Say once that the tripwire is polling again, and once that it is not."""
+        now = self.watching(target)
+        if now is None or self._watching.get(target.asset) == (target, now):
+            return
+        self._watching[target.asset] = target, now
+        if now.items < now.of:
+            log.warning("asset.unwatched", asset=target.asset, items=now.items, of=now.of, why=now.why)
+        else:
+            log.info("asset.watched", asset=target.asset, items=now.items)
+
+    def _changed(self, tell: Callable[[str], None], asset: str) -> None:
+        if said := self._watching.get(asset):
+            self._say_watching(said[0])
+        tell(asset)
 
     def follow(self, plant: Plant) -> None:
         """Go on with other profiles; what a device was promised holds at once."""
@@ -70,7 +116,10 @@ class Poller:
 
     def collector(self, protocol: str) -> Collector:
         if protocol not in self._collectors:
-            self._collectors[protocol] = collector_of(protocol)(self._profiles, self._clock)
+            made = self._collectors[protocol] = collector_of(protocol)(self._profiles, self._clock)
+            if isinstance(made, Watcher) and self.on_change:
+                self._watchers[protocol] = made
+                made.on_change = partial(self._changed, self.on_change)
         return self._collectors[protocol]
 
     async def let_go(self, target: Target) -> None:

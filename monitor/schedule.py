@@ -15,6 +15,7 @@ from apscheduler.triggers.cron import CronTrigger
 
 from collectors.contract import LONGEST_PAUSE, back_off
 
+FIRST_WITHIN = 60.0  # seconds in which every asset is looked at once, however seldom later
 SOON = timedelta(seconds=30)  # after the start what was missed while nobody ran is made up for, one after the other
 
 
@@ -35,9 +36,10 @@ class DueQueue:
         self._entries: dict[str, Entry] = {}
 
     def add(self, name: str, every: timedelta, now: float, in_seconds: float | None = None) -> None:
-        """A new asset: first due at its own phase within one interval from now, or in so many seconds, where that was
-        settled before and is neither over nor further away than the longest pause of one that fails."""
-        entry = Entry(every.total_seconds(), now + phase(name) * every.total_seconds())
+        """A new asset: first due at its own phase within one interval from now, and within a minute; or in so many
+        seconds, where that was settled before and is neither over nor further away than the longest pause of one that
+        fails."""
+        entry = Entry(every.total_seconds(), now + phase(name) * min(every.total_seconds(), FIRST_WITHIN))
         if in_seconds is not None and 0 < in_seconds <= max(entry.every, 1.25 * LONGEST_PAUSE.total_seconds()):
             entry.due = now + in_seconds
         self._entries[name] = entry

@@ -121,10 +121,12 @@ class Done:
 class PlantFolder:
     """A plant.toml in a folder, and the commands on it."""
 
-    def __init__(self, folder: Path, addresses: Mapping[str, str], more: str = "", every: str = "300ms") -> None:
+    def __init__(
+        self, folder: Path, addresses: Mapping[str, str], more: str = "", every: str = "300ms", profile: str = PROFILE
+    ) -> None:
         self.folder = folder
         self.file = folder / "plant.toml"
-        (folder / "p9.toml").write_text(PROFILE)
+        (folder / "p9.toml").write_text(profile)
         assets = "".join(
             f'[asset."{name}"]\naddress = "{address}"\nprofile = "p9.toml"\nevery = "{every}"\n'
             for name, address in addresses.items()

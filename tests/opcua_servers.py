@@ -6,7 +6,7 @@ import asyncio
 import struct
 import threading
 from collections import Counter
-from collections.abc import Awaitable, Callable, Coroutine, Iterator, Mapping
+from collections.abc import Awaitable, Callable, Coroutine, Iterator, Mapping, Sequence
 from contextlib import asynccontextmanager, contextmanager, suppress
 from datetime import UTC, datetime
 from typing import Any, TypeVar
@@ -85,7 +85,8 @@ class Fake:
     """An OPC UA server without security whose every answer a test decides.
 
     `answers` holds, by service, a function of the request: what it returns is sent, a response or bytes as they are;
-    None is silence, a StatusCode a ServiceFault. What a test leaves out is answered honestly, every value being 1.
+    None is silence, a StatusCode a ServiceFault. What a test leaves out is answered honestly, every value being 1; of
+    Publish the first, and the others when the test says so (`tell`).
     """
 
     def __init__(self, answers: Mapping[str, Behaviour]) -> None:
@@ -93,6 +94,12 @@ class Fake:
         self.requests: Counter[str] = Counter()
         self.open = 0
         self.port = 0
+        self.asked = (0, 0)  # the number and the handle of the last request
+        self.held: list[tuple[int, int]] = []  # of each Publish that is outstanding
+        self.items = 0
+        self._begun = False
+        self._sequence = 0
+        self._line: asyncio.StreamWriter | None = None
 
     @property
     def address(self) -> str:
@@ -109,7 +116,7 @@ class Fake:
             writer.transport.abort()
 
     async def _serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        sequence = 0
+        self._line, self.held = writer, []
         while True:
             kind, size = struct.unpack("<3sxI", await reader.readexactly(8))
             body = await reader.readexactly(size - 8)
@@ -119,15 +126,31 @@ class Fake:
                 self.requests["CLO"] += 1
                 return
             else:
-                sequence += 1
-                answer = self._message(kind, body, sequence)
+                answer = self._message(kind, body)
             if isinstance(answer, bytes):
                 writer.write(answer)
                 await writer.drain()
             elif answer is not None:
                 await answer(writer)
 
-    def _message(self, kind: bytes, body: bytes, sequence: int) -> Any:
+    async def tell(self, response: Any) -> None:
+        """Answer the Publish that is outstanding; bytes are sent as they are."""
+        assert self._line is not None
+        self.asked = self.held.pop(0)
+        self._line.write(response if isinstance(response, bytes) else self._answer(b"MSG", response))
+        await self._line.drain()
+
+    def _answer(self, kind: bytes, response: Any) -> bytes:
+        if isinstance(response, ua.StatusCode):
+            fault = ua.ServiceFault()
+            fault.ResponseHeader.ServiceResult = response
+            response = fault
+        number, handle = self.asked
+        response.ResponseHeader.RequestHandle = handle
+        self._sequence += 1
+        return chunk(kind, struct_to_binary(response), self._sequence, number)
+
+    def _message(self, kind: bytes, body: bytes) -> Any:
         buffer = Buffer(body[4:])
         if kind == b"OPN":
             struct_from_binary(ua.AsymmetricAlgorithmHeader, buffer)
@@ -138,15 +161,11 @@ class Fake:
             "Request_Encoding_DefaultBinary"
         )
         header = struct_from_binary(ua.RequestHeader, buffer)
+        self.asked = asked.RequestId, header.RequestHandle
         response = self._decide(service, buffer, None)
-        if isinstance(response, ua.StatusCode):
-            fault = ua.ServiceFault()
-            fault.ResponseHeader.ServiceResult = response
-            response = fault
         if response is None or isinstance(response, bytes) or callable(response):
             return response
-        response.ResponseHeader.RequestHandle = header.RequestHandle
-        return chunk(kind, struct_to_binary(response), sequence, asked.RequestId)
+        return self._answer(kind, response)
 
     def _decide(self, service: str, request: Any, default: Any) -> Any:
         self.requests[service] += 1
@@ -177,8 +196,49 @@ class Fake:
     def _closesession(self, _: Any) -> Any:
         return ua.CloseSessionResponse()
 
+    def _createsubscription(self, request: Any) -> Any:
+        asked = struct_from_binary(ua.CreateSubscriptionParameters, request)
+        self._begun, self.items = False, 0
+        return subscribed(asked.RequestedPublishingInterval, asked.RequestedMaxKeepAliveCount)
+
+    def _createmonitoreditems(self, request: Any) -> Any:
+        asked = struct_from_binary(ua.CreateMonitoredItemsParameters, request).ItemsToCreate
+        self.items += len(asked)
+        return ua.CreateMonitoredItemsResponse(Results=[ua.MonitoredItemCreateResult()] * len(asked))
+
+    def _publish(self, _: Any) -> Any:
+        if self._begun:
+            self.held.append(self.asked)
+            return None
+        self._begun = True
+        return published(self.items)
+
+    def _deletesubscriptions(self, _: Any) -> Any:
+        return ua.DeleteSubscriptionsResponse(Results=[ua.StatusCode()])
+
     def _read(self, request: Any) -> Any:
         return values(request, {})
+
+
+def subscribed(interval: float, keep_alives: int) -> ua.CreateSubscriptionResponse:
+    """A subscription of number 5; the interval in milliseconds."""
+    response = ua.CreateSubscriptionResponse()
+    response.Parameters.SubscriptionId = ua.IntegerId(5)
+    response.Parameters.RevisedPublishingInterval = ua.Duration(interval)
+    response.Parameters.RevisedMaxKeepAliveCount = ua.Counter(keep_alives)
+    return response
+
+
+def published(changes: int, subscription: int = 5, sequence: int = 1, more: Sequence[Any] = ()) -> ua.PublishResponse:
+    """So many changes (none: a keep-alive), and other notifications."""
+    response = ua.PublishResponse()
+    response.Parameters.SubscriptionId = ua.IntegerId(subscription)
+    message = response.Parameters.NotificationMessage
+    message.SequenceNumber = ua.Counter(sequence)
+    item = ua.MonitoredItemNotification(Value=ua.DataValue(ua.Variant(1)))
+    message.NotificationData = [ua.DataChangeNotification(MonitoredItems=[item] * changes)] if changes else []
+    message.NotificationData += more
+    return response
 
 
 def endpoint() -> ua.EndpointDescription:
@@ -192,7 +252,8 @@ def endpoint() -> ua.EndpointDescription:
 def values(request: Any, said: Mapping[str, Any]) -> ua.ReadResponse:
     """An answer to a Read: 1 to everything but the namespaces and what is said by NodeId."""
     nodes = struct_from_binary(ua.ReadParameters, request).NodesToRead
-    known: dict[str, Any] = {"i=2255": ["http://opcfoundation.org/UA/", "urn:fake"], "i=11705": 0, "i=11710": 0, **said}
+    known: dict[str, Any] = {"i=2255": ["http://opcfoundation.org/UA/", "urn:fake"], "i=11705": 0, "i=11710": 0}
+    known |= {"i=11714": 4, **said}
     response = ua.ReadResponse()
     response.Results = [ua.DataValue(ua.Variant(known.get(node.NodeId.to_string(), 1))) for node in nodes]
     return response

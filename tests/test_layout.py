@@ -9,7 +9,7 @@ import ast
 import re
 import sys
 import tomllib
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 
 import pytest
@@ -308,12 +308,17 @@ def test_the_guard_of_modbus_lets_only_reads_through() -> None:
     assert DEVICE_IDENTIFICATION == 14
 
 
-def test_the_guard_of_opc_ua_lets_only_reads_through() -> None:
+def names_of(services: Iterable[int]) -> set[str]:
     from asyncua.ua.object_ids import ObjectIdNames
 
-    from collectors.opcua.services import SERVICES
+    return {ObjectIdNames[number].removesuffix("_Encoding_DefaultBinary") for number in services}
 
-    assert {ObjectIdNames[number].removesuffix("_Encoding_DefaultBinary") for number in SERVICES} <= {
+
+def test_the_guard_of_opc_ua_lets_only_reads_through() -> None:
+    from collectors.opcua.services import ALLOWED, SERVICES
+
+    assert set(ALLOWED.values()) == SERVICES.keys()
+    assert names_of(SERVICES) <= {
         "FindServersRequest",
         "GetEndpointsRequest",
         "OpenSecureChannelRequest",
@@ -325,3 +330,20 @@ def test_the_guard_of_opc_ua_lets_only_reads_through() -> None:
         "BrowseRequest",
         "BrowseNextRequest",
     }
+
+
+def test_where_a_profile_says_subscribe_the_guard_lets_four_services_more_through() -> None:
+    from collectors.opcua.services import ALLOWED_WATCHING, SERVICES, WATCHING
+
+    assert set(ALLOWED_WATCHING.values()) == SERVICES.keys() | WATCHING.keys()
+    assert names_of(WATCHING) == {
+        "CreateSubscriptionRequest",
+        "CreateMonitoredItemsRequest",
+        "PublishRequest",
+        "DeleteSubscriptionsRequest",
+    }
+
+
+def test_only_a_link_by_its_profile_opens_the_guard_for_subscriptions() -> None:
+    opened = [module for module, source in sources("collectors").items() if "may_watch = True" in source]
+    assert opened == ["collectors.opcua.link"]

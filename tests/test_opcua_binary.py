@@ -22,7 +22,8 @@ from baselines.snapshot import canonical
 from collectors.opcua import services
 from collectors.opcua.nodes import resolve
 from collectors.opcua.status import status_name
-from collectors.uabinary import FAULTS, LONGEST_ARRAY, MOST_ELEMENTS, Beyond, Reader, moment
+from collectors.uabinary import FAULTS, LONGEST_ARRAY, MOST_ELEMENTS, Beyond, Broken, Reader, moment
+from tests.opcua_servers import published, subscribed
 
 NodeId: Any = ua.NodeId  # takes plain numbers and text, whatever its annotations say
 NAMESPACES = ["http://opcfoundation.org/UA/", "urn:us", "urn:acme"]
@@ -165,6 +166,9 @@ READS: list[Callable[[Reader], object]] = [
     services.read_opened,
     lambda reader: services.read_values(reader, 3),
     lambda reader: services.read_browsed(reader, 3),
+    services.read_subscribed,
+    lambda reader: services.read_monitored(reader, 3),
+    lambda reader: services.read_published(reader, 3),
 ]
 
 
@@ -219,3 +223,49 @@ def test_a_request_is_what_asyncua_reads() -> None:
         (NodeId(2255, 0), AttributeIds.Value),
     ]
     assert params.TimestampsToReturn == ua.TimestampsToReturn.Neither
+
+
+def test_what_subscribes_is_what_asyncua_reads() -> None:
+    asked = struct_from_binary(ua.CreateSubscriptionParameters, Buffer(services.create_subscription(0.5, 20, 120).body))
+    assert (asked.RequestedPublishingInterval, asked.RequestedMaxKeepAliveCount) == (500, 20)
+    assert (asked.RequestedLifetimeCount, asked.MaxNotificationsPerPublish) == (120, 0)
+    assert asked.PublishingEnabled
+    nodes = [resolve("nsu=urn:acme;s=A", NAMESPACES), resolve("i=2255", NAMESPACES)]
+    body = services.create_monitored_items(7, nodes, 0.5).body
+    wanted = struct_from_binary(ua.CreateMonitoredItemsParameters, buffer := Buffer(body))
+    assert len(buffer) == 0
+    assert wanted.SubscriptionId == 7
+    assert [item.ItemToMonitor.NodeId for item in wanted.ItemsToCreate] == [NodeId("A", 2), NodeId(2255, 0)]
+    for item in wanted.ItemsToCreate:
+        how = item.RequestedParameters
+        assert item.ItemToMonitor.AttributeId == AttributeIds.Value
+        assert item.MonitoringMode == ua.MonitoringMode.Reporting
+        assert (how.SamplingInterval, how.QueueSize, how.DiscardOldest) == (500, 1, True)
+        assert how.Filter == ua.ExtensionObject()
+    assert len(body) - len(nodes[0]) - len(nodes[1]) - 12 == 2 * services.PER_MONITORED
+    publish = struct_from_binary(ua.PublishParameters, Buffer(services.publish(7, 3).body))
+    assert [(each.SubscriptionId, each.SequenceNumber) for each in publish.SubscriptionAcknowledgements] == [(7, 3)]
+    assert not struct_from_binary(
+        ua.PublishParameters, Buffer(services.publish(7, 0).body)
+    ).SubscriptionAcknowledgements
+
+
+def read_published(response: ua.PublishResponse, watched: int = 3) -> services.Published:
+    return services.read_published(Reader(struct_to_binary(response.Parameters)), watched)
+
+
+def test_what_asyncua_publishes_is_counted_and_not_believed() -> None:
+    assert read_published(published(3, sequence=8)) == services.Published(5, 8, 3, 0)
+    assert read_published(published(0)) == services.Published(5, 1, 0, 0)
+    ended = ua.StatusChangeNotification(Status=ua.StatusCode(ua.UInt32(0x800A0000)))
+    assert read_published(published(1, more=[ended])) == services.Published(5, 1, 1, 0x800A0000)
+    with pytest.raises(Broken, match="4 changes at once of 3 items"):
+        read_published(published(4))
+    with pytest.raises(Broken, match="which nobody asked for"):
+        read_published(published(0, more=[ua.EventNotificationList()]))
+
+
+@pytest.mark.parametrize(("interval", "keep_alives"), [(0.0, 1), (-1.0, 1), (math.nan, 1), (math.inf, 1), (1.0, 0)])
+def test_a_subscription_that_never_publishes_is_none(interval: float, keep_alives: int) -> None:
+    with pytest.raises(Broken):
+        services.read_subscribed(Reader(struct_to_binary(subscribed(interval, keep_alives).Parameters)))

@@ -400,13 +400,22 @@ FORBIDDEN = {
     "DeleteNodes": 500,
     "HistoryUpdate": 700,
     "CreateSubscription": 787,
+    "CreateMonitoredItems": 751,
+    "Publish": 826,
+    "DeleteSubscriptions": 847,
+    "ModifySubscription": 793,
+    "TransferSubscriptions": 841,
     "RegisterNodes": 560,
     "RegisterServer": 437,
 }
 
 
 @pytest.mark.parametrize("number", FORBIDDEN.values(), ids=FORBIDDEN.keys())
-def test_what_is_no_reading_never_leaves(number: int) -> None:
+@pytest.mark.parametrize("may_watch", [False, True])
+def test_what_is_no_reading_never_leaves(number: int, may_watch: bool) -> None:
+    if may_watch and number in services.WATCHING:
+        return  # the profile lets us subscribe: tests/test_opcua_watch.py
+
     async def main() -> None:
         async with fake() as server:
             collector = collector_of(profile_of(NODES))
@@ -414,6 +423,7 @@ def test_what_is_no_reading_never_leaves(number: int) -> None:
             security = Keys(NONE, "None").security(b"")
             channel = Channel("press", target.address, collector.contract(target), now, security)
             await channel.open(Lifetimes())
+            channel.may_watch = may_watch
             before = server.requests.total()
             with pytest.raises(Forbidden):
                 await channel.ask_raw(Request(number, b""))

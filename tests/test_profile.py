@@ -125,6 +125,12 @@ def test_everything_that_can_be_written_is_read() -> None:
     assert [spec.key for spec in read.items][:2] == ["item.operating_mode", 'item."fill limit"']
 
 
+def test_a_subscription_is_allowed_in_words() -> None:
+    read = profile('name = "p"\n[limits]\nsubscribe = true\npublishing = "500ms"\n[item.a]\nnode = "i=1"')
+    assert (read.limits.subscribe, read.limits.publishing) == (True, 0.5)
+    assert read.digest == profile('name = "p"\n[item.a]\nnode = "i=1"').digest
+
+
 def test_a_name_is_enough() -> None:
     assert profile('name = "p"') == Profile("p")
 
@@ -158,6 +164,17 @@ A_REGISTER = 'table = "holding"\naddress = 1\ntype = "uint16"'
         ('name = "p"\n[limits]\nconnections = 2', "limits.connections: is 1 to 1, not 2"),
         ('name = "p"\n[limits]\nread_gaps = "yes"', "limits.read_gaps: expected `bool`, got `str`"),
         ('name = "p"\n[limits]\ntimeout = 2', 'limits.timeout: a duration is written "30s"'),
+        ('name = "p"\n[limits]\npublishing = 1', 'limits.publishing: a duration is written "30s"'),
+        ('name = "p"\n[limits]\nsubscribe = true\nclose_after_poll = true', "limits.subscribe: needs a session"),
+        ('name = "p"\n[limits]\nsubscribe = true\npublishing = "11s"', "limits.publishing: is at most 10 s"),
+        (
+            'name = "p"\n[limits]\nsubscribe = true\nrequests_per_second = 1',
+            "limits.publishing: is at least 2 s with 1 requests per second",
+        ),
+        (
+            f'name = "p"\n[limits]\nsubscribe = true\n[item.a]\n{A_REGISTER}',
+            "limits.subscribe: Modbus knows no subscriptions",
+        ),
     ],
 )
 def test_a_fault_of_the_head_has_its_key_path(text: str, expected: str) -> None:

@@ -6,6 +6,7 @@ import asyncio
 import struct
 from collections.abc import Callable, Coroutine, Iterator
 from concurrent.futures import Future
+from contextlib import suppress
 from datetime import UTC, datetime
 from pathlib import Path
 from threading import Thread
@@ -18,7 +19,7 @@ from asyncua.ua.object_ids import ObjectIds
 from asyncua.ua.uaerrors import UaError
 from cryptography import x509
 
-from simulators.behaviours import COMMON
+from simulators.behaviours import COMMON, Exchange
 from simulators.certificate import self_signed
 from simulators.floor import Floor
 from simulators.opcua_faults import BEHAVIOURS
@@ -275,8 +276,45 @@ async def heard(reader: asyncio.StreamReader, size: int) -> bytes:
         return await reader.readexactly(size)
 
 
+PUBLISHING = {"publish_nothing", "publish_flood", "publish_garbage"}
+
+
+def message(kind: int, sequence: int, body: bytes) -> bytes:
+    whole = struct.pack("<4I", 1, 2, sequence, 3) + b"\x01\x00" + struct.pack("<H", kind) + body
+    return b"MSGF" + struct.pack("<I", 8 + len(whole)) + whole
+
+
+@pytest.mark.parametrize(
+    ("behave", "sent"),
+    [
+        ("publish_nothing", [message(634, 8, b"read")]),
+        ("publish_garbage", [message(829, 8, b"\xff" * 8), message(634, 9, b"read")]),
+        ("publish_flood", [message(829, 8, b"anything"), message(829, 9, b"anything"), message(829, 10, b"anything")]),
+    ],
+)
+def test_only_the_answers_to_publish_are_spoilt(behave: str, sent: list[bytes]) -> None:
+    async def main() -> None:
+        expected = b"".join(sent)
+        heard = asyncio.get_running_loop().create_future()
+
+        async def listen(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+            heard.set_result(await reader.readexactly(len(expected)))
+            writer.transport.abort()
+
+        server = await asyncio.start_server(listen, "127.0.0.1", 0)
+        _, line = await asyncio.open_connection(*server.sockets[0].getsockname())
+        with suppress(ConnectionError):
+            for answer in (message(829, 8, b"anything"), message(634, 9, b"read")):
+                await BEHAVIOURS[behave](Exchange(b"", answer, b"", "", line))
+        assert await heard == expected
+        line.transport.abort()
+        server.close()
+
+    asyncio.run(main())
+
+
 def test_every_behaviour_has_a_test() -> None:
-    assert set(BEHAVIOURS) == {*COMMON, "endless", "huge_chunk", "bad_hello"}
+    assert set(BEHAVIOURS) == {*COMMON, "endless", "huge_chunk", "bad_hello", *PUBLISHING}
 
 
 @pytest.mark.parametrize(

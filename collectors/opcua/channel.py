@@ -1,8 +1,9 @@
 """One TCP connection to an OPC UA server with its secure channel (Part 6, 6.7 and 7.1).
 
-Every request leaves through `_send`, which lets through the services of SERVICES and nothing else; only Hello, which is
-a part of connecting and no service, goes before it. One request is under way at a time: what comes unasked, late, too
-large or broken ends the connection.
+Every request leaves through `_send`, which lets through the services of SERVICES, and those of WATCHING where a profile
+lets us subscribe, and nothing else; only Hello, which is a part of connecting and no service, goes before it. One
+request is under way at a time, beside one Publish that a server may answer when it likes: answers find their requests
+by number, and what comes unasked, late, too large or broken ends the connection.
 """
 
 from __future__ import annotations
@@ -27,7 +28,17 @@ from collectors.collector import Clock, CollectError, Malformed, Refused, Unreac
 from collectors.contract import Contract
 from collectors.opcua import services
 from collectors.opcua.faults import UNTRUSTED, Fault, Gone
-from collectors.opcua.services import ALLOWED, CLOSE_CHANNEL, MODES, OPEN_CHANNEL, SERVICE_FAULT, SERVICES, Request
+from collectors.opcua.services import (
+    ALLOWED,
+    ALLOWED_WATCHING,
+    CLOSE_CHANNEL,
+    MODES,
+    OPEN_CHANNEL,
+    PUBLISH,
+    RESPONSES,
+    SERVICE_FAULT,
+    Request,
+)
 from collectors.uabinary import FAULTS, Reader, node_id, text, u32
 
 T = TypeVar("T")
@@ -45,7 +56,7 @@ RENEW_AT = 0.75  # of the channel's lifetime (Part 4, 5.5.2.1)
 
 
 class Forbidden(RuntimeError):
-    """Something other than a service of SERVICES was about to be sent: a fault of ours, and nothing was sent."""
+    """A service that we may not ask for was about to be sent: a fault of ours, and nothing was sent."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,6 +65,15 @@ class Lifetimes:
 
     channel: float = 3600
     session: float = 60
+
+
+@dataclass(frozen=True, slots=True)
+class Awaited:
+    """An answer that is due: the kind of message that it comes in, and who waits for it, for its body."""
+
+    kind: Any  # bytes, which asyncua calls MessageType
+    waiter: asyncio.Future[bytes]
+    at_leisure: bool = False
 
 
 class OwnLimits(TransportLimits):
@@ -77,18 +97,20 @@ class Channel(asyncio.Protocol):
         self.contract = contract
         self.token = services.NO_NODE  # of the session, once there is one
         self.largest_request = LARGEST_MESSAGE
+        self.may_watch = False  # the profile lets us subscribe
         self._clock = clock
         self.security = security
         self._limits = OwnLimits()
         self._connection = SecureConnection(security, self._limits)
         self._transport: asyncio.Transport | None = None
         self._ended = asyncio.get_running_loop().create_future()
-        self._waiter: asyncio.Future[Any] | None = None
-        self._cause: CollectError | None = None  # why the connection ended
+        self._awaited: dict[int, Awaited] = {}  # by the number of the request; 0 is that of Hello
+        self._line = asyncio.Lock()  # held by the one request that is under way
+        self._renewing = asyncio.Lock()
+        self.cause: CollectError | None = None  # why the connection ended
         self._inbox = bytearray()
         self._number = 0
-        self._expects: Any = b""  # bytes, which asyncua calls MessageType
-        self._lifetime = 0.0
+        self.lifetime = 0.0  # seconds, of the secure channel until it is renewed
         self._renewed_at = 0.0
 
     # From the transport.
@@ -125,16 +147,17 @@ class Channel(asyncio.Protocol):
             raise Malformed(self.asset, f"it announced a piece of {size} bytes; at most {LARGEST_CHUNK} were agreed")
         if kind == b"ERR":
             return
-        if self._waiter is None:
+        expected = {awaited.kind for awaited in self._awaited.values()}
+        if not expected:
             raise Malformed(self.asset, "it sent something that nobody asked for")
-        if kind != self._expects:
-            raise Malformed(self.asset, f"it sent {kind!r} where {self._expects!r} was expected")
+        if kind not in expected:
+            raise Malformed(self.asset, f"it sent {kind!r} where {' or '.join(map(repr, expected))} was expected")
 
     def _piece(self, kind: bytes, piece: bytes, whole: bytes) -> None:
         if kind == b"ERR":
             raise self.understood(lambda reader: Fault(self.asset, reader.u32(), reader.text() or ""), whole[8:])
         if kind == b"ACK":
-            self._answer((0, whole[8:]))
+            self._answer(0, kind, whole[8:])
             return
         try:
             buffer = Buffer(whole)
@@ -144,22 +167,26 @@ class Channel(asyncio.Protocol):
         except Exception as error:  # asyncua's decoder on the peer's bytes: whatever it trips over, they are wrong
             raise Malformed(self.asset, f"its message cannot be read: {str(error) or type(error).__name__}") from error
         if piece == b"A":  # it found out half-way that its answer is too large (Part 6, 6.7.3)
-            self._answer(Fault(self.asset, RESPONSE_TOO_LARGE))
+            self._abandoned()
         elif message is not None:
-            self._answer((message.request_id(), bytes(message.body())))
+            self._answer(message.request_id(), kind, bytes(message.body()))
 
-    def _answer(self, message: tuple[int, bytes] | CollectError) -> None:
-        waiter, self._waiter = self._waiter, None
-        if waiter is None or waiter.done():
-            return
-        if isinstance(message, CollectError):
-            waiter.set_exception(message)
-        else:
-            waiter.set_result(message)
+    def _abandoned(self) -> None:
+        """Which it is, asyncua does not say: the request under way, or if there is none the Publish."""
+        number = min(self._awaited, key=lambda number: self._awaited[number].at_leisure)
+        _fail(self._awaited.pop(number), Fault(self.asset, RESPONSE_TOO_LARGE))
+
+    def _answer(self, number: int, kind: bytes, body: bytes) -> None:
+        awaited = self._awaited.get(number)
+        if awaited is None or awaited.kind != kind:
+            asked = " or ".join(map(str, self._awaited))
+            raise Malformed(self.asset, f"it answered request {number} where {asked} was asked")
+        del self._awaited[number]
+        if not awaited.waiter.done():
+            awaited.waiter.set_result(body)
 
     def _end(self, cause: CollectError) -> None:
-        self._cause = self._cause or cause
-        self._answer(self._cause)
+        self.cause = self.cause or cause
         self.abort()
 
     # To the server.
@@ -197,11 +224,10 @@ class Channel(asyncio.Protocol):
         sizes = u32(LARGEST_CHUNK) + u32(LARGEST_CHUNK) + u32(LARGEST_MESSAGE) + u32(MOST_CHUNKS)
         body = u32(0) + sizes + text(str(self.address))
         if self._transport is None:
-            raise self._cause or Gone(self.asset, CLOSED)
-        self._expects = b"ACK"
-        waiter = self._wait()
+            raise self.cause or Gone(self.asset, CLOSED)
+        waiter = self._await(0, b"ACK")
         self._transport.write(HEADER.pack(b"HEL", b"F", HEADER.size + len(body)) + body)
-        _, answer = await self._within(waiter)
+        answer = await self._within(waiter)
         self.contract.answered()
         _, takes, _, largest, chunks = self.understood(lambda reader: [reader.u32() for _ in range(5)], answer)
         if takes < SMALLEST_SEND_BUFFER:
@@ -210,14 +236,18 @@ class Channel(asyncio.Protocol):
         room = [limit for limit in (largest, chunks * (self._limits.max_send_buffer - 256)) if limit]
         self.largest_request = min([*room, LARGEST_MESSAGE])
 
-    async def renew(self) -> bool:
-        """See to it that the channel lasts through a poll; False if it has run out, or is gone."""
-        age = asyncio.get_running_loop().time() - self._renewed_at
-        if not self.alive or age >= self._lifetime:
-            return False
-        if age >= RENEW_AT * self._lifetime:
-            await self._open_channel(self._lifetime, renew=True)
-        return True
+    async def renew(self, ahead: float = 0.0) -> bool:
+        """See to it that the channel lasts through a poll, or until we come again in `ahead` seconds.
+
+        False if it has run out, or is gone.
+        """
+        async with self._renewing:
+            age = asyncio.get_running_loop().time() - self._renewed_at
+            if not self.alive or age >= self.lifetime:
+                return False
+            if age + ahead >= RENEW_AT * self.lifetime:
+                await self._open_channel(self.lifetime, renew=True)
+            return True
 
     async def _open_channel(self, lifetime: float, renew: bool) -> None:
         nonce = os.urandom(self.security.secure_channel_nonce_length)
@@ -246,7 +276,7 @@ class Channel(asyncio.Protocol):
         self._connection.set_channel(result, request_type, nonce)
         if renew:
             self._connection.revolve_tokens()
-        self._lifetime, self._renewed_at = life / 1000, asked_at
+        self.lifetime, self._renewed_at = life / 1000, asked_at
 
     async def ask(self, request: Request, read: Callable[[Reader], T]) -> T:
         """Send a request when its turn has come, and read the answer; a connection that fails is ended."""
@@ -254,16 +284,27 @@ class Channel(asyncio.Protocol):
 
     async def ask_raw(self, request: Request) -> Reader:
         """The same, but the answer is left unread behind its header."""
+        async with self._line:
+            number, waiter = await self._leave(request)
+            body = await self._within(waiter)
+            self.contract.answered()
+        return self._checked(Reader(body), RESPONSES[request.service], number)
+
+    async def ask_at_leisure(self, request: Request, limit: float) -> Reader:
+        """The same, but the answer may take up to `limit` seconds, and other requests go on meanwhile; TimeoutError."""
+        async with self._line:
+            number, waiter = await self._leave(request, at_leisure=True)
+        async with asyncio.timeout(limit):
+            body = await waiter
+        return self._checked(Reader(body), RESPONSES[request.service], number)
+
+    async def _leave(self, request: Request, at_leisure: bool = False) -> tuple[int, asyncio.Future[bytes]]:
+        """Send a request when its turn has come; its number, and what will hold the answer."""
         if not self.alive:
-            raise self._cause or Gone(self.asset, CLOSED)
+            raise self.cause or Gone(self.asset, CLOSED)
         await self.contract.turn()
         number = self._send(request)
-        answered, body = await self._within(self._wait())
-        self.contract.answered()
-        if answered != number:
-            self.abort()
-            raise Malformed(self.asset, f"it answered request {answered} where {number} was asked")
-        return self._checked(Reader(body), SERVICES[request.service], number)
+        return number, self._await(number, _kind(request), at_leisure)
 
     def _checked(self, reader: Reader, wanted: int | None, number: int) -> Reader:
         kind = self.understood(lambda reader: reader.node_id(), reader)
@@ -271,38 +312,34 @@ class Channel(asyncio.Protocol):
         if kind == f"i={SERVICE_FAULT}" or status & 0x80000000:
             raise Fault(self.asset, status)
         if kind != f"i={wanted}" or handle != number:
-            self.abort()
-            raise Malformed(
-                self.asset, f"it answered with {kind} to request {handle} where i={wanted} to {number} was due"
-            )
+            raise self.malformed(f"it answered with {kind} to request {handle} where i={wanted} to {number} was due")
         return reader
 
     def _send(self, request: Request) -> int:
         """The one place where requests leave, and the guard in front of it: it looks at the bytes themselves."""
-        limit = self.contract.limits.timeout
+        limit = 0 if request.service == PUBLISH else self.contract.limits.timeout
         header = services.request_header(self.token, self._clock(), self._number + 1, limit)
         message = node_id(request.service) + header + request.body
-        if ALLOWED.get(message[:4]) is None:
+        if (ALLOWED_WATCHING if self.may_watch else ALLOWED).get(message[:4]) is None:
             raise Forbidden(f"{message[:4].hex()} is no service that a monitor may ask for")
         if self._transport is None:
-            raise self._cause or Gone(self.asset, CLOSED)
+            raise self.cause or Gone(self.asset, CLOSED)
         self._number += 1
-        self._expects = MESSAGES.get(request.service, ua.MessageType.SecureMessage)
-        self._transport.write(self._connection.message_to_binary(message, self._expects, self._number))
+        self._transport.write(self._connection.message_to_binary(message, _kind(request), self._number))
         return self._number
 
-    def _wait(self) -> asyncio.Future[Any]:
-        assert self._waiter is None, "one request at a time"
-        self._waiter = asyncio.get_running_loop().create_future()
-        return self._waiter
+    def _await(self, number: int, kind: Any, at_leisure: bool = False) -> asyncio.Future[bytes]:
+        assert not any(awaited.at_leisure == at_leisure for awaited in self._awaited.values()), "one at a time"
+        waiter = asyncio.get_running_loop().create_future()
+        self._awaited[number] = Awaited(kind, waiter, at_leisure)
+        return waiter
 
-    async def _within(self, waiter: asyncio.Future[Any]) -> tuple[int, bytes]:
+    async def _within(self, waiter: asyncio.Future[bytes]) -> bytes:
         """The answer, if it is whole before the deadline: a device that dribbles is a device that is silent."""
         limit = self.contract.limits.timeout
         try:
             async with asyncio.timeout(limit):
-                message: tuple[int, bytes] = await waiter
-                return message
+                return await waiter
         except TimeoutError:
             self.abort()
             raise Unreachable(self.asset, f"no answer within {limit:g} s") from None
@@ -314,8 +351,13 @@ class Channel(asyncio.Protocol):
         try:
             return read(message if isinstance(message, Reader) else Reader(message))
         except FAULTS as error:
-            self.abort()
-            raise Malformed(self.asset, f"its answer is broken: {error}") from error
+            raise self.malformed(f"its answer is broken: {error}") from error
+
+    def malformed(self, why: str) -> Malformed:
+        """End the connection for something that the device said; the error to raise."""
+        failure = Malformed(self.asset, why)
+        self._end(failure)
+        return failure
 
     async def close(self) -> None:
         """Say good-bye and let go; a server that does not listen is left all the same."""
@@ -334,11 +376,22 @@ class Channel(asyncio.Protocol):
 
     def abort(self) -> None:
         """End the connection at once, without a word."""
-        self._waiter = None
+        awaited, self._awaited = self._awaited, {}
+        for each in awaited.values():
+            _fail(each, self.cause or Gone(self.asset, CLOSED))
         self._inbox.clear()
         if self._transport is not None:
             with suppress(OSError):
                 self._transport.abort()
+
+
+def _kind(request: Request) -> Any:
+    return MESSAGES.get(request.service, ua.MessageType.SecureMessage)
+
+
+def _fail(awaited: Awaited, cause: CollectError) -> None:
+    if not awaited.waiter.done():
+        awaited.waiter.set_exception(cause)
 
 
 def _why(error: OSError) -> str:

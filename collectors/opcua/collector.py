@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Callable
 from dataclasses import dataclass
 
 from baselines.snapshot import Snapshot
-from collectors.collector import Clock, CollectError, Target
+from collectors.collector import Clock, CollectError, Target, Watching
 from collectors.contract import Contract
 from collectors.opcua.channel import Lifetimes
 from collectors.opcua.faults import STALE, Fault, Gone
 from collectors.opcua.link import Link
 from collectors.opcua.session import log_in
+from collectors.opcua.watch import Lookout
 from collectors.profile import GENERIC, Profile, Profiles
 
 RARE = 0.75  # of a session's timeout: polls that are further apart leave between them
@@ -23,21 +25,23 @@ class Device:
 
     contract: Contract
     link: Link | None = None
+    lookout: Lookout | None = None
     profile: Profile | None = None  # the last that an "auto" target was found to fit
     polled_at: float | None = None
     between: float = 0.0  # seconds between the last two polls
 
 
 class OpcUaCollector:
-    """Reads OPC UA servers. See `collectors.collector.Collector`.
+    """Reads OPC UA servers. See `collectors.collector.Collector`, and `Watcher` there.
 
     A session stays open between polls, and is asked to last 60 s, because servers have few. Where polls turn out to be
-    rarer than that, or the profile says `close_after_poll`, it is closed after each poll, so that it never lies about
-    unused until it expires. A session that the server has dropped is replaced once within a poll; a device that is
-    silent is left alone until the next.
+    rarer than that and nothing is watched, or the profile says `close_after_poll`, it is closed after each poll, so
+    that it never lies about unused until it expires. A session that the server has dropped is replaced once within a
+    poll; a device that is silent is left alone until the next.
     """
 
     def __init__(self, profiles: Profiles, clock: Clock, lifetimes: Lifetimes = Lifetimes()) -> None:  # noqa: B008
+        self.on_change: Callable[[str], None] | None = None
         self._profiles = profiles
         self._clock = clock
         self._lifetimes = lifetimes
@@ -50,6 +54,8 @@ class OpcUaCollector:
         self._profiles = profiles
         for device in self._devices.values():
             device.contract.loosen()
+            if device.link is not None:
+                device.link.follow(profiles)
 
     def _device(self, target: Target) -> Device:
         limits = self._profiles[GENERIC["opc.tcp"] if target.profile == "auto" else target.profile].limits
@@ -58,6 +64,16 @@ class OpcUaCollector:
             device = self._devices[target.address.device] = Device(Contract(limits))
         device.contract.tighten(limits)
         return device
+
+    def watching(self, target: Target) -> Watching | None:
+        device = self._devices.get(target.address.device)
+        if device is None or device.lookout is None or device.lookout.asset != target.asset:
+            return None
+        profile = device.profile if target.profile == "auto" else self._profiles[target.profile]
+        if profile is None or not profile.limits.subscribe:
+            return None
+        watch = device.link.watch if device.link else None
+        return watch.state if watch else Watching(0, len(profile.items), device.lookout.why)
 
     async def collect(self, target: Target, tripwire: bool = False) -> Snapshot:
         device = self._device(target)
@@ -69,6 +85,8 @@ class OpcUaCollector:
             return snapshot
         except CollectError:
             await _leave(device)
+            if device.lookout and device.lookout.missed:
+                device.lookout.bell.pull()  # or nobody would tell of changes until the next poll is due
             raise
         except BaseException:
             _abandon(device)
@@ -76,20 +94,31 @@ class OpcUaCollector:
 
     async def close(self, target: Target | None = None) -> None:
         devices = [self._devices.get(target.address.device)] if target else list(self._devices.values())
+        for device in devices:
+            if device and device.lookout:
+                device.lookout.bell.silence()
         await asyncio.gather(*(_leave(device) for device in devices if device))
 
     async def _poll(self, device: Device, target: Target, tripwire: bool) -> Snapshot:
         if device.link is not None:
             try:
-                if device.link.target == target and await device.link.session.usable():
+                if device.link.target == target and device.link.usable and await device.link.session.usable():
                     return await self._through(device, device.link, tripwire)
             except (Gone, Fault) as failure:
                 if isinstance(failure, Fault) and failure.status not in STALE:
                     raise
             await _leave(device)
         session = await log_in(target, device.contract, self._clock, self._lifetimes)
-        device.link = Link(target, session, self._profiles, self._clock, device.profile)
+        lookout = self._lookout(device, target)
+        device.link = Link(target, session, self._profiles, self._clock, device.profile, lookout)
         return await self._through(device, device.link, tripwire)
+
+    def _lookout(self, device: Device, target: Target) -> Lookout | None:
+        if self.on_change is None:
+            return None
+        if device.lookout is None or device.lookout.asset != target.asset:
+            device.lookout = Lookout(target.asset, self.on_change)
+        return device.lookout
 
     async def _through(self, device: Device, link: Link, tripwire: bool) -> Snapshot:
         snapshot = await (link.poll_tripwire() if tripwire else link.poll())
@@ -108,6 +137,8 @@ class OpcUaCollector:
         link = device.link
         if link is None or not link.session.channel.alive:
             return True
+        if link.watch and link.watch.state.items:
+            return False
         limits = link.profile.limits if link.profile else device.contract.limits
         return limits.close_after_poll or device.between > RARE * link.session.timeout
 
@@ -115,10 +146,10 @@ class OpcUaCollector:
 async def _leave(device: Device) -> None:
     link, device.link = device.link, None
     if link is not None:
-        await link.session.close()
+        await link.close()
 
 
 def _abandon(device: Device) -> None:
     link, device.link = device.link, None
     if link is not None:
-        link.session.channel.abort()
+        link.abort()

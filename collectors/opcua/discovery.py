@@ -19,6 +19,7 @@ from collectors.uabinary import node_id
 DI = "http://opcfoundation.org/UA/DI/"
 NAMESPACE_ARRAY = node_id(2255)
 MAX_NODES_PER_READ, MAX_NODES_PER_BROWSE = node_id(11705), node_id(11710)
+MAX_MONITORED_ITEMS_PER_CALL = node_id(11714)
 DEVICE_SET = 5001  # in DI
 
 NAMEPLATE = {
@@ -70,12 +71,13 @@ class Findings:
 
 async def discover(reads: Reads, nameplates: bool) -> Findings:
     """The namespaces of the server and its limits, which are obeyed from here on; then the nameplates."""
-    answers = await reads.read([NAMESPACE_ARRAY, MAX_NODES_PER_READ, MAX_NODES_PER_BROWSE])
+    wanted = [NAMESPACE_ARRAY, MAX_NODES_PER_READ, MAX_NODES_PER_BROWSE, MAX_MONITORED_ITEMS_PER_CALL]
+    answers = await reads.read(wanted)
     array, *limits = decode(reads.channel, answers, ())
     namespaces = namespaces_of(array)
     if namespaces is None:
         raise Refused(reads.channel.asset, f"the server does not say what its namespaces are ({_why(array)})")
-    reads.most_read, reads.most_browsed = map(_limit, limits)
+    reads.most_read, reads.most_browsed, reads.most_monitored = map(_limit, limits)
     if not nameplates or DI not in namespaces:
         return Findings(namespaces)
     return await _devices(reads, namespaces)

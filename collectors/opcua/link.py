@@ -24,6 +24,7 @@ from collectors.opcua.items import (
 from collectors.opcua.reads import Answer, Reads, decode
 from collectors.opcua.services import Reading
 from collectors.opcua.session import Session, decode_endpoints, get_endpoints
+from collectors.opcua.watch import Lookout, Watch, begin
 from collectors.profile import Profile, Profiles
 
 TELLTALES = ("identity.", "server.state")
@@ -52,14 +53,27 @@ class Seen:
 
 
 class Link:
-    """One target's session. `profile` is None until an "auto" target has said who it is."""
+    """One target's session. `profile` is None until an "auto" target has said who it is.
+
+    `lookout` is None where nobody wants to be told; `watch` is what watches, once the server agreed.
+    """
 
     def __init__(
-        self, target: Target, session: Session, profiles: Profiles, clock: Clock, known: Profile | None
+        self,
+        target: Target,
+        session: Session,
+        profiles: Profiles,
+        clock: Clock,
+        known: Profile | None,
+        lookout: Lookout | None = None,
     ) -> None:
         self.target = target
         self.session = session
         self.profile = known if target.profile == "auto" else profiles[target.profile]
+        self.watch: Watch | None = None
+        self._lookout = lookout
+        self._watched: list[bytes] | None = None  # the nodes that the server was asked to watch
+        self._outdated = False
         self._profiles = profiles
         self._clock = clock
         limits = self.profile.limits if self.profile else session.channel.contract.limits
@@ -75,10 +89,28 @@ class Link:
         """What was found out of the server with the last poll."""
         return self._plan.findings if self._plan else None
 
+    @property
+    def usable(self) -> bool:
+        """False once what is to be watched needs a new session."""
+        return not (self._outdated or (self.watch and self.watch.lost))
+
+    async def close(self) -> None:
+        try:
+            if self.watch:
+                await self.watch.stop()
+        finally:
+            await self.session.close()
+
+    def abort(self) -> None:
+        if self.watch:
+            self.watch.abandon()
+        self.session.channel.abort()
+
     async def poll(self) -> Snapshot:
         """What the server is now. What it leaves unanswered half-way is unread; raises CollectError if that is all."""
         endpoints = await self._endpoints()
         plan = await self._look()
+        await self._have_watched(plan)
         answers = await self.reads.read(plan.nodes)
         mark = _mark(endpoints, answers)
         self.session.used_at = asyncio.get_running_loop().time()
@@ -93,6 +125,14 @@ class Link:
         snapshot = self._snapshot(plan, outcomes, endpoints)
         self._seen = Seen(plan, mark, snapshot)
         return snapshot
+
+    def follow(self, profiles: Profiles) -> None:
+        """Go on with other profiles; over a new session, where that of this target is another now."""
+        self._profiles = profiles
+        if self.profile is not None and (
+            self.profile.name not in profiles or profiles[self.profile.name] != self.profile
+        ):
+            self._outdated = True
 
     async def poll_tripwire(self) -> Snapshot:
         """What the server says of its build and of the tripwire's items; all of it where it was not looked at yet."""
@@ -111,6 +151,24 @@ class Link:
         items = [found for found in outcomes if isinstance(found, Item)]
         unread = [found for found in outcomes if isinstance(found, Unread)]
         return Snapshot.of(self.target.asset, self._clock(), items, unread, profile.digest)
+
+    async def _have_watched(self, plan: Plan) -> None:
+        """Have the profile's nodes watched before they are read, so that no change falls between.
+
+        A session is asked once. Other nodes than it was asked for are for the next one, with a poll at once.
+        """
+        if self._lookout is None or self.profile is None or not self.profile.limits.subscribe:
+            return
+        nodes = [asked.node for asked in plan.asked if asked.key.startswith("item.") and not asked.why]
+        if self._watched not in (None, nodes):
+            self._outdated = True
+            self._lookout.bell.pull()
+        elif self._watched is None and nodes and self._lookout.may_ask:
+            self._watched = nodes
+            self.session.channel.may_watch = True
+            self.watch = await begin(self.session, self.reads, nodes, self.profile, self._lookout)
+        if self.watch:
+            await self.watch.arm()
 
     async def _endpoints(self) -> bytes | Unread:
         """What the server says of its endpoints; right after the log-in, what it said then."""
@@ -142,6 +200,7 @@ class Link:
         """Namespaces have moved since we looked: nothing that was read by index can be believed."""
         self._plan = None
         plan = await self._look()
+        await self._have_watched(plan)
         readings = self._decode(plan, await self.reads.read(plan.nodes))
         if namespaces_of(readings[0]) not in (None, plan.findings.namespaces):
             raise Malformed(self.target.asset, "its namespaces change from one request to the next")
@@ -172,6 +231,8 @@ class Link:
         if chosen is self.profile:
             return
         self.profile, self._plan = chosen, None
+        if self._lookout and chosen.limits.subscribe:
+            self._lookout.bell.pull()  # what was read already is not watched yet
         channel = self.session.channel
         channel.contract.tighten(chosen.limits)
         self.reads.allowed = chosen.limits.nodes_per_read

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import partial
 
@@ -29,8 +29,8 @@ class Answer:
 class Reads:
     """Reads and browses over a channel; `allowed` is what the profile lets us ask for at once.
 
-    `most_read` and `most_browsed` are the server's own bounds (0: none); the first shrinks when it says that a
-    request was too much.
+    `most_read`, `most_browsed` and `most_monitored` are the server's own bounds (0: none); the first shrinks when it
+    says that a request was too much.
     """
 
     def __init__(self, channel: Channel, allowed: int) -> None:
@@ -38,6 +38,7 @@ class Reads:
         self.allowed = allowed
         self.most_read = 0
         self.most_browsed = 0
+        self.most_monitored = 0
         self.namespaces: tuple[str, ...] = ()
 
     @property
@@ -74,12 +75,22 @@ class Reads:
         return [Answer(len(batch), reader.rest())]
 
     def _batches(self, nodes: Sequence[bytes]) -> Iterator[Sequence[bytes]]:
+        return self._fitting(nodes, services.PER_NODE, lambda: self.at_once)
+
+    def to_monitor(self, nodes: Sequence[bytes]) -> Iterator[Sequence[bytes]]:
+        """Nodes, as many at a time as may be monitored with one request."""
+        return self._fitting(
+            nodes, services.PER_MONITORED, lambda: min(self.allowed, self.most_monitored or self.allowed)
+        )
+
+    def _fitting(self, nodes: Sequence[bytes], more: int, at_once: Callable[[], int]) -> Iterator[Sequence[bytes]]:
+        """`more` are the bytes that go with each node; `at_once` may shrink meanwhile."""
         room = self.channel.largest_request - ROOM_FOR_HEADERS
         start = 0
         while start < len(nodes):
             end, size = start, 0
-            while end < len(nodes) and end - start < self.at_once:
-                size += len(nodes[end]) + services.PER_NODE
+            while end < len(nodes) and end - start < at_once():
+                size += len(nodes[end]) + more
                 if size > room and end > start:
                     break
                 end += 1

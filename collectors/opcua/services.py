@@ -1,7 +1,8 @@
 """The services that a monitor may ask for (Part 4), as bytes; and what comes back. No I/O.
 
-`SERVICES` is the whole of it: what is not in this table cannot be asked, because `Channel` sends nothing that is not.
-There is no Write, no Call, no subscription, no node management and no file transfer to be found here.
+`SERVICES` is the whole of it, and `WATCHING` what is added where a profile lets us subscribe: what is not in these
+tables cannot be asked, because `Channel` sends nothing that is not. There is no Write, no Call, no node management and
+no file transfer to be found here.
 """
 
 from __future__ import annotations
@@ -17,6 +18,7 @@ from collectors.uabinary import F64, I32, Beyond, Broken, Reader, array, blob, i
 GET_ENDPOINTS, OPEN_CHANNEL, CLOSE_CHANNEL = 428, 446, 452  # encoding ids (Part 6, Annex A.3)
 CREATE_SESSION, ACTIVATE_SESSION, CLOSE_SESSION = 461, 467, 473
 BROWSE, BROWSE_NEXT, READ = 527, 533, 631
+CREATE_SUBSCRIPTION, CREATE_MONITORED_ITEMS, PUBLISH, DELETE_SUBSCRIPTIONS = 787, 751, 826, 847
 
 SERVICES: dict[int, int | None] = {  # each request, and its response
     GET_ENDPOINTS: 431,
@@ -29,16 +31,27 @@ SERVICES: dict[int, int | None] = {  # each request, and its response
     BROWSE_NEXT: 536,
     READ: 634,
 }
+WATCHING: dict[int, int | None] = {  # the same, where a profile says `subscribe`
+    CREATE_SUBSCRIPTION: 790,
+    CREATE_MONITORED_ITEMS: 754,
+    PUBLISH: 829,
+    DELETE_SUBSCRIPTIONS: 850,
+}
+RESPONSES = SERVICES | WATCHING
 SERVICE_FAULT = 397
 ALLOWED = {node_id(request): request for request in SERVICES}  # the first four bytes of all that may leave
+ALLOWED_WATCHING = {node_id(request): request for request in RESPONSES}
 
 DESCRIPTION, VALUE = 5, 13  # attributes (Part 6, Annex A.1)
 ACCESS_LEVEL, USER_ACCESS_LEVEL, MINIMUM_SAMPLING, HISTORIZING = 17, 18, 19, 20
 WHOLE = text(None) + bytes(2) + text(None)  # all of an attribute, in the default encoding
 PER_NODE = 4 + len(WHOLE)
+PER_MONITORED = PER_NODE + 4 + 4 + 8 + 3 + 4 + 1
 NEITHER = 3  # of the two timestamps
 HIERARCHICAL = 33
 BAD = 0x80000000
+REPORTING = 2  # a monitoring mode: sampled, and told
+DATA_CHANGE, STATUS_CHANGE = "i=811", "i=820"  # what a notification may be (Part 6, Annex A.3)
 OBJECT, VARIABLE = 1, 2
 REFERENCE_TYPE, NODE_CLASS, BROWSE_NAME, TYPE_DEFINITION = 1, 4, 8, 32  # what a Browse is to say of each reference
 NAMES = NODE_CLASS | BROWSE_NAME
@@ -53,7 +66,7 @@ TOKENS = {0: "Anonymous", 1: "UserName", 2: "Certificate", 3: "IssuedToken"}
 
 @dataclass(frozen=True, slots=True)
 class Request:
-    """One request: a key of SERVICES, and what follows its header."""
+    """One request: a key of SERVICES or WATCHING, and what follows its header."""
 
     service: int
     body: bytes
@@ -131,6 +144,29 @@ class Reading:
 
     value: Value | Beyond
     status: int
+
+
+@dataclass(frozen=True, slots=True)
+class Subscribed:
+    """The answer to CreateSubscription, as the server revised it; `interval` in seconds."""
+
+    id: int
+    interval: float
+    keep_alives: int  # publishing intervals without a change after which it says that it lives
+
+
+@dataclass(frozen=True, slots=True)
+class Published:
+    """What a server told by itself, without the values: a value is what a Read says.
+
+    `changed` counts the notifications of data changes (none: a keep-alive); `ended` is the status code with which the
+    subscription ended, 0 while it goes on.
+    """
+
+    subscription: int
+    sequence: int
+    changed: int
+    ended: int
 
 
 def request_header(token: bytes, now: datetime, handle: int, timeout: float) -> bytes:
@@ -304,3 +340,75 @@ def _counted(reader: Reader, asked: int, what: str) -> None:
     answered = reader.number(I32)
     if answered != asked:
         raise Broken(f"{answered} {what} in answer to {asked}")
+
+
+def create_subscription(interval: float, keep_alives: int, lifetime: int) -> Request:
+    """Part 4, 5.14.2; `interval` in seconds, the others in intervals. As many notifications a message as there are."""
+    return Request(
+        CREATE_SUBSCRIPTION, F64.pack(interval * 1000) + u32(lifetime) + u32(keep_alives) + u32(0) + b"\x01\x00"
+    )
+
+
+def read_subscribed(reader: Reader) -> Subscribed:
+    number, interval = reader.u32(), reader.number(F64) / 1000
+    reader.u32()
+    keep_alives = reader.u32()
+    if not (math.isfinite(interval) and interval > 0 and keep_alives):
+        raise Broken(
+            f"a subscription that publishes every {interval:g} s, with {keep_alives} intervals between two signs"
+        )
+    return Subscribed(number, interval, keep_alives)
+
+
+def create_monitored_items(subscription: int, nodes: Sequence[bytes], interval: float) -> Request:
+    """The values of nodes, sampled every `interval` seconds (Part 4, 5.13.2); of each only the newest is kept.
+
+    Without a filter: told when value or status is another than before. The handles are all 0, for it does not matter
+    which changed.
+    """
+    how = i32(REPORTING) + u32(0) + F64.pack(interval * 1000) + NO_NODE + b"\x00" + u32(1) + b"\x01"
+    items = [node + u32(VALUE) + WHOLE + how for node in nodes]
+    return Request(CREATE_MONITORED_ITEMS, u32(subscription) + i32(NEITHER) + array(items))
+
+
+def read_monitored(reader: Reader, asked: int) -> list[int]:
+    """The status code of each item."""
+    _counted(reader, asked, "monitored items")
+    return [_monitored(reader) for _ in range(asked)]
+
+
+def _monitored(reader: Reader) -> int:
+    status = reader.u32()
+    reader.take(4 + 8 + 4)  # its id, and the revised sampling interval and queue size
+    reader.extension_object()
+    return status
+
+
+def publish(subscription: int, sequence: int) -> Request:
+    """Let the server tell something by itself, once; `sequence` is what we have taken in (0: nothing)."""
+    return Request(PUBLISH, array([u32(subscription) + u32(sequence)] if sequence else []))
+
+
+def read_published(reader: Reader, watched: int) -> Published:
+    """Part 4, 5.14.5; more notifications than there are items in one message are Broken, for each queue holds one."""
+    subscription = reader.u32()
+    reader.take(4 * reader.count())  # what could be asked for again
+    reader.byte()
+    sequence = reader.u32()
+    reader.take(8)
+    changed = ended = 0
+    for _ in range(reader.count()):
+        kind, body = reader.node_id(), reader.extension_body()
+        if kind == DATA_CHANGE:
+            changed += body.count()
+        elif kind == STATUS_CHANGE:
+            ended = body.u32() or BAD
+        else:
+            raise Broken(f"a notification of {kind}, which nobody asked for")
+        if changed > watched:
+            raise Broken(f"{changed} changes at once of {watched} items")
+    return Published(subscription, sequence, changed, ended)
+
+
+def delete_subscriptions(subscription: int) -> Request:
+    return Request(DELETE_SUBSCRIPTIONS, array([u32(subscription)]))
