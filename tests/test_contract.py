@@ -112,11 +112,16 @@ def test_a_second_unit_can_make_a_device_slower_and_never_faster() -> None:
 
 
 def test_what_was_sent_is_counted_and_can_be_told_apart() -> None:
-    contract = Contract(Limits())
-    contract.connected()
-    before = contract.sent
-    contract.connected()
-    asyncio.run(contract.turn())
+    contract = Contract(Limits(requests_per_second=RATE))
+
+    async def connect_and_ask() -> Sent:
+        await contract.connecting()
+        before = contract.sent
+        await contract.connecting()
+        await contract.turn()
+        return before
+
+    before = asyncio.run(connect_and_ask())
     assert (before, contract.sent) == (Sent(1, 0), Sent(2, 1))
     assert contract.sent - before == Sent(1, 1)
 

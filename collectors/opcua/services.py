@@ -29,6 +29,17 @@ SERVICES: dict[int, int | None] = {  # each request, and its response
     BROWSE_NEXT: 536,
     READ: 634,
 }
+SERVICE_NAMES = {
+    GET_ENDPOINTS: "GetEndpoints",
+    OPEN_CHANNEL: "OpenSecureChannel",
+    CLOSE_CHANNEL: "CloseSecureChannel",
+    CREATE_SESSION: "CreateSession",
+    ACTIVATE_SESSION: "ActivateSession",
+    CLOSE_SESSION: "CloseSession",
+    BROWSE: "Browse",
+    BROWSE_NEXT: "BrowseNext",
+    READ: "Read",
+}
 SERVICE_FAULT = 397
 ALLOWED = {node_id(request): request for request in SERVICES}  # the first four bytes of all that may leave
 
