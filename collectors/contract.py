@@ -71,7 +71,7 @@ class Contract:
             self.meter.allowed = in_a_second(limits)
 
     def loosen(self) -> None:
-        """The limits are read anew: those that come next hold, until others tighten them. Until then the old ones do."""
+        """The limits are read anew: those of before hold until the next come, and these until others tighten them."""
         self._loose = True
 
     async def turn(self) -> None:

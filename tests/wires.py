@@ -5,10 +5,12 @@ from __future__ import annotations
 import ctypes
 import json
 import os
+import re
 import shutil
 import signal
 import socket
 import subprocess
+import threading
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -109,16 +111,22 @@ class Crossing:
 @contextmanager
 def captured(namespace: str, interface: str, file: Path, *options: str) -> Iterator[None]:
     """A capture of an interface by tcpdump, in the namespace; nothing was lost."""
-    command = ["tcpdump", "-i", interface, "-w", str(file), "-U", "--immediate-mode", "-n", "-Z", "root", *options]
-    tcpdump = subprocess.Popen(within(namespace, *command), stderr=subprocess.PIPE, text=True)
+    command = ["tcpdump", "-i", interface, "-w", str(file), "-U", "--immediate-mode", "-B", "65536", "-Z", "root"]
+    tcpdump = subprocess.Popen(within(namespace, *command, *options), stderr=subprocess.PIPE, text=True)
     assert tcpdump.stderr
-    assert "listening on" in next((line for line in tcpdump.stderr if "listening on" in line), "")
+    assert any("listening on" in line for line in tcpdump.stderr)
     try:
         yield
+        before, taken = -2, -1
+        while taken != before:  # what the kernel still holds for it would be lost
+            threading.Event().wait(0.05)
+            tcpdump.send_signal(signal.SIGUSR1)
+            before = taken
+            taken, _, dropped = map(int, re.findall(r"(\d+) packets?", tcpdump.stderr.readline()))
+            assert dropped == 0
     finally:
-        tcpdump.send_signal(signal.SIGINT)
-        _, said = tcpdump.communicate(timeout=10)
-    assert "\n0 packets dropped by kernel" in said, said
+        tcpdump.terminate()
+        tcpdump.communicate(timeout=10)
 
 
 def within(namespace: str, *command: str) -> list[str]:
