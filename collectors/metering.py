@@ -61,7 +61,7 @@ class Counts:
     broken: dict[str, int] = field(default_factory=dict)
 
     def __bool__(self) -> bool:
-        return bool(self.connections or self.requests or self.forbidden)
+        return any(getattr(self, each.name) for each in FIELDS if each.name != "most_open")  # which stays open
 
     def plus(self, other: Counts) -> Counts:
         """The counts of both times."""

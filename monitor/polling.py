@@ -216,10 +216,10 @@ async def _poll_ourselves(plant: Plant, database: Database, names: Iterable[str]
         return list(await asyncio.gather(*map(one, names)))
     finally:
         await poller.close()
-        with database.write() as tx:
-            keep_tally(tx, poller.tally())
         evidence.cover(plant, database, lambda text: log.warning("evidence", text=text))
         await _tell(plant, moved)
+        with database.write() as tx:
+            keep_tally(tx, poller.tally())
 
 
 def tell(plant: Plant, moved: Iterable[Move]) -> None:

@@ -80,6 +80,15 @@ def test_two_connections_at_once_break_the_contract() -> None:
     assert (counts.most_open, counts.broken) == (2, {"connections": 1})
 
 
+def test_an_answer_that_came_later_than_its_request_was_taken_is_something() -> None:
+    meter = Meter(allowed=5)
+    meter.opened()
+    assert meter.take()
+    assert not meter.take(), "a connection is open, and nothing else was"
+    meter.received(30)
+    assert meter.take()
+
+
 def test_what_could_not_be_kept_is_counted_on() -> None:
     meter = Meter(allowed=5)
     meter.sent("FC 3", 12, 0.0)
