@@ -142,10 +142,12 @@ def _note_assets(plant: Plant, database: Database, by: str) -> None:
 
 def keep_tally(tx: store.Transaction, tally: Tally) -> None:
     """Add what was sent to what the store knows of it."""
-    known = store.records(tx, tally.devices)
-    for device, counts in tally.devices.items():
-        record = known.get(device) or new_record(tally.since)
-        store.keep_record(tx, device, record.plus(counts, tally.since, tally.until))
+    known, since, until = store.records(tx, tally.devices), tally.since, tally.until
+    sums = {
+        device: (known.get(device) or new_record(since)).plus(counts, since, until)
+        for device, counts in tally.devices.items()
+    }
+    store.keep_records(tx, sums)
 
 
 def return_due(plant: Plant, database: Database) -> None:

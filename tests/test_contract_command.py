@@ -36,7 +36,7 @@ def kept(plant: PlantFolder, device: str, counts: Counts) -> None:
     """Put counts into the store, as if they had been polled."""
     database = Database(f"sqlite:///{plant.folder / 'asbuilt.db'}")
     with database.write() as tx:
-        store.keep_record(tx, device, new_record(NOON).plus(counts, NOON, NOON))
+        store.keep_records(tx, {device: new_record(NOON).plus(counts, NOON, NOON)})
     database.close()
 
 

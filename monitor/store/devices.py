@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 
 from sqlalchemy import insert, select
 
@@ -18,8 +18,17 @@ def records(tx: Transaction, devices: Iterable[str]) -> dict[str, Record]:
     return {row.device: read_record(row.since, row.until, json.loads(row.counts)) for row in tx.execute(statement)}
 
 
-def keep_record(tx: Transaction, device: str, record: Record) -> None:
-    """Put what is known of a device in the place of what was."""
-    counts = json.dumps(record.document(), separators=(",", ":"))
-    tx.execute(tables.device.delete().where(tables.device.c.device == device))
-    tx.execute(insert(tables.device).values(device=device, since=record.since, until=record.until, counts=counts))
+def keep_records(tx: Transaction, known: Mapping[str, Record]) -> None:
+    """Put what is known of devices in the place of what was."""
+    rows = [
+        {
+            "device": device,
+            "since": record.since,
+            "until": record.until,
+            "counts": json.dumps(record.document(), separators=(",", ":")),
+        }
+        for device, record in known.items()
+    ]
+    if rows:
+        tx.execute(tables.device.delete().where(tables.device.c.device.in_([*known])))
+        tx.execute(insert(tables.device), rows)
