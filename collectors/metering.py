@@ -9,6 +9,8 @@ from dataclasses import dataclass, field, fields
 from datetime import datetime
 from typing import Any, TypeVar
 
+import msgspec
+
 SCHEMA = 1  # of the counts as they are kept
 FIRST = 200  # answers that are kept for good, to compare with: at least so many, less than twice as many
 PER_OCTAVE = 4  # classes of response times between one time and its double: each is 19 % wide
@@ -116,10 +118,11 @@ class Record:
             sums.first = self.counts.first
         return Record(min(self.since, since), max(self.until, until), sums, hour, _sums(lately, counts.answers), before)
 
-    def document(self) -> dict[str, Any]:
-        """As it is kept, without its times."""
+    def text(self) -> str:
+        """As it is kept, without its times: JSON."""
         kept = {each.name: value for each in FIELDS if (value := getattr(self.counts, each.name))}
-        return {"schema": SCHEMA, **kept, "hour": self.hour, "lately": self.lately, "before": self.before}
+        whole = {"schema": SCHEMA, **kept, "hour": self.hour, "lately": self.lately, "before": self.before}
+        return msgspec.json.encode(whole).decode()
 
 
 def new_record(since: datetime) -> Record:
@@ -127,17 +130,21 @@ def new_record(since: datetime) -> Record:
     return Record(since, since, Counts())
 
 
-def read_record(since: datetime, until: datetime, document: Mapping[str, Any]) -> Record:
-    """A record as it was kept; what a later version may have added is left out."""
-    counts = Counts(**{each.name: document[each.name] for each in FIELDS if each.name in document})
-    counts.first = _times(counts.first)
-    lately, before = _times(document.get("lately", {})), _times(document.get("before", {}))
-    return Record(since, until, counts, str(document.get("hour", "")), lately, before)
+def read_record(since: datetime, until: datetime, text: str) -> Record:
+    """A record as it was kept; what a later version may have added is left out. ValueError if it is none."""
+    try:
+        kept = msgspec.json.decode(text, type=_Kept)
+    except msgspec.MsgspecError as error:
+        raise ValueError(f"no counts: {error}") from None
+    counts = Counts(**{each.name: getattr(kept, each.name) for each in FIELDS})
+    return Record(since, until, counts, kept.hour, kept.lately, kept.before)
 
 
-def _times(kept: Mapping[Any, int]) -> Times:
-    """JSON has no numbers as keys."""
-    return {int(number): count for number, count in kept.items()}
+@dataclass(slots=True)
+class _Kept(Counts):
+    hour: str = ""
+    lately: Times = field(default_factory=dict)
+    before: Times = field(default_factory=dict)
 
 
 class Meter:

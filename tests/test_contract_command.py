@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import signal
+import sqlite3
 from collections import Counter
 from dataclasses import replace
 from datetime import UTC, datetime
@@ -113,6 +114,19 @@ def test_the_verdict(
     assert said in shown.out
     assert f"1 device: 1 {verdict}" in shown.out
     assert plant.asbuilt("contract").code == (code or 3), "the other one was never polled"
+
+
+def test_counts_that_cannot_be_read_begin_anew(floor: RunningFloor, plant: PlantFolder) -> None:
+    plant.asbuilt("check")
+    before = contract_of(plant, ONE)
+    with sqlite3.connect(plant.folder / "asbuilt.db") as damaged:
+        damaged.execute("UPDATE device SET counts = '{' WHERE device = ?", [device_of(floor, ONE)])
+    damaged.close()
+    assert contract_of(plant, ONE)["verdict"] == "never-polled"
+    plant.asbuilt("check", ONE)
+    after = contract_of(plant, ONE)
+    assert (after["verdict"], after["sent"]["connections"]) == ("kept", 1)
+    assert after["since"] > before["until"]
 
 
 def test_units_behind_one_port_are_one_device(floor: RunningFloor, tmp_path: Path) -> None:

@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
-from typing import Any
 
 import pytest
 from hypothesis import given
@@ -142,9 +141,15 @@ def test_an_hour_without_answers_leaves_the_last_ones() -> None:
 @pytest.mark.parametrize("make", [Counts, lambda: answers(0.002, 7), lambda: Counts(forbidden={"FC 6": 1}, busiest=3)])
 def test_a_record_is_read_back_as_it_was_kept(make: Callable[[], Counts]) -> None:
     record = at(new_record(NOON), 0.5, make())
-    document: dict[str, Any] = json.loads(json.dumps(record.document()))
-    assert read_record(record.since, record.until, document) == record
-    assert read_record(record.since, record.until, document | {"from_a_later_version": 1}) == record
+    assert read_record(record.since, record.until, record.text()) == record
+    newer = json.dumps(json.loads(record.text()) | {"from_a_later_version": 1})
+    assert read_record(record.since, record.until, newer) == record
+
+
+@pytest.mark.parametrize("text", ["", "{broken", "[]", '{"requests": 5}', '{"first": {"x": 1}}', '{"busiest": null}'])
+def test_what_is_no_record_is_a_value_error(text: str) -> None:
+    with pytest.raises(ValueError, match="no counts"):
+        read_record(NOON, NOON, text)
 
 
 def test_every_service_has_a_name() -> None:

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterable, Mapping
+from contextlib import suppress
 
 from sqlalchemy import insert, select
 
@@ -13,9 +13,13 @@ from monitor.store.database import Transaction
 
 
 def records(tx: Transaction, devices: Iterable[str]) -> dict[str, Record]:
-    """What is known of devices; those that nothing was ever sent to are left out."""
-    statement = select(tables.device).where(tables.device.c.device.in_([*devices]))
-    return {row.device: read_record(row.since, row.until, json.loads(row.counts)) for row in tx.execute(statement)}
+    """What is known of devices; those that nothing was ever sent to are left out, and so is what cannot be read: it
+    begins anew, and its `since` says when."""
+    found = {}
+    for row in tx.execute(select(tables.device).where(tables.device.c.device.in_([*devices]))):
+        with suppress(ValueError):
+            found[row.device] = read_record(row.since, row.until, row.counts)
+    return found
 
 
 def keep_records(tx: Transaction, known: Mapping[str, Record]) -> None:
@@ -25,7 +29,7 @@ def keep_records(tx: Transaction, known: Mapping[str, Record]) -> None:
             "device": device,
             "since": record.since,
             "until": record.until,
-            "counts": json.dumps(record.document(), separators=(",", ":")),
+            "counts": record.text(),
         }
         for device, record in known.items()
     ]
