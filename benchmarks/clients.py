@@ -16,6 +16,7 @@ from benchmarks.responder import HOST
 from collectors.address import Address
 from collectors.collector import Target
 from collectors.contract import Limits
+from collectors.metering import Meter
 from collectors.modbus import ModbusCollector
 from collectors.modbus.link import Link
 from collectors.profile import ItemSpec, Profile, Profiles, Register
@@ -94,7 +95,7 @@ async def link_values(ports: Sequence[int]) -> AsyncIterator[list[Ask]]:
 
 async def _links(ports: Sequence[int]) -> list[Link]:
     loop = asyncio.get_running_loop()
-    return [(await loop.create_connection(Link, HOST, port))[1] for port in ports]
+    return [(await loop.create_connection(lambda: Link(Meter(1)), HOST, port))[1] for port in ports]
 
 
 @asynccontextmanager

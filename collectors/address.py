@@ -27,9 +27,14 @@ class Address:
         return self.host, self.port
 
     def __str__(self) -> str:
-        host = f"[{self.host}]" if ":" in self.host else self.host
         tail = f"/{self.unit}" if self.protocol == "modbus" else self.path
-        return f"{self.protocol}://{host}:{self.port}{tail}"
+        return f"{self.protocol}://{device_text(self.device)}{tail}"
+
+
+def device_text(device: tuple[str, int]) -> str:
+    """A host and its port as one writes them."""
+    host, port = device
+    return f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
 
 
 def parse_address(text: str) -> Address:

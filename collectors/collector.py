@@ -185,6 +185,8 @@ async def poll(
         if why := contract.out_of_reach_since(asked_at):
             return Poll(target, Unreachable(target.asset, why), Sent(), 0.0)
         outcome = await _outcome(collector, target, limit, tripwire)
+        if isinstance(outcome, Malformed):
+            contract.meter.was_malformed()
         return Poll(target, outcome, contract.sent - before, loop.time() - started)
 
 

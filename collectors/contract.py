@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import asyncio
-from dataclasses import dataclass, replace
+import math
+from dataclasses import dataclass
 from datetime import timedelta
-from math import inf
+
+from collectors.metering import Meter
 
 LONGEST_PAUSE = timedelta(minutes=5)
 SLOW = 0.05  # seconds; a device that takes longer to answer is given as long to rest
@@ -53,6 +55,8 @@ class Contract:
 
     def __init__(self, limits: Limits) -> None:
         self.limits = limits
+        self._loose = False
+        self.meter = Meter(in_a_second(limits), limits.connections)
         self._connections = self._requests = 0
         self.alone = asyncio.Lock()
         self._next_turn: float | None = None
@@ -67,31 +71,45 @@ class Contract:
 
     def tighten(self, limits: Limits) -> None:
         """Another unit behind the same host and port: the slower of the two rates holds for both."""
-        if limits.requests_per_second < self.limits.requests_per_second:
-            self.limits = limits
+        if self._loose or limits.requests_per_second < self.limits.requests_per_second:
+            self.limits, self._loose = limits, False
+            self.meter.allowed = in_a_second(limits)
 
     def loosen(self) -> None:
-        """The limits are read anew: those that come next hold, until others tighten them."""
-        self.limits = replace(self.limits, requests_per_second=inf)
+        """The limits are read anew: those of before hold until the next come, and these until others tighten them."""
+        self._loose = True
 
     async def turn(self) -> None:
         """Wait until the next request may leave, and count it.
 
         The first one waits too: who polled this device before us, in another process, may have asked just now.
         """
+        await self._turn()
+        self._requests += 1
+
+    async def connecting(self) -> None:
+        """Wait until a connection may be tried, as a request waits, and count it whether or not it succeeds."""
+        await self._turn()
+        self._connections += 1
+        self.meter.connecting()
+
+    async def _turn(self) -> None:
         loop = asyncio.get_running_loop()
+        came = loop.time()
         if self._next_turn is None:
             self._next_turn = loop.time() + MARGIN / self.limits.requests_per_second
         while (wait := self._next_turn - loop.time()) > 0:
             await asyncio.sleep(wait)
         self._asked_at = loop.time()
         self._next_turn = self._asked_at + MARGIN / self.limits.requests_per_second
-        self._requests += 1
+        self.meter.waited(self._asked_at - came)
 
     def answered(self) -> None:
         """The answer is here: a slow device is asked more slowly."""
         now = asyncio.get_running_loop().time()
-        if (took := now - self._asked_at) > SLOW:
+        took = now - self._asked_at
+        self.meter.answered(took)
+        if took > SLOW:
             self._next_turn = max(self._next_turn or now, now + took)
 
     def out_of_reach(self, why: str) -> None:
@@ -102,9 +120,10 @@ class Contract:
         """Why no connection could be made after a moment of the loop's clock; "" if none failed since."""
         return self._failure if self._failed_at > moment else ""
 
-    def connected(self) -> None:
-        """A connection is being opened; it counts whether or not it succeeds."""
-        self._connections += 1
+
+def in_a_second(limits: Limits) -> int:
+    """The most requests that one second may hold: of those that leave evenly, the rate, or the next whole number."""
+    return math.ceil(limits.requests_per_second)
 
 
 def back_off(failures: int, every: timedelta, jitter: float) -> timedelta:

@@ -18,7 +18,8 @@ from collectors.collector import Target
 from collectors.written import FileError
 from monitor import store
 from monitor.clocks import look_at_clocks
-from monitor.config import Plant, Polled, load_plant
+from monitor.config import ITSELF, Plant, Polled, load_plant
+from monitor.contract import Ledger
 from monitor.ears import hear
 from monitor.errors import CallError, Gone, NotNow, StoreError
 from monitor.listening import Hear, Listening
@@ -91,6 +92,7 @@ class Daemon:
         self._watch = watch = Watch(self._plant, self._database, self._clock, self._notifier.tell, self._leave)
         self._listening = Listening(watch, self._hear, self._suspect)
         self._notary = Notary(watch)
+        self._ledger = Ledger(self._poller, watch.writer.write)
         self._clockwork = Clockwork(self._do)
         self._chores = {"verify": self._notary.verify, "clocks": self._look_at_clocks}
         with self._database.read() as tx:
@@ -110,6 +112,7 @@ class Daemon:
             for chore in (
                 self._listen(),
                 self._flush_at_times(),
+                self._ledger.keep_at_times(),
                 self._sweep(),
                 self._verify_at_first(),
                 self._notifier.run(),
@@ -137,6 +140,7 @@ class Daemon:
         with contextlib.suppress(TimeoutError):
             async with asyncio.timeout(FAREWELL):
                 await self._poller.close()
+        await self._ledger.keep()
         try:
             await self._flush()
         except StoreError as error:
@@ -337,7 +341,10 @@ class Daemon:
             self._looked.set()
             for request in requests:
                 self._last_request = request.id
-                if self._watch.has(request.asset):
+                if request.asset == ITSELF:  # somebody asks for our counts
+                    await self._ledger.keep()
+                    await self._watch.answer([request.id], {})
+                elif self._watch.has(request.asset):
                     self._watch.asked[request.asset].append(request.id)
                     self._poll_now(request.asset)
                 else:

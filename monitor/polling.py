@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from functools import partial
 from typing import Any
@@ -13,7 +13,7 @@ from typing import Any
 import structlog
 
 from baselines.alert import Move
-from collectors.address import Address
+from collectors.address import Address, device_text
 from collectors.collector import (
     LONGEST_POLL,
     Clock,
@@ -26,7 +26,8 @@ from collectors.collector import (
     Watching,
     poll,
 )
-from collectors.contract import Sent
+from collectors.contract import Contract, Sent
+from collectors.metering import Counts, new_record
 from collectors.profile import Profiles
 from collectors.registry import collector_of
 from monitor import evidence, store
@@ -51,6 +52,15 @@ def utc_now() -> datetime:
     return datetime.now(UTC)
 
 
+@dataclass(frozen=True, slots=True)
+class Tally:
+    """What was sent to devices, by "host:port", from one time to another."""
+
+    since: datetime
+    until: datetime
+    devices: Mapping[str, Counts]
+
+
 class Poller:
     """All the collectors, made when first needed.
 
@@ -66,6 +76,8 @@ class Poller:
         self._watchers: dict[str, Watcher] = {}  # those of them that can
         self._watching: dict[str, tuple[Target, Watching]] = {}  # by asset, as it was last said
         self.on_change: Callable[[str], None] | None = None
+        self._contracts: dict[tuple[str, int], Contract] = {}
+        self._tallied_at = clock()
 
     async def poll(self, polled: Polled, tripwire: bool = False) -> Poll:
         """Poll one asset, or its tripwire; a safety controller only if its owner allowed it: else nothing is sent."""
@@ -77,7 +89,9 @@ class Poller:
 
     async def poll_target(self, target: Target, tripwire: bool = False) -> Poll:
         """Poll a target that is of no plant."""
-        done = await poll(self.collector(target.address.protocol), target, self._places, tripwire=tripwire)
+        collector = self.collector(target.address.protocol)
+        self._contracts[target.address.device] = collector.contract(target)
+        done = await poll(collector, target, self._places, tripwire=tripwire)
         self._say_watching(target)
         return done
 
@@ -122,6 +136,24 @@ class Poller:
                 made.on_change = partial(self._changed, self.on_change)
         return self._collectors[protocol]
 
+    @property
+    def devices(self) -> int:
+        """How many have been polled."""
+        return len(self._contracts)
+
+    def tally(self) -> Tally:
+        """What was sent to all devices since this was asked last."""
+        since, self._tallied_at = self._tallied_at, self._clock()
+        taken = {device_text(device): contract.meter.take() for device, contract in self._contracts.items()}
+        return Tally(since, self._tallied_at, {device: counts for device, counts in taken.items() if counts})
+
+    def give_back(self, tally: Tally) -> None:
+        """A tally that could not be kept: the next one has it too."""
+        self._tallied_at = min(self._tallied_at, tally.since)
+        for device, contract in self._contracts.items():
+            if counts := tally.devices.get(device_text(device)):
+                contract.meter.give_back(counts)
+
     async def let_go(self, target: Target) -> None:
         """Let go of the connection to one device."""
         await self.collector(target.address.protocol).close(target)
@@ -157,6 +189,16 @@ def _note_assets(plant: Plant, database: Database, by: str) -> None:
         log.info("asset.returned", asset=name, text=returned(name))
 
 
+def keep_tally(tx: store.Transaction, tally: Tally) -> None:
+    """Add what was sent to what the store knows of it."""
+    known, since, until = store.records(tx, tally.devices), tally.since, tally.until
+    sums = {
+        device: (known.get(device) or new_record(since)).plus(counts, since, until)
+        for device, counts in tally.devices.items()
+    }
+    store.keep_records(tx, sums)
+
+
 def return_due(plant: Plant, database: Database) -> None:
     """Bring back the alarms whose time away is over, where no daemon runs that does it every few seconds."""
     with database.read() as tx:
@@ -187,7 +229,11 @@ def identify_at(plant: Plant, database: Database, name: str, address: Address) -
             )
         known = Profiles(replace(plant.profiles[each], items=()) for each in plant.profiles.names)
         target = replace(polled.target, address=address)
-        return asyncio.run(_poll_once(Poller(known, utc_now), replace(polled, target=target)))
+        poller = Poller(known, utc_now)
+        found = asyncio.run(_poll_once(poller, replace(polled, target=target)))
+        with database.write() as tx:
+            keep_tally(tx, poller.tally())
+        return found
     finally:
         if leads:
             database.follow()
@@ -223,6 +269,8 @@ async def _poll_ourselves(plant: Plant, database: Database, names: Iterable[str]
         await poller.close()
         evidence.cover(plant, database, lambda text: log.warning("evidence", text=text))
         await _tell(plant, moved)
+        with database.write() as tx:
+            keep_tally(tx, poller.tally())
 
 
 def tell(plant: Plant, moved: Iterable[Move]) -> None:

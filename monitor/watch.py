@@ -6,6 +6,7 @@ from collections import defaultdict
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
+from typing import Any
 
 import structlog
 
@@ -156,11 +157,14 @@ class Watch:
         why = (
             "the daemon that runs does not know it: have it read plant.toml again (systemctl reload asbuilt, or SIGHUP)"
         )
-        answer = checked_document(unseen(name, now, None, False, Unreachable(name, why), Sent()))
+        await self.answer(asked, checked_document(unseen(name, now, None, False, Unreachable(name, why), Sent())))
+
+    async def answer(self, asked: list[int], answer: dict[str, Any]) -> None:
+        """Answer those who asked."""
         try:
-            await self.writer.write(lambda tx: store.answer_poll(tx, asked, answer, now))
+            await self.writer.write(lambda tx: store.answer_poll(tx, asked, answer, self.clock()))
         except StoreError as error:
-            log.error("store.failed", asset=name, why=str(error))
+            log.error("store.failed", why=str(error))
 
     def approved(self, name: str) -> Snapshot | None:
         """The approved baseline of an asset, from the store."""

@@ -72,6 +72,12 @@ async def reset_within(exchange: Exchange) -> None:
     exchange.reset()
 
 
+async def hang_up(exchange: Exchange) -> None:
+    """Answers, and closes the connection."""
+    await exchange.send(exchange.answer)
+    exchange.line.close()
+
+
 async def duplicate(exchange: Exchange) -> None:
     await exchange.send(exchange.answer * 2)
 
@@ -86,6 +92,7 @@ COMMON: dict[str, Behaviour] = {
     "drip": drip,
     "half": half,
     "reset": reset_within,
+    "hang_up": hang_up,
     "duplicate": duplicate,
     "garbage": garbage,
 }

@@ -8,7 +8,7 @@ import gc
 from collections.abc import Callable, Mapping
 from typing import Any, Literal, Protocol, Self
 
-from simulators.gate import Gate
+from simulators.gate import HOST, Gate
 from simulators.modbus import ModbusDevice, ModbusServer
 from simulators.model import ModbusModel, OpcUaModel
 from simulators.plc import Plc
@@ -33,11 +33,13 @@ class Floor:
     """`async with Floor(load("bottling")) as floor:`, and every PLC answers.
 
     `ports="free"` puts every port of the scenario on any free one; PLCs that share a port still do.
+    They listen at `host`: loopback, unless the floor is in a network of its own.
     """
 
-    def __init__(self, scenario: Scenario, ports: Literal["scenario", "free"] = "scenario") -> None:
+    def __init__(self, scenario: Scenario, ports: Literal["scenario", "free"] = "scenario", host: str = HOST) -> None:
         self.scenario = scenario
         self.plcs = {name: Plc(name, entry, scenario) for name, entry in scenario.plcs.items()}
+        self._host = host
         self._free = ports == "free"
         self._gates: list[Gate] = []
         self._servers: list[Server] = []
@@ -95,7 +97,7 @@ class Floor:
 
     async def _start(self, plcs: list[Plc]) -> None:
         wire = WIRES[plcs[0].protocol]
-        gate = Gate(wire, {plc.entry.unit if wire.in_turn else 0: plc for plc in plcs})
+        gate = Gate(wire, {plc.entry.unit if wire.in_turn else 0: plc for plc in plcs}, self._host)
         self._gates.append(gate)
         await self._bind(gate, plcs[0].entry.port)
         for plc in plcs:

@@ -36,8 +36,9 @@ class Link:
 class Gate:
     """Listens for the PLCs that share one host and port, by their unit. `upstream` is the honest server's port."""
 
-    def __init__(self, wire: Wire, tenants: Mapping[int, Tenant]) -> None:
+    def __init__(self, wire: Wire, tenants: Mapping[int, Tenant], host: str = HOST) -> None:
         self.wire = wire
+        self.host = host
         self.tenants = tenants
         self.port = 0
         self.upstream = 0
@@ -46,7 +47,7 @@ class Gate:
 
     async def bind(self, port: int) -> None:
         """Takes the port and answers nobody yet: a client is refused."""
-        self._server = await asyncio.start_server(self._accept, HOST, port, start_serving=False)
+        self._server = await asyncio.start_server(self._accept, self.host, port, start_serving=False)
         self.port = self._server.sockets[0].getsockname()[1]
 
     async def open(self) -> None:

@@ -6,7 +6,7 @@ import asyncio
 from collections.abc import Iterable, Mapping
 from typing import Any, Protocol
 
-from simulators.gate import HOST, Gate
+from simulators.gate import Gate
 from simulators.model import Nameplate, OpcUaModel, Value
 from simulators.scenario import Event, PlcEntry, Scenario, ScenarioError, converted
 from simulators.seen import Seen
@@ -47,8 +47,8 @@ class Plc:
     @property
     def address(self) -> str:
         if isinstance(self.model, OpcUaModel):
-            return f"opc.tcp://{HOST}:{self.gate.port}/{self.model.path}"
-        return f"modbus://{HOST}:{self.gate.port}/{self.entry.unit}"
+            return f"opc.tcp://{self.gate.host}:{self.gate.port}/{self.model.path}"
+        return f"modbus://{self.gate.host}:{self.gate.port}/{self.entry.unit}"
 
     def value(self, name: str) -> Value:
         """What a point or node holds now."""

@@ -11,7 +11,7 @@ from hypothesis import settings
 
 from tests.databases import database, postgresql, url  # noqa: F401 (fixtures)
 from tests.floors import TWO, PlantFolder, RunningFloor, running
-from tests.wires import wire  # noqa: F401 (a fixture)
+from tests.wires import crossing, wire  # noqa: F401 (fixtures)
 
 settings.register_profile("asbuilt", deadline=None)  # how long an example takes is the machine's affair
 settings.load_profile("asbuilt")

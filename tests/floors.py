@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import Any
 
 from simulators.floor import Floor
+from simulators.gate import HOST
 from simulators.plc import Plc
 from simulators.scenario import parse
 from tests.forge import forge
@@ -85,12 +86,17 @@ class RunningFloor:
 
 
 @contextmanager
-def running(scenario: str) -> Iterator[RunningFloor]:
-    """The scenario's PLCs on free ports."""
+def running(scenario: str, host: str = HOST, enter: Callable[[], None] = lambda: None) -> Iterator[RunningFloor]:
+    """The scenario's PLCs on free ports; its thread first enters a network, if that is not this one."""
     loop = asyncio.new_event_loop()
-    thread = threading.Thread(target=loop.run_forever)
+
+    def run() -> None:
+        enter()
+        loop.run_forever()
+
+    thread = threading.Thread(target=run)
     thread.start()
-    floor = Floor(parse(scenario), ports="free")
+    floor = Floor(parse(scenario), ports="free", host=host)
     try:
         asyncio.run_coroutine_threadsafe(floor.__aenter__(), loop).result(PATIENCE)
         yield RunningFloor(floor, loop)
@@ -176,9 +182,9 @@ class PlantFolder:
             assert done.code == 0, done.out + done.err
 
 
-def wait_for(condition: Callable[[], object], what: str) -> None:
+def wait_for(condition: Callable[[], object], what: str, patience: float = PATIENCE) -> None:
     """Wait until a condition holds; AssertionError says what never came."""
-    deadline = time.monotonic() + PATIENCE
+    deadline = time.monotonic() + patience
     while not condition():
-        assert time.monotonic() < deadline, f"waited {PATIENCE:g} s in vain for {what}"
+        assert time.monotonic() < deadline, f"waited {patience:g} s in vain for {what}"
         threading.Event().wait(0.02)

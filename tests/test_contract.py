@@ -111,12 +111,26 @@ def test_a_second_unit_can_make_a_device_slower_and_never_faster() -> None:
     assert contract.limits.requests_per_second == 2
 
 
+def test_limits_that_are_read_anew_hold_from_then_on_and_the_old_ones_until_then() -> None:
+    contract = Contract(Limits(requests_per_second=2))
+    contract.loosen()
+    assert contract.limits.requests_per_second == 2, "a poll that is under way goes on as it was promised"
+    contract.tighten(Limits(requests_per_second=10))
+    contract.tighten(Limits(requests_per_second=20))
+    assert (contract.limits.requests_per_second, contract.meter.allowed) == (10, 10)
+
+
 def test_what_was_sent_is_counted_and_can_be_told_apart() -> None:
-    contract = Contract(Limits())
-    contract.connected()
-    before = contract.sent
-    contract.connected()
-    asyncio.run(contract.turn())
+    contract = Contract(Limits(requests_per_second=RATE))
+
+    async def connect_and_ask() -> Sent:
+        await contract.connecting()
+        before = contract.sent
+        await contract.connecting()
+        await contract.turn()
+        return before
+
+    before = asyncio.run(connect_and_ask())
     assert (before, contract.sent) == (Sent(1, 0), Sent(2, 1))
     assert contract.sent - before == Sent(1, 1)
 

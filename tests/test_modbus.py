@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from collections import Counter
 from collections.abc import Awaitable, Callable
 from datetime import UTC, datetime
 
@@ -11,6 +12,7 @@ import pytest
 from baselines.snapshot import Snapshot
 from collectors.address import parse_address
 from collectors.collector import CollectError, Poll, Target, poll
+from collectors.metering import Meter
 from collectors.modbus import ModbusCollector
 from collectors.modbus.link import Forbidden, Link
 from collectors.profile import Profile, Profiles, parse_profile
@@ -294,13 +296,17 @@ def test_units_behind_one_port_share_one_connection() -> None:
 @pytest.mark.parametrize("function", [0, 5, 6, 7, 8, 11, 12, 15, 16, 20, 21, 22, 23, 24, 90, 100, 127])
 def test_the_guard_lets_no_other_function_out(function: int) -> None:
     async def scene(bench: Bench) -> None:
-        _, link = await asyncio.get_running_loop().create_connection(Link, *bench.target.address.device)
+        meter = Meter(allowed=1)
+        _, link = await asyncio.get_running_loop().create_connection(lambda: Link(meter), *bench.target.address.device)
         with pytest.raises(Forbidden):
             await link.ask("filler", 1, bytes([function, 0, 0, 0, 1]), 1)
         with pytest.raises(Forbidden):
             await link.ask("filler", 1, bytes([43, 13, 0, 0]), 1)
         assert (await link.ask("filler", 1, bytes([3, 0, 100, 0, 1]), 1)) == bytes([3, 2, 0, 3])
         assert bench.plc.seen.requests == {3: 1}
+        counts = meter.take()
+        assert counts.forbidden == Counter(f"function {each} is no read; nothing was sent" for each in (function, 43))
+        assert (counts.requests, counts.bytes_sent) == ({"FC 3": 1}, 12)
         link.close()
 
     on_bench(scene)

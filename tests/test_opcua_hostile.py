@@ -429,6 +429,7 @@ def test_what_is_no_reading_never_leaves(number: int, may_watch: bool) -> None:
                 await channel.ask_raw(Request(number, b""))
             await channel.ask_raw(services.get_endpoints(server.address))  # and the channel is as good as before
             assert server.requests.total() == before + 1
+            assert sum(channel.contract.meter.take().forbidden.values()) == 1
             await channel.close()
 
     asyncio.run(main())

@@ -44,7 +44,7 @@ REWRITTEN = {
     "no_identity": "0007 0000 0007 01 03 04 00004140",
     "garbage": bytes(range(255, -1, -1)).hex(),
 }
-OTHERS = {"silent", "drip", "half", "reset", "endless"}  # each has a test of its own
+OTHERS = {"silent", "drip", "half", "reset", "hang_up", "endless"}  # each has a test of its own
 
 
 class Line:
@@ -177,6 +177,17 @@ def test_reset_in_the_middle_of_an_answer() -> None:
         assert await line.ask(READ, len(HONEST) // 2) == HONEST[: len(HONEST) // 2]
         with pytest.raises(ConnectionResetError):
             await line.reader.read(1)
+
+    with_plc(do)
+
+
+def test_hang_up_answers_and_closes() -> None:
+    async def do(plc: Plc) -> None:
+        await plc.apply({"behave": "hang_up"})
+        line = await line_to(plc)
+        assert await line.ask(READ, len(HONEST)) == HONEST
+        assert await line.reader.read(1) == b""
+        line.writer.close()
 
     with_plc(do)
 

@@ -5,18 +5,30 @@ from __future__ import annotations
 import ctypes
 import json
 import os
+import re
 import shutil
+import signal
 import socket
 import subprocess
+import threading
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from pathlib import Path
+from typing import Protocol, TypeVar
 
 import pytest
 
 from collectors.passive.live import Live
 
 CLONE_NEWNET = 0x40000000
+
+
+class Closable(Protocol):
+    def close(self) -> None: ...
+
+
+T = TypeVar("T", bound=Closable)
 
 
 class Wire:
@@ -26,9 +38,7 @@ class Wire:
 
     def __init__(self, name: str) -> None:
         self.namespace = name
-        _run("ip", "netns", "add", name)
-        # or the kernel itself would send: router solicitations, multicast reports
-        _run("ip", "netns", "exec", name, "sysctl", "-qw", "net.ipv6.conf.default.disable_ipv6=1")
+        _namespace(name)
         self.link("add", self.plant, "mtu", "9000", "type", "veth", "peer", "name", self.sensor, "mtu", "9000")
         for interface in ("lo", self.plant, self.sensor):
             self.link("set", interface, "up")
@@ -42,13 +52,12 @@ class Wire:
     @contextmanager
     def inside(self) -> Iterator[None]:
         """Sockets that this thread opens meanwhile are in the namespace, and stay in it."""
-        setns = ctypes.CDLL(None, use_errno=True).setns
-        with open("/proc/thread-self/ns/net") as before, open(f"/run/netns/{self.namespace}") as there:
-            assert setns(there.fileno(), CLONE_NEWNET) == 0
+        with open("/proc/thread-self/ns/net") as before:
+            enter(self.namespace)
             try:
                 yield
             finally:
-                assert setns(before.fileno(), CLONE_NEWNET) == 0
+                assert ctypes.CDLL(None).setns(before.fileno(), CLONE_NEWNET) == 0
 
     @contextmanager
     def listening(self, open_: Callable[[str], Live], interface: str | None = None) -> Iterator[Live]:
@@ -73,13 +82,80 @@ class Wire:
         _run("ip", "netns", "del", self.namespace)
 
 
+class Crossing:
+    """Two namespaces with a veth pair between them: the floor's devices at one end, and who polls them at the other."""
+
+    host, devices = "10.77.0.2", "dev0"
+
+    def __init__(self, name: str) -> None:
+        self.floor, self.monitor = f"{name}-f", f"{name}-m"
+        try:
+            for namespace in (self.floor, self.monitor):
+                _namespace(namespace)
+                _run("ip", "-n", namespace, "link", "set", "lo", "up")
+            pair = ("type", "veth", "peer", "name", self.devices, "netns", self.floor)
+            _run("ip", "-n", self.monitor, "link", "add", "mon0", *pair)
+            ends = ((self.monitor, "mon0", "10.77.0.1/24"), (self.floor, self.devices, f"{self.host}/24"))
+            for namespace, interface, address in ends:
+                _run("ip", "-n", namespace, "addr", "add", address, "dev", interface)
+                _run("ip", "-n", namespace, "link", "set", interface, "up")
+        except subprocess.CalledProcessError:
+            self.close()
+            raise
+
+    def close(self) -> None:
+        for namespace in (self.floor, self.monitor):
+            subprocess.run(["ip", "netns", "del", namespace], capture_output=True)
+
+
+@contextmanager
+def captured(namespace: str, interface: str, file: Path, *options: str) -> Iterator[None]:
+    """A capture of an interface by tcpdump, in the namespace; nothing was lost."""
+    command = ["tcpdump", "-i", interface, "-w", str(file), "-U", "--immediate-mode", "-B", "65536", "-Z", "root"]
+    tcpdump = subprocess.Popen(within(namespace, *command, *options), stderr=subprocess.PIPE, text=True)
+    assert tcpdump.stderr
+    assert any("listening on" in line for line in tcpdump.stderr)
+    try:
+        yield
+        before, taken = -2, -1
+        while taken != before:  # what the kernel still holds for it would be lost
+            threading.Event().wait(0.05)
+            tcpdump.send_signal(signal.SIGUSR1)
+            before = taken
+            taken, _, dropped = map(int, re.findall(r"(\d+) packets?", tcpdump.stderr.readline()))
+            assert dropped == 0
+    finally:
+        tcpdump.terminate()
+        tcpdump.communicate(timeout=10)
+
+
+def within(namespace: str, *command: str) -> list[str]:
+    """The command that runs another in a namespace."""
+    return ["ip", "netns", "exec", namespace, *command]
+
+
+def enter(namespace: str) -> None:
+    """Sockets that this thread opens from now on are in the namespace, and stay in it."""
+    with open(f"/run/netns/{namespace}") as there:
+        assert ctypes.CDLL(None, use_errno=True).setns(there.fileno(), CLONE_NEWNET) == 0
+
+
 @pytest.fixture(scope="module")
 def wire() -> Iterator[Wire]:
+    yield from _made(Wire)
+
+
+@pytest.fixture
+def crossing() -> Iterator[Crossing]:
+    yield from _made(Crossing)
+
+
+def _made(kind: Callable[[str], T]) -> Iterator[T]:
     if os.geteuid() != 0 or shutil.which("ip") is None:
         pytest.skip("takes root and iproute2: it makes a network namespace")
     name = f"asbuilt-{os.getpid()}-{time.monotonic_ns()}"
     try:
-        made = Wire(name)
+        made = kind(name)
     except (subprocess.CalledProcessError, PermissionError) as failure:
         subprocess.run(["ip", "netns", "del", name], capture_output=True)
         why = getattr(failure, "stderr", "") or str(failure)
@@ -88,6 +164,12 @@ def wire() -> Iterator[Wire]:
         yield made
     finally:
         made.close()
+
+
+def _namespace(name: str) -> None:
+    _run("ip", "netns", "add", name)
+    # or the kernel itself would send: router solicitations, multicast reports
+    _run("ip", "netns", "exec", name, "sysctl", "-qw", "net.ipv6.conf.default.disable_ipv6=1")
 
 
 def _run(*command: str) -> str:

@@ -267,11 +267,12 @@ class _Session:
     async def _connect(self) -> Link:
         self.hang_up()
         address, limit = self.target.address, self.profile.limits.timeout
-        self.device.contract.connected()
+        meter = self.device.contract.meter
+        await self.device.contract.connecting()
         loop = asyncio.get_running_loop()
         try:
             async with asyncio.timeout(limit):
-                _, self.device.link = await loop.create_connection(Link, address.host, address.port)
+                _, self.device.link = await loop.create_connection(lambda: Link(meter), address.host, address.port)
         except OSError as error:  # TimeoutError and gaierror are OSErrors too
             why = _why_not_connected(error, address, limit)
             self.device.contract.out_of_reach(why)

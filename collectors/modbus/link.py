@@ -11,12 +11,14 @@ import struct
 from typing import cast
 
 from collectors.collector import CollectError, Malformed, Unreachable
+from collectors.metering import Meter
 
 HEADER = struct.Struct(">HHHB")
 LONGEST_ADU = 260  # bytes: 7 of header, 253 of PDU
 READS = frozenset({1, 2, 3, 4, 17, 43})
 DEVICE_IDENTIFICATION = 14  # the one encapsulated interface of FC 43 that only reads
 EXCEPTION = 0x80
+NAMES = {function: "FC 43/14" if function == 43 else f"FC {function}" for function in READS}
 
 
 class Forbidden(RuntimeError):
@@ -31,7 +33,8 @@ class Link(asyncio.BufferedProtocol):
     transaction. What a device can make us hold is one buffer of two answers.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, meter: Meter) -> None:
+        self._meter = meter
         self.broken: tuple[type[CollectError], str] | None = None
         self.dropped = False  # by the device, not by us
         self.refused_identity: dict[int, float] = {}  # when a unit refused FC 43, by the loop's clock
@@ -71,17 +74,21 @@ class Link(asyncio.BufferedProtocol):
     def _write(self, unit: int, pdu: bytes) -> None:
         """The one place where bytes leave for a device, hence the guard."""
         if pdu[0] not in READS or (pdu[0] == 43 and pdu[1] != DEVICE_IDENTIFICATION):
-            raise Forbidden(f"function {pdu[0]} is no read; nothing was sent")
+            why = f"function {pdu[0]} is no read; nothing was sent"
+            self._meter.forbade(why)
+            raise Forbidden(why)
         if self._waiting is not None:
             raise RuntimeError("a link carries one request at a time")
         assert self._transport is not None
         self._transaction = (self._transaction + 1) & 0xFFFF
         self._unit, self._function = unit, pdu[0]
         self._transport.write(HEADER.pack(self._transaction, 0, len(pdu) + 1, unit) + pdu)
+        self._meter.sent(NAMES[pdu[0]], HEADER.size + len(pdu), self._loop.time())
 
     def _give_up(self, waiting: asyncio.Future[bytes], timeout: float) -> None:
         if waiting.done():
             return
+        self._meter.timed_out()
         text = f"no answer within {timeout:g} s"
         if self._filled or self._abandoned:
             self._break(Unreachable, text)
@@ -108,18 +115,21 @@ class Link(asyncio.BufferedProtocol):
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         self._transport = cast(asyncio.Transport, transport)
+        self._meter.opened()
 
     def connection_lost(self, failure: Exception | None) -> None:
         self.dropped = self.broken is None
         why = "the connection was reset" if isinstance(failure, ConnectionError) else "the connection was closed"
         self._break(Unreachable, f"{why} by the device")
         self._transport = None
+        self._meter.closed()
 
     def get_buffer(self, sizehint: int) -> memoryview:
         return self._buffer[self._filled :]
 
     def buffer_updated(self, received: int) -> None:
         self._filled += received
+        self._meter.received(received)
         while self.broken is None and self._filled >= HEADER.size:
             transaction, protocol, length, unit = HEADER.unpack_from(self._buffer)
             if protocol != 0 or not 2 < length <= LONGEST_ADU - 6:
@@ -149,6 +159,8 @@ class Link(asyncio.BufferedProtocol):
             self._break(Malformed, f"a broken exception answer ({pdu[:8].hex(' ')})")
         else:
             self._abandoned.clear()
+            if pdu[0] & EXCEPTION:
+                self._meter.refused()
             self._waiting.set_result(pdu)
 
 

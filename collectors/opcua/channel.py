@@ -37,6 +37,7 @@ from collectors.opcua.services import (
     PUBLISH,
     RESPONSES,
     SERVICE_FAULT,
+    SERVICE_NAMES,
     Request,
 )
 from collectors.uabinary import FAULTS, Reader, node_id, text, u32
@@ -118,15 +119,18 @@ class Channel(asyncio.Protocol):
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         assert isinstance(transport, asyncio.Transport)
         self._transport = transport
+        self.contract.meter.opened()
 
     def connection_lost(self, exc: Exception | None) -> None:
         self._transport = None
+        self.contract.meter.closed()
         if not self._ended.done():
             self._ended.set_result(None)
         self._end(Gone(self.asset, "the connection was reset" if exc else CLOSED))
 
     def data_received(self, data: bytes) -> None:
         self._inbox += data
+        self.contract.meter.received(len(data))
         try:
             while len(self._inbox) >= HEADER.size and self.alive:
                 kind, piece, size = HEADER.unpack_from(self._inbox)
@@ -197,10 +201,10 @@ class Channel(asyncio.Protocol):
 
     async def open(self, lifetimes: Lifetimes) -> None:
         """Connect, agree on sizes, open the secure channel; ends the connection if that fails."""
-        await self.contract.turn()
-        self.contract.connected()
+        await self.contract.connecting()
         try:
             await self._connect()
+            await self.contract.turn()
             await self._hello()
             await self._open_channel(lifetimes.channel, renew=False)
         except BaseException:
@@ -220,13 +224,14 @@ class Channel(asyncio.Protocol):
             raise Unreachable(self.asset, f"no connection to {host}:{port}: {_why(error)}") from None
 
     async def _hello(self) -> None:
-        """Part 6, 7.1.2.3; its turn was that of the connection. What is acknowledged binds what we send, not take."""
+        """Part 6, 7.1.2.3. What is acknowledged binds what we send, not take."""
         sizes = u32(LARGEST_CHUNK) + u32(LARGEST_CHUNK) + u32(LARGEST_MESSAGE) + u32(MOST_CHUNKS)
         body = u32(0) + sizes + text(str(self.address))
         if self._transport is None:
             raise self.cause or Gone(self.asset, CLOSED)
         waiter = self._await(0, b"ACK")
         self._transport.write(HEADER.pack(b"HEL", b"F", HEADER.size + len(body)) + body)
+        self.contract.meter.sent("Hello", HEADER.size + len(body), asyncio.get_running_loop().time())
         answer = await self._within(waiter)
         self.contract.answered()
         _, takes, _, largest, chunks = self.understood(lambda reader: [reader.u32() for _ in range(5)], answer)
@@ -310,6 +315,7 @@ class Channel(asyncio.Protocol):
         kind = self.understood(lambda reader: reader.node_id(), reader)
         handle, status = self.understood(services.read_header, reader)
         if kind == f"i={SERVICE_FAULT}" or status & 0x80000000:
+            self.contract.meter.refused()
             raise Fault(self.asset, status)
         if kind != f"i={wanted}" or handle != number:
             raise self.malformed(f"it answered with {kind} to request {handle} where i={wanted} to {number} was due")
@@ -321,11 +327,16 @@ class Channel(asyncio.Protocol):
         header = services.request_header(self.token, self._clock(), self._number + 1, limit)
         message = node_id(request.service) + header + request.body
         if (ALLOWED_WATCHING if self.may_watch else ALLOWED).get(message[:4]) is None:
-            raise Forbidden(f"{message[:4].hex()} is no service that a monitor may ask for")
+            why = f"{message[:4].hex()} is no service that a monitor may ask for"
+            self.contract.meter.forbade(why)
+            raise Forbidden(why)
         if self._transport is None:
             raise self.cause or Gone(self.asset, CLOSED)
         self._number += 1
-        self._transport.write(self._connection.message_to_binary(message, _kind(request), self._number))
+        whole = self._connection.message_to_binary(message, _kind(request), self._number)
+        self._transport.write(whole)
+        name = SERVICE_NAMES.get(request.service, f"i={request.service}")
+        self.contract.meter.sent(name, len(whole), asyncio.get_running_loop().time())
         return self._number
 
     def _await(self, number: int, kind: Any, at_leisure: bool = False) -> asyncio.Future[bytes]:
@@ -341,6 +352,7 @@ class Channel(asyncio.Protocol):
             async with asyncio.timeout(limit):
                 return await waiter
         except TimeoutError:
+            self.contract.meter.timed_out()
             self.abort()
             raise Unreachable(self.asset, f"no answer within {limit:g} s") from None
         except BaseException:

@@ -38,6 +38,21 @@ WATCHING: dict[int, int | None] = {  # the same, where a profile says `subscribe
     DELETE_SUBSCRIPTIONS: 850,
 }
 RESPONSES = SERVICES | WATCHING
+SERVICE_NAMES = {
+    GET_ENDPOINTS: "GetEndpoints",
+    OPEN_CHANNEL: "OpenSecureChannel",
+    CLOSE_CHANNEL: "CloseSecureChannel",
+    CREATE_SESSION: "CreateSession",
+    ACTIVATE_SESSION: "ActivateSession",
+    CLOSE_SESSION: "CloseSession",
+    BROWSE: "Browse",
+    BROWSE_NEXT: "BrowseNext",
+    READ: "Read",
+    CREATE_SUBSCRIPTION: "CreateSubscription",
+    CREATE_MONITORED_ITEMS: "CreateMonitoredItems",
+    PUBLISH: "Publish",
+    DELETE_SUBSCRIPTIONS: "DeleteSubscriptions",
+}
 SERVICE_FAULT = 397
 ALLOWED = {node_id(request): request for request in SERVICES}  # the first four bytes of all that may leave
 ALLOWED_WATCHING = {node_id(request): request for request in RESPONSES}

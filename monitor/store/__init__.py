@@ -40,6 +40,7 @@ from monitor.store.baselines import (
 from monitor.store.checkpoints import add_checkpoint, any_text, evidence, last_checkpoint, newest_checkpoint
 from monitor.store.chores import Chore, chores, keep_chore
 from monitor.store.database import Database, Transaction, part, store_url
+from monitor.store.devices import keep_records, records
 from monitor.store.documents import document, keep_document
 from monitor.store.orders import add_order, add_written, close_order, orders, written
 from monitor.store.persons import Person, keep_person, person, persons
@@ -114,6 +115,7 @@ __all__ = [
     "keep_chore",
     "keep_document",
     "keep_person",
+    "keep_records",
     "keep_snapshot",
     "known_assets",
     "last_audit_id",
@@ -131,6 +133,7 @@ __all__ = [
     "persons",
     "poll_answers",
     "quality_records",
+    "records",
     "rename_asset",
     "request_poll",
     "retell_outage",
