@@ -7,7 +7,7 @@ import contextlib
 import json
 import random
 import signal
-from collections import defaultdict
+from collections import Counter, defaultdict
 from collections.abc import AsyncGenerator, Callable, Hashable, Iterable, Mapping
 from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
@@ -38,6 +38,7 @@ from monitor.evidence import (
     returned,
     verified,
 )
+from monitor.logs import Trouble
 from monitor.notify import Notifier
 from monitor.pipeline import (
     Checked,
@@ -52,10 +53,12 @@ from monitor.pipeline import (
 )
 from monitor.polling import Poller, utc_now
 from monitor.schedule import DueQueue
+from monitor.sd import Manager
 from monitor.segment import Segment
 from monitor.show import checked_document, move_text
 from monitor.store import Database, News, PollRequest, Run, Transaction
 from monitor.touched import touched
+from monitor.vitals import Listening, Tally, Vitals
 from monitor.witnesses import AGAIN_AFTER, Doings, Lately, Overheard, Witnessed, asset_at, is_alarming, weigh
 from monitor.writer import Writer
 
@@ -63,6 +66,8 @@ FLUSH_EVERY = 60.0  # seconds that the end of a run may lag on disk
 LISTEN_EVERY = 0.25  # seconds between two looks for what commands did
 VERIFY_EVERY = 86400.0  # seconds between two looks whether the evidence verifies
 SWEEP_EVERY = 5.0  # seconds between two looks for alarms that were put away until now
+BEAT_EVERY = 1.0  # seconds between two signs of life, at most
+COUNT_EVERY = 5.0  # seconds between two counts of how the plant stands
 FAREWELL = 1.0  # seconds that closing connections in good order may take
 
 log = structlog.get_logger()
@@ -77,6 +82,7 @@ def build(plant: Plant, database: Database) -> Daemon:
         Notifier(plant.name, plant.routes),
         clock=utc_now,
         jitter=random.random,
+        manager=Manager(),
     )
 
 
@@ -126,7 +132,11 @@ class Daemon:
         clock: Callable[[], datetime],
         jitter: Callable[[], float],
         hear: Callable[[str], AsyncGenerator[Report | Deaf, None]] = hear,
+        manager: Manager | None = None,
     ) -> None:
+        self.vitals = Vitals()
+        self._manager = manager or Manager({})
+        self._store_trouble = Trouble("store")
         self._hear = hear
         self._plant = plant
         self._database = database
@@ -162,7 +172,8 @@ class Daemon:
                 last = store.last_run(tx, name, observed=True)
                 if last and last.digest:
                     ear.segment.restore(store.snapshot_of(tx, name, last.digest, last.last_at, last.profile or ""))
-        self._writer = Writer(self._database)
+        self.vitals.leads = True
+        self._writer = Writer(self._database, self.vitals, self._store_trouble)
         with contextlib.suppress(StoreError, NotNow):  # said by the chores, when they find the same
             self._numbers = dict(await self._writer.write(self._note_plant))
             for name in [*self._plant.assets, *self._plant.segments]:
@@ -177,6 +188,8 @@ class Daemon:
                 self._verify(),
                 self._notifier.run(),
                 self._loop(),
+                self._beat(),
+                self._count_at_times(),
                 *(self._listen_to(name) for name in self._segments),
             )
         ]
@@ -187,6 +200,7 @@ class Daemon:
                 if chore.done():
                     chore.result()  # a chore ends only by a bug: say it, and let the service manager restart us
         finally:
+            self._manager.stopping()
             await self._end([*chores, stopping])
 
     def _note_plant(self, tx: Transaction) -> Mapping[str, int]:
@@ -207,7 +221,7 @@ class Daemon:
         try:
             await self._flush()
         except StoreError as error:
-            log.error("store.failed", why=str(error))
+            self._store_trouble.failed(error)
         self._writer.stop()
 
     # Polling
@@ -242,11 +256,14 @@ class Daemon:
             if polled is None:
                 return None
             asked = self._asked.pop(name, [])
+            if name in self._due:
+                self.vitals.lateness.note(self._queue.late_by(name, asyncio.get_running_loop().time()))
             poll = await self._poller.poll(polled)
+            self.vitals.polled(poll.outcome.kind if isinstance(poll.outcome, CollectError) else "ok", poll.seconds)
             succeeded = isinstance(poll.outcome, Snapshot)
             await self._take(poll, asked)
         except StoreError as error:
-            log.error("store.failed", asset=name, why=str(error))
+            self._store_trouble.failed(error, asset=name)
         except Exception:  # a bug of ours at one asset: said with all that helps, and its neighbours go on
             log.exception("bug", asset=name)
         finally:
@@ -366,7 +383,7 @@ class Daemon:
         try:
             await self._writer.write(lambda tx: store.answer_poll(tx, asked, answer, now))
         except StoreError as error:
-            log.error("store.failed", asset=name, why=str(error))
+            self._store_trouble.failed(error, asset=name)
 
     # Segments
 
@@ -379,7 +396,7 @@ class Daemon:
                 try:
                     await self._take_in(name, said)
                 except StoreError as error:
-                    log.error("store.failed", asset=name, why=str(error))
+                    self._store_trouble.failed(error, asset=name)
                 except Exception:  # a bug of ours at one segment: said with all that helps, and its neighbours go on
                     log.exception("bug", asset=name)
         await asyncio.Event().wait()  # nothing is left to hear; a chore that ends is a bug
@@ -490,8 +507,9 @@ class Daemon:
         while True:
             try:
                 requests, entries = await asyncio.to_thread(self._look)
+                self.vitals.looked_at = self.vitals.clock()
             except StoreError as error:
-                log.error("store.failed", why=str(error))
+                self._store_trouble.failed(error)
                 requests, entries = [], []
             for entry in entries:  # what we knew of this asset no longer holds
                 self._last_entry = entry.id
@@ -509,6 +527,42 @@ class Daemon:
                 else:
                     await self._decline(request.asset, [request.id])
             await asyncio.sleep(LISTEN_EVERY)
+
+    async def _beat(self) -> None:
+        """Feed the watchdog, as long as nothing of ours hangs; say that we are ready, once we are."""
+        loop, every = asyncio.get_running_loop(), min(BEAT_EVERY, self._manager.watchdog_every or BEAT_EVERY)
+        ready = False
+        while True:
+            asleep = loop.time()
+            await asyncio.sleep(every)
+            now, due = loop.time(), self._queue.next_due()
+            self.vitals.beat(now - asleep - every, 0.0 if due is None else max(0.0, now - due))
+            self.vitals.store_trouble = self._store_trouble.why
+            if not self.vitals.hangs():
+                self._manager.alive()
+            if not ready and not self.vitals.lacks():
+                ready = True
+                self._manager.ready(self.vitals.tally.line)
+
+    async def _count_at_times(self) -> None:
+        """Count how the plant stands, for those who look at us from outside."""
+        while True:
+            with contextlib.suppress(StoreError):  # which is said by those who need the store
+                counted = await asyncio.to_thread(self._counted)
+                standing = {name: each.checked for name, each in self._standing.items() if self._has(name)}
+                self.vitals.tally = Tally(
+                    len(self._plant.assets),
+                    sum(checked.error is not None for checked in standing.values()),
+                    Counter(str(checked.verdict) for name, checked in standing.items() if name in self._plant.assets),
+                    *counted,
+                    {name: _listening(ear) for name, ear in self._segments.items()},
+                )
+                self._manager.status(self.vitals.tally.line)
+            await asyncio.sleep(COUNT_EVERY)
+
+    def _counted(self) -> tuple[Mapping[tuple[str, str], int], int, int]:
+        with self._database.read() as tx:
+            return store.count_alarms(tx), store.count_waiting(tx), store.count_runs(tx)
 
     async def _note_life(self, entry: News) -> None:
         """Leave an asset alone that a person has just renamed or retired."""
@@ -528,7 +582,7 @@ class Daemon:
             made = await self._writer.write(lambda tx: checkpoint(tx, self._plant.evidence, self._clock()))
             await asyncio.to_thread(publish, self._plant, made, _say)
         except StoreError as error:
-            log.error("store.failed", why=str(error))
+            self._store_trouble.failed(error)
         except (CallError, NotNow) as error:
             _say(f"no checkpoint was made: {error}")
         except Exception:  # a bug of ours: said with all that helps, and monitoring goes on
@@ -547,7 +601,7 @@ class Daemon:
                     log.info("evidence.sound")
                 before = flaw
             except StoreError as error:
-                log.error("store.failed", why=str(error))
+                self._store_trouble.failed(error)
             except CallError as error:
                 _say(f"the evidence was not verified: {error}")
             except Exception:  # a bug of ours: said with all that helps, and monitoring goes on
@@ -573,7 +627,7 @@ class Daemon:
             try:
                 await self._flush()
             except StoreError as error:
-                log.error("store.failed", why=str(error))
+                self._store_trouble.failed(error)
 
     async def _flush(self) -> None:
         lagging, self._lagging = self._lagging, {}
@@ -595,7 +649,14 @@ class Daemon:
             try:
                 self._tell_moves(await self._writer.write(lambda tx: return_alarms(tx, self._clock())))
             except StoreError as error:
-                log.error("store.failed", why=str(error))
+                self._store_trouble.failed(error)
+
+
+def _listening(ear: _Ear) -> Listening:
+    if not ear.heard:
+        return Listening()
+    counts = ear.heard.counts
+    return Listening(counts.packets, counts.kernel_dropped, sum(counts.malformed.values()), ear.deaf is not None)
 
 
 def _say(text: str) -> None:

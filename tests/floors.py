@@ -121,7 +121,14 @@ class Done:
 class PlantFolder:
     """A plant.toml in a folder, and the commands on it."""
 
-    def __init__(self, folder: Path, addresses: Mapping[str, str], more: str = "", every: str = "300ms") -> None:
+    def __init__(
+        self,
+        folder: Path,
+        addresses: Mapping[str, str],
+        more: str = "",
+        every: str = "300ms",
+        web: str = "enabled = false",
+    ) -> None:
         self.folder = folder
         self.file = folder / "plant.toml"
         (folder / "p9.toml").write_text(PROFILE)
@@ -129,7 +136,9 @@ class PlantFolder:
             f'[asset."{name}"]\naddress = "{address}"\nprofile = "p9.toml"\nevery = "{every}"\n'
             for name, address in addresses.items()
         )
-        self.file.write_text(f'[plant]\nname = "Test"\n[store]\nurl = "sqlite:///asbuilt.db"\n{assets}{more}')
+        self.file.write_text(
+            f'[plant]\nname = "Test"\n[store]\nurl = "sqlite:///asbuilt.db"\n[web]\n{web}\n{assets}{more}'
+        )
 
     def command(self, *words: str) -> list[str]:
         return [sys.executable, "-m", "monitor.cli", *words]

@@ -38,6 +38,9 @@ DOORS = {  # a library, and the modules that may import it
     "httpx": ["monitor.notify"],
     "numpy": ["collectors.passive"],
     "tomlkit": ["monitor.edits"],
+    "starlette": ["monitor.web"],
+    "uvicorn": ["monitor.web"],
+    "prometheus_client": ["monitor.web"],
 }
 
 

@@ -46,6 +46,7 @@ def run(plant_file: PlantFile = PLANT_FILE) -> None:
 
     from monitor import logs
     from monitor.daemon import build, run_until_stopped
+    from monitor.web.server import served
 
     logs.set_up()
     log = structlog.get_logger()
@@ -55,7 +56,9 @@ def run(plant_file: PlantFile = PLANT_FILE) -> None:
             raise NotNow(f"another asbuilt polls this plant already (it holds the store {database.name})")
         assets, segments = len(plant.assets), len(plant.segments)
         log.info("run.started", plant=plant.name, assets=assets, segments=segments, store=database.name)
-        asyncio.run(run_until_stopped(build(plant, database)))
+        daemon = build(plant, database)
+        with served(plant.web, daemon.vitals):
+            asyncio.run(run_until_stopped(daemon))
         log.info("run.stopped", plant=plant.name)
 
 

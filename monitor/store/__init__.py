@@ -38,6 +38,7 @@ from monitor.store.baselines import (
     sign_offs,
 )
 from monitor.store.checkpoints import add_checkpoint, any_text, evidence, last_checkpoint, newest_checkpoint
+from monitor.store.counts import count_alarms, count_runs, count_waiting
 from monitor.store.database import Database, Transaction, part, store_url
 from monitor.store.documents import document, keep_document
 from monitor.store.orders import add_order, add_written, close_order, orders, written
@@ -88,6 +89,9 @@ __all__ = [
     "baseline_snapshot",
     "baselines",
     "close_order",
+    "count_alarms",
+    "count_runs",
+    "count_waiting",
     "current_baseline",
     "document",
     "evidence",

@@ -1,0 +1,30 @@
+"""How much there is of what, for those who watch the watcher."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+from sqlalchemy import func, select
+
+from baselines.alert import AlertState
+from monitor import tables
+from monitor.store.database import Transaction
+
+WAITING = "waiting"  # a message that is still to be sent
+
+
+def count_alarms(tx: Transaction) -> Mapping[tuple[str, str], int]:
+    """The alarms that are not NORMAL, by state and severity."""
+    alert = tables.alert.c
+    counted = select(alert.state, alert.severity, func.count()).where(alert.state != AlertState.NORMAL)
+    return {(row[0], row[1]): row[2] for row in tx.execute(counted.group_by(alert.state, alert.severity))}
+
+
+def count_waiting(tx: Transaction) -> int:
+    """The messages that are still to be sent."""
+    return int(tx.execute(select(func.count()).where(tables.message.c.state == WAITING)).scalar_one())
+
+
+def count_runs(tx: Transaction) -> int:
+    """The runs that were ever begun: their highest number, which takes no time to find."""
+    return int(tx.execute(select(func.max(tables.run.c.id))).scalar() or 0)
