@@ -18,6 +18,7 @@ from monitor.commands import (
     kit,
     looking,
     network,
+    operating,
     ordering,
     persons,
     profiles,
@@ -60,6 +61,7 @@ for module in (
     quality,
     network,
     running,
+    operating,
 ):
     module.register(app)
 

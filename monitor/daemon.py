@@ -532,6 +532,7 @@ class Daemon:
         """Feed the watchdog, as long as nothing of ours hangs; say that we are ready, once we are."""
         loop, every = asyncio.get_running_loop(), min(BEAT_EVERY, self._manager.watchdog_every or BEAT_EVERY)
         ready = False
+        self.vitals.beat(0.0, 0.0)
         while True:
             asleep = loop.time()
             await asyncio.sleep(every)

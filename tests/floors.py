@@ -131,6 +131,7 @@ class PlantFolder:
     ) -> None:
         self.folder = folder
         self.file = folder / "plant.toml"
+        self.more: Mapping[str, str] = {}  # of the environment
         (folder / "p9.toml").write_text(PROFILE)
         assets = "".join(
             f'[asset."{name}"]\naddress = "{address}"\nprofile = "p9.toml"\nevery = "{every}"\n'
@@ -145,7 +146,7 @@ class PlantFolder:
 
     @property
     def environment(self) -> dict[str, str]:
-        return {**os.environ, "ASBUILT_PLANT": str(self.file), "PYTHONPATH": str(ROOT)}
+        return {**os.environ, "ASBUILT_PLANT": str(self.file), "PYTHONPATH": str(ROOT), **self.more}
 
     def asbuilt(self, *words: str) -> Done:
         """Run a command to its end."""

@@ -38,7 +38,7 @@ from monitor.store.baselines import (
     sign_offs,
 )
 from monitor.store.checkpoints import add_checkpoint, any_text, evidence, last_checkpoint, newest_checkpoint
-from monitor.store.counts import count_alarms, count_runs, count_waiting
+from monitor.store.counts import count_alarms, count_runs, count_waiting, newest_moment
 from monitor.store.database import Database, Transaction, part, store_url
 from monitor.store.documents import document, keep_document
 from monitor.store.orders import add_order, add_written, close_order, orders, written
@@ -109,6 +109,7 @@ __all__ = [
     "last_run",
     "move_baseline",
     "newest_checkpoint",
+    "newest_moment",
     "open_poll_requests",
     "orders",
     "out_of_service",

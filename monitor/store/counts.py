@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from datetime import datetime
 
 from sqlalchemy import func, select
 
@@ -28,3 +29,11 @@ def count_waiting(tx: Transaction) -> int:
 def count_runs(tx: Transaction) -> int:
     """The runs that were ever begun: their highest number, which takes no time to find."""
     return int(tx.execute(select(func.max(tables.run.c.id))).scalar() or 0)
+
+
+def newest_moment(tx: Transaction) -> datetime | None:
+    """The time of the newest that was noted: an audit entry, or the end of the newest run."""
+    audited = select(tables.audit_entry.c.at).order_by(tables.audit_entry.c.id.desc()).limit(1)
+    seen = select(tables.run.c.last_at).order_by(tables.run.c.id.desc()).limit(1)
+    found = [at for statement in (audited, seen) if (at := tx.execute(statement).scalar()) is not None]
+    return max(found, default=None)
