@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import signal
 import socket
-import threading
 import time
 from pathlib import Path
 from urllib.error import HTTPError
@@ -152,6 +151,7 @@ def test_names_with_all_kinds_of_letters_are_labels() -> None:
     assert registry.get_sample_value("asbuilt_sensor_up", {"segment": odd}) == 1
 
 
-def test_no_thread_is_left_and_nothing_listens_where_the_web_is_switched_off() -> None:
-    with served(WebTable(enabled=False), Vitals()):
-        assert "web" not in [thread.name for thread in threading.enumerate()]
+def test_nothing_listens_where_the_web_is_switched_off(plant: PlantFolder, floor: RunningFloor) -> None:
+    with plant.daemon():
+        wait_for(lambda: floor.plcs["line1/filler"].seen.total > 3, "a poll")
+    assert [line for line in plant.log() if line["event"].startswith("web.")] == []

@@ -26,9 +26,6 @@ log = structlog.get_logger()
 @contextlib.contextmanager
 def served(web: WebTable, vitals: Vitals) -> Iterator[None]:
     """Serve while the daemon runs. Where that cannot be, it is said, and monitoring goes on."""
-    if not web.enabled:
-        yield
-        return
     try:
         listener = _listener(web)
     except OSError as error:
