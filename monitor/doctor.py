@@ -198,6 +198,8 @@ def _evidence(plant: Plant) -> Checks:
     key = plant.evidence.key
     if not key.exists():
         yield Check("evidence", State.WARN, f"there is no key {key} yet", "the first command that signs makes one")
+    elif not key.is_file():
+        yield Check("evidence", State.FAIL, f"{key} is no file", "name the key's file in evidence.key")
     places = [*plant.evidence.files]
     bad = [place for place in places if not os.access(place if place.exists() else place.parent, os.W_OK)]
     for place in bad:
@@ -295,7 +297,10 @@ def _stored(plant: Plant, database: Database, now: datetime) -> Checks:
         yield Check("store", State.FAIL, f"its folder {folder} does not exist", "make it, or change store.url")
         return
     if folder and not Path(database.url.database or "").exists():
-        yield Check("store", State.WARN, "there is none yet", "the next command makes it")
+        if os.access(folder, os.W_OK):
+            yield Check("store", State.WARN, "there is none yet", "the next command makes it")
+        else:
+            yield Check("store", State.FAIL, f"{folder} cannot be written", "run this as the daemon's user")
         yield from asyncio.run(_reached(plant))
         return
     found = database.schema()
