@@ -7,7 +7,7 @@ import contextlib
 import json
 import random
 import signal
-from collections import Counter, defaultdict
+from collections import defaultdict
 from collections.abc import AsyncGenerator, Callable, Hashable, Iterable, Mapping
 from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
@@ -56,9 +56,10 @@ from monitor.schedule import DueQueue
 from monitor.sd import Manager
 from monitor.segment import Segment
 from monitor.show import checked_document, move_text
+from monitor.signs import Signs, Standings
 from monitor.store import Database, News, PollRequest, Run, Transaction
 from monitor.touched import touched
-from monitor.vitals import Listening, Tally, Vitals
+from monitor.vitals import Sensed, Vitals
 from monitor.witnesses import AGAIN_AFTER, Doings, Lately, Overheard, Witnessed, asset_at, is_alarming, weigh
 from monitor.writer import Writer
 
@@ -66,8 +67,6 @@ FLUSH_EVERY = 60.0  # seconds that the end of a run may lag on disk
 LISTEN_EVERY = 0.25  # seconds between two looks for what commands did
 VERIFY_EVERY = 86400.0  # seconds between two looks whether the evidence verifies
 SWEEP_EVERY = 5.0  # seconds between two looks for alarms that were put away until now
-BEAT_EVERY = 1.0  # seconds between two signs of life, at most
-COUNT_EVERY = 5.0  # seconds between two counts of how the plant stands
 FAREWELL = 1.0  # seconds that closing connections in good order may take
 
 log = structlog.get_logger()
@@ -135,8 +134,8 @@ class Daemon:
         manager: Manager | None = None,
     ) -> None:
         self.vitals = Vitals()
-        self._manager = manager or Manager({})
         self._store_trouble = Trouble("store")
+        self._signs = Signs(database, self.vitals, self._store_trouble, manager or Manager({}))
         self._hear = hear
         self._plant = plant
         self._database = database
@@ -188,8 +187,8 @@ class Daemon:
                 self._verify(),
                 self._notifier.run(),
                 self._loop(),
-                self._beat(),
-                self._count_at_times(),
+                self._signs.beat(self._queue.next_due),
+                self._signs.count(self._standings),
                 *(self._listen_to(name) for name in self._segments),
             )
         ]
@@ -200,7 +199,7 @@ class Daemon:
                 if chore.done():
                     chore.result()  # a chore ends only by a bug: say it, and let the service manager restart us
         finally:
-            self._manager.stopping()
+            self._signs.manager.stopping()
             await self._end([*chores, stopping])
 
     def _note_plant(self, tx: Transaction) -> Mapping[str, int]:
@@ -528,42 +527,10 @@ class Daemon:
                     await self._decline(request.asset, [request.id])
             await asyncio.sleep(LISTEN_EVERY)
 
-    async def _beat(self) -> None:
-        """Feed the watchdog, as long as nothing of ours hangs; say that we are ready, once we are."""
-        loop, every = asyncio.get_running_loop(), min(BEAT_EVERY, self._manager.watchdog_every or BEAT_EVERY)
-        ready = False
-        self.vitals.beat(0.0, 0.0)
-        while True:
-            asleep = loop.time()
-            await asyncio.sleep(every)
-            now, due = loop.time(), self._queue.next_due()
-            self.vitals.beat(now - asleep - every, 0.0 if due is None else max(0.0, now - due))
-            self.vitals.store_trouble = self._store_trouble.why
-            if not self.vitals.hangs():
-                self._manager.alive()
-            if not ready and not self.vitals.lacks():
-                ready = True
-                self._manager.ready(self.vitals.tally.line)
-
-    async def _count_at_times(self) -> None:
-        """Count how the plant stands, for those who look at us from outside."""
-        while True:
-            with contextlib.suppress(StoreError):  # which is said by those who need the store
-                counted = await asyncio.to_thread(self._counted)
-                standing = {name: each.checked for name, each in self._standing.items() if self._has(name)}
-                self.vitals.tally = Tally(
-                    len(self._plant.assets),
-                    sum(checked.error is not None for checked in standing.values()),
-                    Counter(str(checked.verdict) for name, checked in standing.items() if name in self._plant.assets),
-                    *counted,
-                    {name: _listening(ear) for name, ear in self._segments.items()},
-                )
-                self._manager.status(self.vitals.tally.line)
-            await asyncio.sleep(COUNT_EVERY)
-
-    def _counted(self) -> tuple[Mapping[tuple[str, str], int], int, int]:
-        with self._database.read() as tx:
-            return store.count_alarms(tx), store.count_waiting(tx), store.count_runs(tx)
+    def _standings(self) -> Standings:
+        names = (*self._plant.assets, *self._plant.segments)
+        known = {name: standing.checked if (standing := self._standing.get(name)) else None for name in names}
+        return known, {name: _sensed(ear) for name, ear in self._segments.items()}
 
     async def _note_life(self, entry: News) -> None:
         """Leave an asset alone that a person has just renamed or retired."""
@@ -653,11 +620,11 @@ class Daemon:
                 self._store_trouble.failed(error)
 
 
-def _listening(ear: _Ear) -> Listening:
+def _sensed(ear: _Ear) -> Sensed:
     if not ear.heard:
-        return Listening()
+        return Sensed()
     counts = ear.heard.counts
-    return Listening(counts.packets, counts.kernel_dropped, sum(counts.malformed.values()), ear.deaf is not None)
+    return Sensed(counts.packets, counts.kernel_dropped, sum(counts.malformed.values()), ear.deaf is not None)
 
 
 def _say(text: str) -> None:

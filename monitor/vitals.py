@@ -34,7 +34,7 @@ class Histogram:
 
 
 @dataclass(frozen=True, slots=True)
-class Listening:
+class Sensed:
     """What one segment's sensor has counted since it began."""
 
     packets: int = 0
@@ -53,7 +53,7 @@ class Tally:
     alarms: Mapping[tuple[str, str], int] = field(default_factory=dict)  # by state and severity
     messages: int = 0  # waiting to be sent
     runs: int = 0  # in the store
-    segments: Mapping[str, Listening] = field(default_factory=dict)
+    segments: Mapping[str, Sensed] = field(default_factory=dict)
 
     @property
     def line(self) -> str:

@@ -14,7 +14,7 @@ import pytest
 from prometheus_client.parser import text_string_to_metric_families
 
 from monitor.config import WebTable
-from monitor.vitals import Listening, Tally, Vitals
+from monitor.vitals import Sensed, Tally, Vitals
 from monitor.web.metrics import registry_of
 from monitor.web.server import served
 from tests.floors import PlantFolder, RunningFloor, wait_for
@@ -145,7 +145,7 @@ def test_whoever_holds_connections_open_holds_up_nothing(shown: PlantFolder, flo
 def test_names_with_all_kinds_of_letters_are_labels() -> None:
     vitals = Vitals()
     odd = 'a"b\\c\nd{}é'
-    vitals.tally = Tally(segments={odd: Listening(7, 1, 2, deaf=False)})
+    vitals.tally = Tally(segments={odd: Sensed(7, 1, 2, deaf=False)})
     registry = registry_of(vitals)
     assert registry.get_sample_value("asbuilt_sensor_packets_total", {"segment": odd}) == 7
     assert registry.get_sample_value("asbuilt_sensor_up", {"segment": odd}) == 1
