@@ -52,8 +52,8 @@ class Signs:
                 self.manager.ready(vitals.tally.line)
 
     async def count(self, standings: Callable[[], Standings]) -> None:
-        """Count how the plant stands. `standings` gives what is known of each asset and segment (None: it was not polled
-        yet), and what each segment's sensor has counted."""
+        """Count how the plant stands. `standings` gives what is known of each asset and segment (None: it was not
+        polled yet), and what each segment's sensor has counted."""
         while True:
             with contextlib.suppress(StoreError):  # which is said by those who need the store
                 alarms, waiting, runs = await asyncio.to_thread(self._counted)
