@@ -11,7 +11,7 @@ from typing import Any, TypeVar
 
 from monitor.errors import StoreError
 from monitor.logs import Trouble
-from monitor.store import Database, Transaction, part
+from monitor.store import Database, Transaction, part, probe
 from monitor.vitals import Vitals
 
 T = TypeVar("T")
@@ -69,6 +69,8 @@ class Writer:
         outcomes: list[tuple[Future[Any], Any, BaseException | None]] = []
         try:
             with self._database.write() as tx:
+                if self._trouble.why:
+                    probe(tx)
                 for job, done in group:
                     outcomes.append((done, *_attempt(tx, job)))
         except Exception as error:  # nothing of the group is durable: all are told

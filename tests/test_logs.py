@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import subprocess
 import sys
+import time
 from pathlib import Path
 from typing import Any
 
@@ -12,8 +13,11 @@ import pytest
 import structlog
 from structlog.testing import capture_logs
 
+from monitor.daemon import SWEEP_EVERY
 from monitor.logs import AGAIN_AFTER, MOST_ALIKE, MOST_KINDS, WITHIN, Bounded, Trouble
 from tests.floors import ROOT, PlantFolder, RunningFloor, wait_for
+
+SMALL = 32768  # bytes: enough for what the daemon says, and for SQLite's shared memory
 
 
 class Clock:
@@ -89,14 +93,18 @@ def test_a_store_that_fails_under_the_daemon_is_said_once_down_and_once_up(
 
     plant.commissioned()
     with plant.daemon() as daemon:
-        size = (plant.folder / "asbuilt.db-shm").stat().st_size
-        wait_for(lambda: floor.plcs["line1/filler"].seen.total > 9, "polls")
-        limit_files(daemon.pid, size)
+        log_file = plant.folder / "asbuilt.db-wal"
+        floor.apply("line1/filler", set={"limit": 20.0, "crc": "cafebabe"})
+        floor.apply("line2/filler", set={"limit": 20.0, "crc": "cafebabe"})
+        wait_for(lambda: log_file.exists() and log_file.stat().st_size > SMALL, "a log that cannot grow any more")
+        limit_files(daemon.pid, SMALL)
         for limit in (1.0, 2.0, 3.0):  # each is a new snapshot, and a commit
             floor.apply("line1/filler", set={"limit": limit})
             floor.apply("line2/filler", set={"limit": limit})
             before = floor.plcs["line2/filler"].seen.total
             wait_for(lambda before=before: floor.plcs["line2/filler"].seen.total > before + 6, "polls that go on")  # type: ignore[misc]
+        sweeps = time.monotonic() + SWEEP_EVERY + 1  # which write nothing, and must not be taken for a store that works
+        wait_for(lambda: time.monotonic() > sweeps, "a sweep")
         assert len(said("store.failed")) == 1
         assert said("store.back") == []
         limit_files(daemon.pid, None)

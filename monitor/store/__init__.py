@@ -39,7 +39,7 @@ from monitor.store.baselines import (
 )
 from monitor.store.checkpoints import add_checkpoint, any_text, evidence, last_checkpoint, newest_checkpoint
 from monitor.store.counts import count_alarms, count_runs, count_waiting, newest_moment
-from monitor.store.database import Database, Transaction, part, store_url
+from monitor.store.database import Database, Transaction, part, probe, store_url
 from monitor.store.documents import document, keep_document
 from monitor.store.orders import add_order, add_written, close_order, orders, written
 from monitor.store.persons import Person, keep_person, person, persons
@@ -117,6 +117,7 @@ __all__ = [
     "person",
     "persons",
     "poll_answers",
+    "probe",
     "quality_records",
     "rename_asset",
     "request_poll",

@@ -265,6 +265,11 @@ def part(transaction: Transaction) -> Iterator[None]:
         yield
 
 
+def probe(transaction: Transaction) -> None:
+    """Write what changes nothing: on a full disk a transaction that writes nothing is committed, and proves nothing."""
+    transaction.execute(text("UPDATE alembic_version SET version_num = version_num"))
+
+
 def revision(connection: Connection) -> str | None:
     """The migration that the schema is at; None for an empty database."""
     if not inspect(connection).has_table("alembic_version"):
