@@ -51,6 +51,12 @@ class Malformed(CollectError):
     kind = "malformed"
 
 
+def is_credential(path: Path) -> bool:
+    """Whether systemd keeps this file for a service (LoadCredential=): its group is a mask there, and no group."""
+    folder = os.environ.get("CREDENTIALS_DIRECTORY")
+    return path.is_relative_to("/run/credentials") or (bool(folder) and path.is_relative_to(str(folder)))
+
+
 @dataclass(frozen=True, slots=True)
 class Secret:
     """Where a secret is kept, never the secret itself: an environment variable or a file.
@@ -74,7 +80,7 @@ class Secret:
     def _from_file(self) -> str:
         path = Path(self.file)
         try:
-            if os.name == "posix" and path.stat().st_mode & 0o077:
+            if os.name == "posix" and path.stat().st_mode & (0o007 if is_credential(path) else 0o077):
                 raise ValueError(f"{path} may be read by others: chmod 600 {path}")
             return path.read_text(encoding="utf-8").rstrip("\r\n")
         except OSError as error:

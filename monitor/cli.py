@@ -19,6 +19,7 @@ from monitor.commands import (
     kit,
     looking,
     network,
+    operating,
     ordering,
     persons,
     profiles,
@@ -62,6 +63,7 @@ for module in (
     network,
     contract,
     running,
+    operating,
 ):
     module.register(app)
 

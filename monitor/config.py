@@ -25,6 +25,7 @@ SECTIONS = ("plant", "store", "approval", "evidence", "asset", "machine_type", "
 ITSELF = "asbuilt"  # the asset that alarms about our own watch are at, where they concern no other
 SEGMENT = "segment"  # what stands for the protocol and the profile of a segment
 SYSLOG_PORT = 514
+LARGEST_PORT = 65535
 KEY_FILE = "asbuilt.key"
 VAULT = "asbuilt.vault"
 ROLE = re.compile(r"[\w.-]+")
@@ -121,9 +122,18 @@ class Evidence:
 
 @dataclass(frozen=True, slots=True)
 class WebTable:
-    """[web]"""
+    """[web]: where the page, /healthz, /readyz and /metrics are; port 0 is any that is free."""
 
     listen: str = "127.0.0.1:8470"
+    enabled: bool = True
+
+    @property
+    def host(self) -> str:
+        return self.listen.rpartition(":")[0].strip("[]")
+
+    @property
+    def port(self) -> int:
+        return int(self.listen.rpartition(":")[2])
 
 
 @dataclass(frozen=True, slots=True)
@@ -174,6 +184,7 @@ class Plant:
     machine_types: Mapping[str, MachineType] = field(default_factory=dict)
     settings: Mapping[str, str] = field(default_factory=dict)  # all that is written, by key path, as JSON
     vault: Path = Path(VAULT)
+    web: WebTable = field(default_factory=WebTable)
 
     def criticality(self, name: str) -> Criticality:
         """How much hangs on an asset or a segment; medium for one that is not in the file."""
@@ -209,7 +220,7 @@ class _Reader:
         approval = self.approval(self.section(written, "approval"))
         evidence = self.evidence(self.section(written, "evidence"))
         web = read_table(WebTable, self.section(written, "web"), "web", self.faults)
-        if web and not LISTEN.fullmatch(web.listen):
+        if web and not (LISTEN.fullmatch(web.listen) and web.port <= LARGEST_PORT):
             self.faults.append(f"web.listen: is an address and a port such as 127.0.0.1:8470, not {web.listen!r}")
         assets = {name: self.asset(name, found) for name, found in self.section(written, "asset").items()}
         types = {
@@ -243,6 +254,7 @@ class _Reader:
             {name: found for name, found in types.items() if found},
             self.settings(written),
             self.folder / (store.vault if store else VAULT),
+            web or WebTable(),
         )
 
     def settings(self, written: dict[str, Any]) -> dict[str, str]:

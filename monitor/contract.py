@@ -37,9 +37,10 @@ Write = Callable[[Callable[[Transaction], None]], Awaitable[None]]
 class Ledger:
     """Puts what the daemon's polls sent into the store: at times, when it ends, and when somebody asks."""
 
-    def __init__(self, poller: Poller, write: Write) -> None:
+    def __init__(self, poller: Poller, write: Write, failed: Callable[[StoreError], None]) -> None:
         self._poller = poller
         self._write = write
+        self._failed = failed
 
     async def keep_at_times(self) -> None:
         """For as long as the daemon runs."""
@@ -57,7 +58,7 @@ class Ledger:
                 await self._write(partial(keep_tally, tally=part))
                 continue
             except StoreError as error:
-                log.error("store.failed", why=str(error))
+                self._failed(error)
             except Exception:  # a bug of ours: said with all that helps, and monitoring goes on
                 log.exception("bug", chore="contract")
             return self._poller.give_back(Tally(tally.since, tally.until, dict(devices[start:])))

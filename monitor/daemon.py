@@ -14,7 +14,7 @@ from datetime import datetime, time, timedelta
 import structlog
 
 from baselines.snapshot import Snapshot
-from collectors.collector import Target
+from collectors.collector import CollectError, Poll, Target
 from collectors.written import FileError
 from monitor import store
 from monitor.clocks import look_at_clocks
@@ -29,7 +29,10 @@ from monitor.pipeline import return_alarms
 from monitor.polling import Poller, utc_now
 from monitor.reload import Difference, difference, needs_restart
 from monitor.schedule import Clockwork, DueQueue
+from monitor.sd import Manager
+from monitor.signs import Signs, Standings
 from monitor.store import Chore, Database, News, PollRequest
+from monitor.vitals import Vitals
 from monitor.watch import Watch
 
 FLUSH_EVERY = 60.0  # seconds that the end of a run may lag on disk
@@ -50,6 +53,7 @@ def build(plant: Plant, database: Database) -> Daemon:
         Notifier(plant.name, plant.routes),
         clock=utc_now,
         jitter=random.random,
+        manager=Manager(),
     )
 
 
@@ -66,7 +70,10 @@ class Daemon:
         clock: Callable[[], datetime],
         jitter: Callable[[], float],
         hear: Hear = hear,
+        manager: Manager | None = None,
     ) -> None:
+        self.vitals = Vitals()
+        self._manager = manager or Manager({})
         self._database = database
         self._poller = poller
         poller.on_change = self._suspect
@@ -89,10 +96,13 @@ class Daemon:
     async def run(self, stop: asyncio.Event) -> None:
         """Poll until `stop` is set; then let go of every device and bring the store up to date."""
         self._database.assure_lead()
-        self._watch = watch = Watch(self._plant, self._database, self._clock, self._notifier.tell, self._leave)
+        self.vitals.leads = True
+        tell = self._notifier.tell
+        self._watch = watch = Watch(self._plant, self._database, self._clock, tell, self._leave, self.vitals)
+        signs = Signs(self._database, self.vitals, watch.trouble, self._manager)
         self._listening = Listening(watch, self._hear, self._suspect)
         self._notary = Notary(watch)
-        self._ledger = Ledger(self._poller, watch.writer.write)
+        self._ledger = Ledger(self._poller, watch.writer.write, watch.trouble.failed)
         self._clockwork = Clockwork(self._do)
         self._chores = {"verify": self._notary.verify, "clocks": self._look_at_clocks}
         with self._database.read() as tx:
@@ -119,6 +129,8 @@ class Daemon:
                 self._loop(),
                 self._listening.run(),
                 self._reload_when_asked(),
+                signs.beat(self._queue.next_due),
+                signs.count(self._standings),
             )
         ]
         stopping = asyncio.create_task(stop.wait())
@@ -128,6 +140,7 @@ class Daemon:
                 if chore.done():
                     chore.result()  # a chore ends only by a bug: say it, and let the service manager restart us
         finally:
+            self._manager.stopping()
             await self._end([*chores, stopping])
 
     async def _end(self, chores: list[asyncio.Task[None] | asyncio.Task[bool]]) -> None:
@@ -144,7 +157,7 @@ class Daemon:
         try:
             await self._flush()
         except StoreError as error:
-            log.error("store.failed", why=str(error))
+            self._watch.trouble.failed(error)
         self._watch.writer.stop()
 
     # Polling
@@ -187,10 +200,12 @@ class Daemon:
                 return await self._listening.observe(name)
             if polled is None:
                 return None
+            if name in self._due:
+                self.vitals.lateness.note(self._queue.late_by(name, asyncio.get_running_loop().time()))
             asked = self._watch.asked.pop(name, [])
             succeeded = await self._look_at(polled, asked)
         except StoreError as error:
-            log.error("store.failed", asset=name, why=str(error))
+            self._watch.trouble.failed(error, asset=name)
         except Exception:  # a bug of ours at one asset: said with all that helps, and its neighbours go on
             log.exception("bug", asset=name)
         finally:
@@ -207,16 +222,21 @@ class Daemon:
         """Poll an asset, the tripwire alone where that is enough for now; whether it answered."""
         name = polled.asset.name
         if not asked and self._tripwire_will_do(polled):
-            poll = await self._poller.poll(polled, tripwire=True)
+            poll = await self._poll(polled, tripwire=True)
             if not self._watch.is_tripped(poll):
                 return True
             if not isinstance(poll.outcome, Snapshot):
                 await self._watch.take(poll, asked)
                 return False
         self._deep.discard(name)
-        poll = await self._poller.poll(polled)
+        poll = await self._poll(polled)
         await self._watch.take(poll, asked)
         return isinstance(poll.outcome, Snapshot)
+
+    async def _poll(self, polled: Polled, tripwire: bool = False) -> Poll:
+        poll = await self._poller.poll(polled, tripwire=tripwire)
+        self.vitals.polled(poll.outcome.kind if isinstance(poll.outcome, CollectError) else "ok", poll.seconds)
+        return poll
 
     def _tripwire_will_do(self, polled: Polled) -> bool:
         standing = self._watch.standing.get(polled.asset.name)
@@ -281,6 +301,7 @@ class Daemon:
         while True:
             await self._reload_asked.wait()
             self._reload_asked.clear()
+            self._manager.reloading()
             try:
                 await self._reload()
             except FileError as error:
@@ -289,6 +310,7 @@ class Daemon:
                 log.error("config.refused", faults=[str(error)], text="nothing was changed")
             except Exception:  # a bug of ours: said with all that helps, and monitoring goes on
                 log.exception("bug", chore="reload")
+            self._manager.ready()
 
     async def _reload(self) -> None:
         """Do as plant.toml says now, all of it or nothing."""
@@ -322,14 +344,21 @@ class Daemon:
                 self._due.discard(name)
                 self._queue.add(name, assets[name].every, now)
 
+    def _standings(self) -> Standings:
+        plant, standing = self._watch.plant, self._watch.standing
+        names = (*plant.assets, *plant.segments)
+        known = {name: there.checked if (there := standing.get(name)) else None for name in names}
+        return known, {name: ear.sensed() for name, ear in self._listening.ears.items()}
+
     # What commands do, and what time does
 
     async def _listen(self) -> None:
         while True:
             try:
                 requests, entries = await asyncio.to_thread(self._look)
+                self.vitals.looked_at = self.vitals.clock()
             except StoreError as error:
-                log.error("store.failed", why=str(error))
+                self._watch.trouble.failed(error)
                 requests, entries = [], []
             for entry in entries:  # what we knew of this asset no longer holds
                 self._last_entry = entry.id
@@ -377,7 +406,7 @@ class Daemon:
             try:
                 await self._flush()
             except StoreError as error:
-                log.error("store.failed", why=str(error))
+                self._watch.trouble.failed(error)
 
     async def _flush(self) -> None:
         """Bring the ends of runs on disk up to date, and when each asset is due."""
@@ -392,7 +421,7 @@ class Daemon:
                 moves = await self._watch.writer.write(lambda tx: return_alarms(tx, self._clock()))
                 self._watch.tell_moves(moves)
             except StoreError as error:
-                log.error("store.failed", why=str(error))
+                self._watch.trouble.failed(error)
 
     async def _look_at_clocks(self) -> str:
         assets = [*self._watch.plant.assets, *self._watch.plant.segments]

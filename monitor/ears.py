@@ -1,4 +1,8 @@
-"""The ears of the daemon: one sensor process a segment, started again when it ends, its reports read one by one."""
+"""The ears of the daemon: one sensor process a segment, started again when it ends, its reports read one by one.
+
+Under systemd the daemon has no right to capture: there the sensor is started by a socket of its interface, and has that
+one right (asbuilt-sensor@.socket). Where that socket is, we connect to it; elsewhere the sensor is a child of ours.
+"""
 
 from __future__ import annotations
 
@@ -8,6 +12,7 @@ import os
 import sys
 from collections.abc import AsyncGenerator, Callable
 from dataclasses import dataclass
+from pathlib import Path
 
 from collectors.passive.report import Report, decode_report
 
@@ -31,6 +36,9 @@ class Deaf:
     why: str
 
 
+SOCKETS = Path(os.environ.get("ASBUILT_SENSORS", "/run/asbuilt"))  # where systemd keeps the sockets of its sensors
+WORDS = 4096  # bytes of its last words that are kept
+
 # NumPy would start threads that compute nothing here, and a capability is given up by one thread alone (capset(2)).
 ONE_THREAD = {"OPENBLAS_NUM_THREADS": "1", "OMP_NUM_THREADS": "1", "MKL_NUM_THREADS": "1"}
 
@@ -40,14 +48,22 @@ def command(interface: str) -> list[str]:
     return [sys.executable, "-m", "collectors.passive.sensor", interface]
 
 
+def way_to(interface: str, sockets: Path = SOCKETS) -> Path:
+    """The socket by which systemd starts the sensor of an interface, if it is there."""
+    return sockets / f"sensor-{interface}.sock"
+
+
 async def hear(
-    interface: str, command: Callable[[str], list[str]] = command, limits: Limits = Limits()
+    interface: str, command: Callable[[str], list[str]] = command, limits: Limits = Limits(), sockets: Path = SOCKETS
 ) -> AsyncGenerator[Report | Deaf, None]:
     """The reports of an interface's sensor, without end; Deaf whenever it has ended."""
     wait, clock = limits.first_wait, asyncio.get_running_loop().time
     while True:
         began = clock()
-        async with contextlib.aclosing(_one_life(command(interface), asyncio.Event(), limits)) as life:
+        way = way_to(interface, sockets)
+        served = await asyncio.to_thread(way.is_socket)
+        one_life = _one_connection(way, limits) if served else _one_life(command(interface), asyncio.Event(), limits)
+        async with contextlib.aclosing(one_life) as life:
             async for said in life:
                 yield said
         if (
@@ -102,12 +118,45 @@ async def _one_life(argv: list[str], stop: asyncio.Event, limits: Limits) -> Asy
     yield Deaf(why or said or f"the sensor ended ({process.returncode})")
 
 
+async def _one_connection(way: Path, limits: Limits) -> AsyncGenerator[Report | Deaf, None]:
+    """The same of a sensor that another starts when we connect, and that ends when we go."""
+    why, words, clock = "", "", asyncio.get_running_loop().time
+    try:
+        reader, writer = await asyncio.open_unix_connection(way, limit=limits.line_most)
+    except OSError as error:
+        yield Deaf(f"the sensor cannot be reached at {way}: {error.strerror}; systemctl status says more")
+        return
+    silent_at = clock() + limits.silent_for
+    try:
+        while line := await asyncio.wait_for(reader.readline(), silent_at - clock()):
+            if not line.startswith(b"{"):  # its standard error ends here as well
+                words = _printable(line[-WORDS:])
+                continue
+            yield decode_report(line)
+            silent_at = clock() + limits.silent_for
+    except TimeoutError:
+        why = f"the sensor has said nothing for {limits.silent_for:g} s"
+    except ValueError as error:
+        why = f"the sensor has said what is no report: {error}"
+    except OSError as error:
+        why = f"the sensor was lost: {error.strerror}"
+    finally:
+        writer.close()
+        with contextlib.suppress(OSError):
+            await writer.wait_closed()
+    yield Deaf(why or words or f"the sensor at {way} ended; journalctl says more")
+
+
 async def _last_words(stream: asyncio.StreamReader) -> str:
     """The last line that it wrote to standard error; the rest is read so that it can go on."""
-    last = ""
-    while part := await stream.read(4096):
-        last = (last + part.decode("utf-8", "replace"))[-4096:]
-    words = last.strip().rpartition("\n")[2]
+    last = b""
+    while part := await stream.read(WORDS):
+        last = (last + part)[-WORDS:]
+    return _printable(last.strip().rpartition(b"\n")[2])
+
+
+def _printable(line: bytes) -> str:
+    words = line.decode("utf-8", "replace").strip()
     return words if words.isprintable() else repr(words)
 
 

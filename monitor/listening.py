@@ -26,6 +26,7 @@ from monitor.pipeline import confront, occur, take_written
 from monitor.segment import Segment
 from monitor.store import Transaction
 from monitor.touched import touched
+from monitor.vitals import Sensed
 from monitor.watch import Watch
 from monitor.witnesses import AGAIN_AFTER, Doings, Lately, Overheard, Witnessed, is_alarming, weigh
 
@@ -65,6 +66,13 @@ class Ear:
 
     def snapshot(self, now: datetime) -> Snapshot:
         return self.segment.snapshot(self.approved, now, self.lost)
+
+    def sensed(self) -> Sensed:
+        """What its sensor has counted."""
+        if not self.heard:
+            return Sensed()
+        counts = self.heard.counts
+        return Sensed(counts.packets, counts.kernel_dropped, sum(counts.malformed.values()), self.deaf is not None)
 
     def overheard(self, now: datetime) -> Overheard | None:
         return Overheard(self.heard, now - self.segment.stale_after, self.approved) if self.heard else None
@@ -146,7 +154,7 @@ class Listening:
                 try:
                     await self._take_in(name, said)
                 except StoreError as error:
-                    log.error("store.failed", asset=name, why=str(error))
+                    self._watch.trouble.failed(error, asset=name)
                 except Exception:  # a bug of ours at one segment: said with all that helps, and its neighbours go on
                     log.exception("bug", asset=name)
         await asyncio.Event().wait()  # nothing is left to hear; what ends here would be a bug

@@ -32,7 +32,7 @@ class Notary:
             made = await watch.writer.write(lambda tx: checkpoint(tx, watch.plant.evidence, watch.clock()))
             await asyncio.to_thread(publish, watch.plant, made, _say)
         except StoreError as error:
-            log.error("store.failed", why=str(error))
+            self._watch.trouble.failed(error)
         except (CallError, NotNow) as error:
             _say(f"no checkpoint was made: {error}")
         except Exception:  # a bug of ours: said with all that helps, and monitoring goes on

@@ -60,6 +60,10 @@ class DueQueue:
         """The earliest due time; None if every asset is being polled."""
         return self._heap[0][0] if self._heap else None
 
+    def late_by(self, name: str, now: float) -> float:
+        """Seconds since an asset that is out of the queue was due."""
+        return max(0.0, now - self._entries[name].due) if name in self._entries else 0.0
+
     def take_due(self, now: float) -> list[str]:
         """Take out what is due."""
         due = []

@@ -26,6 +26,9 @@ STYLES = {
     "high": "red",
     "UNACK": "bold red",
     "RTN_UNACK": "yellow",
+    "warn": "yellow",
+    "unseen": "yellow",
+    "fail": "bold red",
 }
 
 

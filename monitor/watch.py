@@ -20,9 +20,11 @@ from monitor.accounts import account
 from monitor.config import Plant
 from monitor.errors import Gone, StoreError
 from monitor.evidence import note_assets, note_configuration, returned
+from monitor.logs import Trouble
 from monitor.pipeline import Checked, Standing, goes_on, take, tripped, unseen
 from monitor.show import checked_document, move_text
 from monitor.store import Actor, Database, Run, Transaction
+from monitor.vitals import Vitals
 from monitor.witnesses import Hosts
 from monitor.writer import Writer
 
@@ -41,6 +43,8 @@ class Watch:
     clock: Callable[[], datetime]
     tell: Callable[[list[Move]], None]
     leave: Callable[[Gone], Awaitable[None]]
+    vitals: Vitals = field(default_factory=Vitals)
+    trouble: Trouble = field(default_factory=lambda: Trouble("store"))
     writer: Writer = field(init=False)
     account: Actor = field(init=False)
     hosts: Hosts = field(init=False)
@@ -52,7 +56,7 @@ class Watch:
     numbers: dict[str, int] = field(default_factory=dict)  # of assets, as the store knew them when we began
 
     def __post_init__(self) -> None:
-        self.writer = Writer(self.database)
+        self.writer = Writer(self.database, self.vitals, self.trouble)
         self.account = replace(store.ITSELF, account=account())
         self.follow(self.plant)
 
@@ -164,7 +168,7 @@ class Watch:
         try:
             await self.writer.write(lambda tx: store.answer_poll(tx, asked, answer, self.clock()))
         except StoreError as error:
-            log.error("store.failed", why=str(error))
+            self.trouble.failed(error)
 
     def approved(self, name: str) -> Snapshot | None:
         """The approved baseline of an asset, from the store."""

@@ -10,7 +10,9 @@ from concurrent.futures import Future
 from typing import Any, TypeVar
 
 from monitor.errors import StoreError
-from monitor.store import Database, Transaction, part
+from monitor.logs import Trouble
+from monitor.store import Database, Transaction, part, probe
+from monitor.vitals import Vitals
 
 T = TypeVar("T")
 Job = Callable[[Transaction], Any]
@@ -25,8 +27,10 @@ class Writer:
     if the database or the commit fails, every job of the group fails with it.
     """
 
-    def __init__(self, database: Database) -> None:
+    def __init__(self, database: Database, vitals: Vitals | None = None, trouble: Trouble | None = None) -> None:
         self._database = database
+        self._vitals = vitals or Vitals()
+        self._trouble = trouble or Trouble("store")
         self._jobs: queue.SimpleQueue[tuple[Job, Future[Any]] | None] = queue.SimpleQueue()
         self._thread = threading.Thread(target=self._run, name="writer")
         self._thread.start()
@@ -55,7 +59,9 @@ class Writer:
                     stopping = True
                     break
                 group.append(following)
+            self._vitals.writing()
             self._commit([(job, done) for job, done in group if done.set_running_or_notify_cancel()])
+            self._vitals.written()
             if stopping:
                 return
 
@@ -63,12 +69,17 @@ class Writer:
         outcomes: list[tuple[Future[Any], Any, BaseException | None]] = []
         try:
             with self._database.write() as tx:
+                if self._trouble.why:
+                    probe(tx)
                 for job, done in group:
                     outcomes.append((done, *_attempt(tx, job)))
         except Exception as error:  # nothing of the group is durable: all are told
+            if isinstance(error, StoreError):
+                self._trouble.failed(error)
             for _, done in group:
                 done.set_exception(error)
             return
+        self._trouble.works()
         for done, result, failure in outcomes:
             if failure is not None:
                 done.set_exception(failure)

@@ -128,23 +128,32 @@ class PlantFolder:
     """A plant.toml in a folder, and the commands on it."""
 
     def __init__(
-        self, folder: Path, addresses: Mapping[str, str], more: str = "", every: str = "300ms", profile: str = PROFILE
+        self,
+        folder: Path,
+        addresses: Mapping[str, str],
+        more: str = "",
+        every: str = "300ms",
+        profile: str = PROFILE,
+        web: str = "enabled = false",
     ) -> None:
         self.folder = folder
         self.file = folder / "plant.toml"
+        self.more: Mapping[str, str] = {}  # of the environment
         (folder / "p9.toml").write_text(profile)
         assets = "".join(
             f'[asset."{name}"]\naddress = "{address}"\nprofile = "p9.toml"\nevery = "{every}"\n'
             for name, address in addresses.items()
         )
-        self.file.write_text(f'[plant]\nname = "Test"\n[store]\nurl = "sqlite:///asbuilt.db"\n{assets}{more}')
+        self.file.write_text(
+            f'[plant]\nname = "Test"\n[store]\nurl = "sqlite:///asbuilt.db"\n[web]\n{web}\n{assets}{more}'
+        )
 
     def command(self, *words: str) -> list[str]:
         return [sys.executable, "-m", "monitor.cli", *words]
 
     @property
     def environment(self) -> dict[str, str]:
-        return {**os.environ, "ASBUILT_PLANT": str(self.file), "PYTHONPATH": str(ROOT)}
+        return {**os.environ, "ASBUILT_PLANT": str(self.file), "PYTHONPATH": str(ROOT), **self.more}
 
     def asbuilt(self, *words: str) -> Done:
         """Run a command to its end."""

@@ -119,6 +119,7 @@ def test_everything_that_can_be_written_is_read(tmp_path: Path) -> None:
         "hall 2",
         "filler",
     )
+    assert (plant.web.host, plant.web.port, plant.web.enabled) == ("127.0.0.1", 9000, True)
     assert (filler.every, filler.target.profile) == (timedelta(minutes=1), "mine")
     assert "mine" in plant.profiles
     assert labeller.target.access == Access(
@@ -272,6 +273,11 @@ def test_a_safety_controller_is_polled_only_where_its_owner_says_so(tmp_path: Pa
         (LEAST.replace("[store]", 'timezone = "../x"\n[store]'), ["plant.timezone: '../x' is not known"]),
         (LEAST.replace("[store]", 'timezone = "Europe"\n[store]'), ["plant.timezone: 'Europe' is not known"]),
         (LEAST + "[web]\nlisten = 8470", ["web.listen: expected `str`"]),
+        (
+            LEAST + '[web]\nlisten = "127.0.0.1:70000"',
+            ["web.listen: is an address and a port such as 127.0.0.1:8470, not '127.0.0.1:70000'"],
+        ),
+        (LEAST + '[web]\nenabled = "no"', ["web.enabled: expected `bool`"]),
         (LEAST + '[notify.a]\nkind = "pager"\nurl = "x"', ["notify.a.kind: is one of webhook"]),
         (LEAST + '[notify.a]\nkind = "webhook"\nurl = "ftp://x"', ["notify.a.url: is no web address"]),
         (LEAST + '[notify.a]\nkind = "webhook"\nurl = "https://x"\nname = "b"', ["notify.a.name: unknown key"]),

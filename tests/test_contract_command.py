@@ -20,6 +20,7 @@ from collectors.profile import Profiles
 from monitor import store
 from monitor.contract import Ledger
 from monitor.errors import StoreError
+from monitor.logs import Trouble
 from monitor.polling import Poller, utc_now
 from monitor.store import Database
 from tests.floors import PATIENCE, PlantFolder, RunningFloor, wait_for
@@ -158,7 +159,7 @@ def test_what_the_store_does_not_take_is_kept_for_the_next_time(floor: RunningFl
                 job(tx)
 
         poller = Poller(Profiles(), utc_now)
-        ledger = Ledger(poller, write)
+        ledger = Ledger(poller, write, Trouble("store").failed)
         await poller.poll_target(target)
         await ledger.keep()
         await poller.poll_target(target)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+import sys
 from collections.abc import Callable
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
@@ -244,6 +246,19 @@ def alarm(asset: str, item: str, state: AlertState) -> Alert:
     )
 
 
+def test_how_much_there_is(database: Database) -> None:
+    with database.write() as tx:
+        assert (store.count_alarms(tx), store.count_waiting(tx), store.count_runs(tx)) == ({}, 0, 0)
+        assert store.newest_moment(tx) is None
+        take(tx, poll("one", snapshot("one", 1)), NOW)
+        assert (store.count_runs(tx), store.newest_moment(tx)) == (1, NOW)
+    assert database.schema() == tables.HEAD
+    assert database.damage() == ""
+    database.assure_writable()
+    assert database.lead()
+    assert database.leader() == (os.getpid() if database.is_sqlite and sys.platform == "linux" else None)
+
+
 def test_alarms_come_back_as_they_were_stored_and_move(database: Database) -> None:
     with database.write() as tx:
         moved = [
@@ -261,6 +276,7 @@ def test_alarms_come_back_as_they_were_stored_and_move(database: Database) -> No
         assert store.alerts(tx, ids=[normal.id, shelved.id], closed=True) == [normal, shelved]
         assert store.shelved_until(tx, NOW + timedelta(days=1)) == [shelved]
         assert store.shelved_until(tx, NOW) == []
+        assert store.count_alarms(tx) == {("UNACK", "high"): 1, ("SHELVED", "high"): 1}
         history = tx.execute(select(tables.alert_move).order_by(tables.alert_move.c.id)).all()
     assert [(row.alert_id, row.event, row.before, row.after, row.by) for row in history] == [
         (moved[0].id, "deviates", "NORMAL", "UNACK", None),

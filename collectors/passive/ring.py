@@ -273,12 +273,15 @@ def _socket(interface: str) -> socket.socket:
         return socket.socket(socket.AF_PACKET, socket.SOCK_RAW, 0)
     except PermissionError:
         raise CaptureRefused(
-            f"capturing at {interface} takes the capability CAP_NET_RAW: start this from a systemd unit that has "
-            f"AmbientCapabilities=CAP_NET_RAW, or as root, or once `sudo setcap cap_net_raw+ep "
-            f"{os.path.realpath(sys.executable)}`"
+            f"capturing at {interface} takes the capability CAP_NET_RAW: have systemd start the sensor (`systemctl "
+            f"enable --now asbuilt-sensor@{interface}.socket`), or start this as root, or once `sudo setcap "
+            f"cap_net_raw+ep {os.path.realpath(sys.executable)}`"
         ) from None
     except OSError as failure:
-        raise CaptureRefused(f"this system has no packet sockets: {failure.strerror}") from None
+        raise CaptureRefused(
+            f"there are no packet sockets here: {failure.strerror}; under asbuilt.service, systemd starts the sensor: "
+            f"`systemctl enable --now asbuilt-sensor@{interface}.socket`"
+        ) from None
 
 
 def _rows(data: NDArray[np.uint8], at: Column, kind: np.dtype[Any]) -> Column:

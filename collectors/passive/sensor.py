@@ -2,12 +2,14 @@
 
     python -m collectors.passive.sensor INTERFACE
 
-It is started by `asbuilt run` and `asbuilt listen`. Once the capture is open it gives up every right that it has (see
-confine): whatever a frame may do to a decoder, this process can send nothing, open nothing and start nothing.
+It is started by `asbuilt run` and `asbuilt listen`, or by systemd when the daemon connects to its socket. Once the
+capture is open it gives up every right that it has (see confine): whatever a frame may do to a decoder, this process
+can send nothing, open nothing and start nothing.
 """
 
 from __future__ import annotations
 
+import select
 import signal
 import sys
 import time
@@ -40,8 +42,9 @@ def main(interface: str) -> int:
         return REFUSED
     prepare()
     notes = confine(live.descriptors)
+    nobody_reads = _watch_output()
     try:
-        listen(live, lambda report: _write(encode_report(report)), lambda: bool(told_to_stop), notes)
+        listen(live, lambda report: _write(encode_report(report)), lambda: bool(told_to_stop) or nobody_reads(), notes)
     except CaptureLost as error:
         print(error, file=sys.stderr)
         return LOST
@@ -82,6 +85,15 @@ def listen(live: Live, tell: Callable[[Report], None], stop: Callable[[], bool],
     finally:
         engine.finish()
         tell(Report(gathered(events), engine.heard(live.statistics().dropped, sure=True)))
+
+
+def _watch_output() -> Callable[[], bool]:
+    """Whether the one who reads has gone: it may be long until there is something to write."""
+    if not hasattr(select, "poll"):  # Windows
+        return lambda: False
+    output = select.poll()
+    output.register(1, 0)  # POLLHUP and POLLERR come unasked
+    return lambda: bool(output.poll(0))
 
 
 def _write(line: bytes) -> None:

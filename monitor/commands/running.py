@@ -4,12 +4,16 @@ from __future__ import annotations
 
 import contextlib
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from monitor.console import PLANT_FILE, PlantFile, opened
 from monitor.errors import CallError, NotNow
+
+if TYPE_CHECKING:
+    from monitor.config import Plant
+    from monitor.daemon import Daemon
 
 LEAD_WAIT = 5.0  # seconds: a command that polls just now is given the time to finish
 
@@ -55,8 +59,19 @@ def run(plant_file: PlantFile = PLANT_FILE) -> None:
             raise NotNow(f"another asbuilt polls this plant already (it holds the store {database.name})")
         assets, segments = len(plant.assets), len(plant.segments)
         log.info("run.started", plant=plant.name, assets=assets, segments=segments, store=database.name)
-        asyncio.run(run_until_stopped(build(plant, database)))
+        daemon = build(plant, database)
+        with shown(plant, daemon):
+            asyncio.run(run_until_stopped(daemon))
         log.info("run.stopped", plant=plant.name)
+
+
+def shown(plant: Plant, daemon: Daemon) -> contextlib.AbstractContextManager[None]:
+    """The web server beside the daemon, if it is wanted."""
+    if not plant.web.enabled:
+        return contextlib.nullcontext()
+    from monitor.web.server import served
+
+    return served(plant.web, daemon.vitals)
 
 
 def allow_connections() -> None:

@@ -39,7 +39,8 @@ from monitor.store.baselines import (
 )
 from monitor.store.checkpoints import add_checkpoint, any_text, evidence, last_checkpoint, newest_checkpoint
 from monitor.store.chores import Chore, chores, keep_chore
-from monitor.store.database import Database, Transaction, part, store_url
+from monitor.store.counts import count_alarms, count_runs, count_waiting, newest_moment
+from monitor.store.database import Database, Transaction, part, probe, store_url
 from monitor.store.devices import keep_records, records
 from monitor.store.documents import document, keep_document
 from monitor.store.orders import add_order, add_written, close_order, orders, written
@@ -105,6 +106,9 @@ __all__ = [
     "chores",
     "close_order",
     "compared_at",
+    "count_alarms",
+    "count_runs",
+    "count_waiting",
     "current_baseline",
     "document",
     "evidence",
@@ -125,6 +129,7 @@ __all__ = [
     "move_baseline",
     "next_polls",
     "newest_checkpoint",
+    "newest_moment",
     "open_poll_requests",
     "orders",
     "out_of_service",
@@ -132,6 +137,7 @@ __all__ = [
     "person",
     "persons",
     "poll_answers",
+    "probe",
     "quality_records",
     "records",
     "rename_asset",

@@ -6,6 +6,7 @@ connections that write and checkpoint at once are in the range of a bug of SQLit
 
 from __future__ import annotations
 
+import contextlib
 import os
 import sqlite3
 import time
@@ -141,6 +142,34 @@ class Database:
                 found = revision(connection)
                 raise StoreError(f"the store is at schema {found}, made by a newer asbuilt: upgrade asbuilt") from error
 
+    def schema(self) -> str | None:
+        """The migration that the schema is at now; None for an empty database. Nothing is migrated."""
+        with self.read() as connection:
+            return revision(connection)
+
+    def assure_writable(self) -> None:
+        """StoreError if nothing can be written; nothing is."""
+        with contextlib.suppress(_Undone), self.write():
+            raise _Undone
+
+    def damage(self) -> str:
+        """What SQLite finds wrong in its pages, or "": all of them are read. A server looks after its own."""
+        if not self.is_sqlite:
+            return ""
+        with self.read() as connection:
+            found = str(connection.execute(text("PRAGMA quick_check(1)")).scalar())
+            return "" if found == "ok" else found
+
+    def leader(self) -> int | None:
+        """The process that holds the lead, where the system tells (Linux, SQLite)."""
+        try:
+            lock = os.stat(f"{self.url.database}.lock")
+            held = Path("/proc/locks").read_text("ascii").splitlines()
+        except OSError:
+            return None
+        place = f"{os.major(lock.st_dev):02x}:{os.minor(lock.st_dev):02x}:{lock.st_ino}"
+        return next((int(line.split()[4]) for line in held if "FLOCK" in line and line.split()[5] == place), None)
+
     def lead(self, wait: float = 0) -> bool:
         """Become the one process that polls this plant, waiting at most so many seconds; False if another one is."""
         return self._lead_file(wait) if self.is_sqlite else self._lead_server(wait)
@@ -208,6 +237,10 @@ class Database:
         self.engine.dispose()
 
 
+class _Undone(Exception):
+    """Ends a transaction that was only tried."""
+
+
 def _into_wal(cursor: sqlite3.Cursor) -> None:
     """Write-ahead logging. The switch does not wait for others as everything else does, so we do."""
     deadline = time.monotonic() + BUSY_SECONDS
@@ -230,6 +263,11 @@ def part(transaction: Transaction) -> Iterator[None]:
     """
     with said_plainly(transaction.engine.url.render_as_string()), transaction.begin_nested():
         yield
+
+
+def probe(transaction: Transaction) -> None:
+    """Write what changes nothing: on a full disk a transaction that writes nothing is committed, and proves nothing."""
+    transaction.execute(text("UPDATE alembic_version SET version_num = version_num"))
 
 
 def revision(connection: Connection) -> str | None:
