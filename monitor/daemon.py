@@ -15,8 +15,9 @@ from datetime import datetime, timedelta
 import structlog
 
 from baselines.alert import Move
+from baselines.coverage import LIMITS, Limits
 from baselines.rules import occurrence
-from baselines.snapshot import Snapshot
+from baselines.snapshot import Severity, Snapshot
 from baselines.wire import Operation, WireEvent, Written
 from collectors.collector import CollectError, Poll, Target, Unreachable
 from collectors.contract import Sent
@@ -38,6 +39,7 @@ from monitor.evidence import (
     returned,
     verified,
 )
+from monitor.health import Health, Watch, log_shout
 from monitor.notify import Notifier
 from monitor.pipeline import (
     Checked,
@@ -126,6 +128,8 @@ class Daemon:
         clock: Callable[[], datetime],
         jitter: Callable[[], float],
         hear: Callable[[str], AsyncGenerator[Report | Deaf, None]] = hear,
+        limits: Limits = LIMITS,
+        shout: Callable[[str, Severity], None] = log_shout,
     ) -> None:
         self._hear = hear
         self._plant = plant
@@ -152,6 +156,7 @@ class Daemon:
         self._doings = Doings()
         self._touches = Lately()
         self._profiles: dict[str, Profile] = {}  # with which each asset was read last
+        self._watch = Watch(lambda: self._plant, database, clock, self._tell_moves, limits, shout=shout)
 
     async def run(self, stop: asyncio.Event) -> None:
         """Poll until `stop` is set; then let go of every device and bring the store up to date."""
@@ -168,6 +173,7 @@ class Daemon:
             for name in [*self._plant.assets, *self._plant.segments]:
                 if name not in self._numbers:
                     await self._leave(Gone(name, "is not in plant.toml any more"))
+        self._watch.begin(self._writer)
         chores = [
             asyncio.create_task(chore)
             for chore in (
@@ -177,6 +183,7 @@ class Daemon:
                 self._verify(),
                 self._notifier.run(),
                 self._loop(),
+                self._watch.run(),
                 *(self._listen_to(name) for name in self._segments),
             )
         ]
@@ -188,6 +195,10 @@ class Daemon:
                     chore.result()  # a chore ends only by a bug: say it, and let the service manager restart us
         finally:
             await self._end([*chores, stopping])
+
+    def health(self) -> Health:
+        """How the watch is, from any thread."""
+        return self._watch.snapshot()
 
     def _note_plant(self, tx: Transaction) -> Mapping[str, int]:
         now = self._clock()
@@ -208,6 +219,7 @@ class Daemon:
             await self._flush()
         except StoreError as error:
             log.error("store.failed", why=str(error))
+        await self._watch.close()
         self._writer.stop()
 
     # Polling
@@ -267,6 +279,7 @@ class Daemon:
 
     async def _take(self, poll: Poll, asked: list[int]) -> None:
         name, now = poll.target.asset, self._clock()
+        self._watch.looked(poll)
         self._read_at[name] = now - timedelta(seconds=poll.seconds)
         if isinstance(poll.outcome, Snapshot) and (profile := self._plant.profiles.by_digest(poll.outcome.profile)):
             self._profiles[name] = profile
@@ -386,6 +399,7 @@ class Daemon:
 
     async def _take_in(self, name: str, said: Report | Deaf) -> None:
         ear = self._segments[name]
+        self._watch.heard(name, said)
         if isinstance(said, Deaf):
             ear.fall_deaf(said.why)
             return await self._observe(name)

@@ -9,6 +9,9 @@ from hashlib import sha256
 
 from collectors.contract import back_off
 
+# After a poll that failed, to twice of that: whether it is an outage is to be known within a minute of its beginning.
+SECOND_LOOK = timedelta(seconds=10)
+
 
 @dataclass(slots=True)
 class Entry:
@@ -59,6 +62,8 @@ class DueQueue:
         entry.failures = 0 if succeeded else entry.failures + 1
         if entry.failures:
             rest = back_off(entry.failures, timedelta(seconds=entry.every), jitter)
+            if entry.failures == 1:
+                rest = min(rest, SECOND_LOOK * (1 + jitter))
             entry.due = now + rest.total_seconds()
         else:
             missed = max(0.0, (now - entry.due) // entry.every)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import queue
 import threading
+import time
 from collections.abc import Callable
 from concurrent.futures import Future
 from typing import Any, TypeVar
@@ -28,6 +29,9 @@ class Writer:
     def __init__(self, database: Database) -> None:
         self._database = database
         self._jobs: queue.SimpleQueue[tuple[Job, Future[Any]] | None] = queue.SimpleQueue()
+        self._began: float | None = None  # the transaction that is under way
+        self.refusals = 0  # transactions that the database has refused so far
+        self.why = ""  # the last one
         self._thread = threading.Thread(target=self._run, name="writer")
         self._thread.start()
 
@@ -39,6 +43,17 @@ class Writer:
         done: Future[T] = Future()
         self._jobs.put((job, done))
         return done
+
+    @property
+    def waiting(self) -> int:
+        """Jobs that wait."""
+        return self._jobs.qsize()
+
+    @property
+    def under_way(self) -> float:
+        """For how many seconds a transaction has been under way."""
+        began = self._began
+        return 0.0 if began is None else time.monotonic() - began
 
     def stop(self) -> None:
         """Finish what waits, and end."""
@@ -55,7 +70,9 @@ class Writer:
                     stopping = True
                     break
                 group.append(following)
+            self._began = time.monotonic()
             self._commit([(job, done) for job, done in group if done.set_running_or_notify_cancel()])
+            self._began = None
             if stopping:
                 return
 
@@ -66,6 +83,7 @@ class Writer:
                 for job, done in group:
                     outcomes.append((done, *_attempt(tx, job)))
         except Exception as error:  # nothing of the group is durable: all are told
+            self.refusals, self.why = self.refusals + 1, str(error)
             for _, done in group:
                 done.set_exception(error)
             return

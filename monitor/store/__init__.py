@@ -40,6 +40,18 @@ from monitor.store.baselines import (
 from monitor.store.checkpoints import add_checkpoint, any_text, evidence, last_checkpoint, newest_checkpoint
 from monitor.store.database import Database, Transaction, part, store_url
 from monitor.store.documents import document, keep_document
+from monitor.store.gaps import (
+    Gap,
+    SelfTest,
+    add_gap,
+    add_self_test,
+    end_gap,
+    first_looks,
+    gaps,
+    last_looks,
+    last_self_test,
+    open_gaps,
+)
 from monitor.store.orders import add_order, add_written, close_order, orders, written
 from monitor.store.persons import Person, keep_person, person, persons
 from monitor.store.quality import quality_records
@@ -57,12 +69,14 @@ from monitor.store.runs import Run, add_run, extend_runs, keep_snapshot, last_ru
 __all__ = [
     "Actor",
     "Database",
+    "Gap",
     "ITSELF",
     "News",
     "OutOfService",
     "Person",
     "PollRequest",
     "Run",
+    "SelfTest",
     "Signing",
     "Transaction",
     "absorb_asset",
@@ -70,8 +84,10 @@ __all__ = [
     "add_assets",
     "add_baseline",
     "add_checkpoint",
+    "add_gap",
     "add_order",
     "add_run",
+    "add_self_test",
     "add_sign_off",
     "add_written",
     "alerts",
@@ -90,9 +106,12 @@ __all__ = [
     "close_order",
     "current_baseline",
     "document",
+    "end_gap",
     "evidence",
     "extend_runs",
+    "first_looks",
     "forget_polls",
+    "gaps",
     "has_history",
     "keep_alert",
     "keep_document",
@@ -102,9 +121,12 @@ __all__ = [
     "last_audit_id",
     "last_checkpoint",
     "last_detail",
+    "last_looks",
     "last_run",
+    "last_self_test",
     "move_baseline",
     "newest_checkpoint",
+    "open_gaps",
     "open_poll_requests",
     "orders",
     "out_of_service",

@@ -19,8 +19,15 @@ from monitor.store.assets import asset_id
 from monitor.store.database import Transaction
 
 
-def alerts(tx: Transaction, assets: Sequence[str] = (), ids: Sequence[int] = (), closed: bool = False) -> list[Alert]:
-    """The alarms that are not NORMAL (with `closed` all), of some assets or with some numbers, the oldest first."""
+def alerts(
+    tx: Transaction,
+    assets: Sequence[str] = (),
+    ids: Sequence[int] = (),
+    closed: bool = False,
+    kind: Kind | None = None,
+) -> list[Alert]:
+    """The alarms that are not NORMAL (with `closed` all), of some assets, with some numbers or of one kind, the oldest
+    first."""
     statement = select(tables.alert, tables.asset.c.name.label("asset")).join(tables.asset)
     if not closed:
         statement = statement.where(tables.alert.c.state != AlertState.NORMAL)
@@ -28,6 +35,8 @@ def alerts(tx: Transaction, assets: Sequence[str] = (), ids: Sequence[int] = (),
         statement = statement.where(tables.asset.c.name.in_(assets))
     if ids:
         statement = statement.where(tables.alert.c.id.in_(ids))
+    if kind is not None:
+        statement = statement.where(tables.alert.c.kind == kind)
     return [_alert(row) for row in tx.execute(statement.order_by(tables.alert.c.id))]
 
 

@@ -102,6 +102,6 @@ def has_history(tx: Transaction, name: str) -> bool:
 def absorb_asset(tx: Transaction, fresh: str, into: str) -> None:
     """Give all that is stored of an asset without a history to another one; the fresh one goes."""
     number = tx.execute(select(tables.asset.c.id).where(tables.asset.c.name == fresh)).scalar_one()
-    for table in (tables.run, tables.item_write, tables.poll_request):
+    for table in (tables.run, tables.item_write, tables.poll_request, tables.gap):
         tx.execute(update(table).where(table.c.asset_id == number).values(asset_id=asset_id(tx, into)))
     tx.execute(tables.asset.delete().where(tables.asset.c.id == number))
