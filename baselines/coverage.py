@@ -85,6 +85,7 @@ class Limits:
     lossy: float = 0.05
     lossless: float = 0.01  # what ends it, for `calm`
     messages_least: int = 20
+    message_bytes: int = 60  # of a message, about
     garbage: float = 0.5
     readable: float = 0.25
     calm: float = 60.0
@@ -143,6 +144,7 @@ class Passed:
     unreadable: int = 0
     decoded: int = 0
     malformed: int = 0
+    skipped: int = 0  # bytes
     idle: float = 0.0
 
 
@@ -250,11 +252,14 @@ def _lost(before: Passed, now: Passed, limits: Limits) -> float:
 
 
 def _garbage(before: Passed, now: Passed, limits: Limits) -> float:
-    """The worse of the shares of messages, and of frames, that could not be read."""
+    """The worst of the shares of messages, of frames, and of streams that could not be read."""
+    decoded, skipped = now.decoded - before.decoded, now.skipped - before.skipped
     malformed = now.malformed - before.malformed
-    messages = now.decoded - before.decoded + malformed
-    unreadable = _share(now.unreadable - before.unreadable, now.frames - before.frames, limits.frames_least)
-    return max(unreadable, _share(malformed, messages, limits.messages_least))
+    lost_messages = skipped // limits.message_bytes  # where a stream is no protocol's, nobody can tell how many
+    return max(
+        _share(now.unreadable - before.unreadable, now.frames - before.frames, limits.frames_least),
+        _share(malformed + lost_messages, max(decoded, malformed) + lost_messages, limits.messages_least),
+    )
 
 
 def _share(part: int, whole: int, least: int) -> float:

@@ -24,6 +24,7 @@ from monitor.commands import (
     quality,
     running,
     vault,
+    watching,
 )
 from monitor.console import BUG, app
 
@@ -59,6 +60,7 @@ for module in (
     alerts,
     quality,
     network,
+    watching,
     running,
 ):
     module.register(app)

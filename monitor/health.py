@@ -590,7 +590,8 @@ def _write_gap(tx: Transaction, episode: _Episode, end: datetime | None) -> int:
 def _passed(counts: Counts, at: float, now: datetime) -> Passed:
     idle = max(0.0, now.timestamp() - counts.last_at / 1e9) if counts.last_at else 0.0
     malformed = sum(counts.malformed.values())
-    return Passed(at, counts.packets, counts.kernel_dropped, counts.unreadable, counts.decoded, malformed, idle)
+    messages = counts.decoded, malformed, counts.skipped
+    return Passed(at, counts.packets, counts.kernel_dropped, counts.unreadable, *messages, idle)
 
 
 def _clock_text(moment: datetime) -> str:

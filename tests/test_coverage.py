@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import random
 from collections.abc import Iterable
 from datetime import UTC, datetime, timedelta
 from itertools import pairwise
@@ -19,6 +20,7 @@ from baselines.coverage import (
     short_of_disk,
     unseen_seconds,
 )
+from tests.spoken import PLC, READ, SCADA, Listener
 
 NOON = datetime(2026, 11, 25, 12, tzinfo=UTC)
 
@@ -111,16 +113,30 @@ def test_loss_about_the_limit_does_not_flap_and_ends_after_a_calm_minute() -> No
 
 @pytest.mark.parametrize("begins", range(60, 91, 7))
 def test_a_decoder_that_sees_garbage_is_found_within_a_minute(begins: int) -> None:
-    reports = [Passed(at, 50 * at, decoded=min(at, begins), malformed=max(0, at - begins)) for at in range(30, 400, 30)]
+    reports = [Passed(at, 50 * at, decoded=at, malformed=max(0, at - begins)) for at in range(30, 400, 30)]
     found = first(Hearing(0, LIMITS), reports, 400)
     assert found is not None
     assert found[1] is Cause.GARBAGE
     assert found[0] <= begins + 60
 
 
+def test_what_the_real_decoder_makes_of_noise_is_garbage() -> None:
+    def counted(frames: list[bytes], at: float) -> Passed:
+        counts = listening.hear(frames).counts
+        read = counts.decoded, sum(counts.malformed.values()), counts.skipped
+        return Passed(at, counts.packets, counts.kernel_dropped, counts.unreadable, *read)
+
+    noise = random.Random(5)
+    listening, hearing = Listener(10**18), Hearing(0, LIMITS)
+    hearing.report(counted(SCADA.says(PLC, *[READ] * 60), 30))
+    assert hearing.blind(30) == []
+    hearing.report(counted(SCADA.says(PLC, *[(noise.randbytes(40), noise.randbytes(40))] * 60), 60))
+    assert [found.cause for found in hearing.blind(60)] == [Cause.GARBAGE]
+
+
 def test_frames_that_cannot_be_read_are_garbage_too_and_a_few_of_them_are_not() -> None:
     assert first(Hearing(0, LIMITS), [Passed(30, 200, unreadable=190)], 60) == (30, Cause.GARBAGE)
-    assert first(Hearing(0, LIMITS), [Passed(30, 200, unreadable=10, decoded=100, malformed=30)], 60) is None
+    assert first(Hearing(0, LIMITS), [Passed(30, 200, unreadable=10, decoded=100, malformed=40)], 60) is None
 
 
 def test_a_sensor_that_ends_for_a_moment_is_no_alarm_and_one_that_stays_away_is() -> None:
