@@ -180,6 +180,7 @@ class Watch:
         self._beat_at = monotonic()
         self._beat_on = clock()  # the same by the wall clock
         self._jumped_at: float | None = None
+        self._patient_until = monotonic()
         self._lag = 0.0
         self._watchdog: Watchdog | None = None
         self._self_test: SelfTest | None = None
@@ -220,7 +221,8 @@ class Watch:
 
     def looked(self, poll: Poll) -> None:
         """An asset was polled."""
-        name, now = poll.target.asset, self._clock()
+        name = poll.target.asset
+        at, now = self._monotonic() - poll.seconds, self._clock() - timedelta(seconds=poll.seconds)  # when it began
         looks = self._looks.get(name)
         if looks is None:
             return
@@ -231,7 +233,7 @@ class Watch:
             self._end((name, POLL), now)
         else:
             self._note_unnoticed(name, looks, now)
-        looks.good_at, looks.good, looks.error, looks.took = self._monotonic(), now, None, poll.seconds
+        looks.good_at, looks.good, looks.error, looks.took = at, now, None, poll.seconds
 
     def _note_unnoticed(self, name: str, looks: Looks, now: datetime) -> None:
         """That it was not seen while we could not notice: we did not run, stood still, slept, or the clock was set."""
@@ -323,6 +325,7 @@ class Watch:
         if passed > self._limits.beat_within:
             text = "the program stood still, and nobody was polled: the log says where (loop.stalled)"
             self._note_past(ITSELF, Cause.LOOP, text, min(self._beat_on, now), now)
+            self._patient_until = at + self._limits.patience  # whom nobody looked at meanwhile is looked at now
         self._lag = max(0.0, passed - self._limits.beat)
         self._beat_at, self._beat_on = at, now
 
@@ -330,8 +333,9 @@ class Watch:
         """Judge all facts, and write what has begun or ended."""
         at, now = self._monotonic(), self._clock()
         self._follow(now)
-        self._judge_polls(at, now)
-        self._judge_segments(at, now)
+        if at >= self._patient_until:
+            self._judge_polls(at, now)
+            self._judge_segments(at, now)
         self._judge_store(at, now)
         self._judge_disk(now)
         self._judge_self_test(now)

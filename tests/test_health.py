@@ -23,7 +23,7 @@ from sqlalchemy import event
 
 from baselines.alert import Alert, AlertState, Move, acknowledge
 from baselines.coverage import LIMITS, Limits
-from baselines.drift import Kind
+from baselines.drift import Kind, Verdict
 from baselines.snapshot import Severity, Snapshot
 from collectors.collector import Poll, Unreachable
 from collectors.contract import Sent
@@ -31,12 +31,18 @@ from collectors.passive.heard import Counts, Heard
 from collectors.passive.report import Report
 from monitor import store
 from monitor.config import ITSELF, Plant, load_plant
+from monitor.daemon import Daemon
 from monitor.ears import Deaf
 from monitor.evidence import note_assets
 from monitor.health import GROUP, Watch
+from monitor.notify import Notifier
+from monitor.polling import Poller, utc_now
 from monitor.store import Database, Gap, OutOfService, Run, SelfTest
 from monitor.watchdog import Watchdog
 from monitor.writer import Writer
+from tests.floors import RunningFloor, running
+from tests.spoken import CYCLE
+from tests.test_daemon_segments import ONE, SEGMENT, Room, Tap, come, room, told
 
 NOON = datetime(2026, 11, 25, 12, tzinfo=UTC)
 GIGA = 10**9
@@ -121,7 +127,7 @@ class Bench:
     def poll(self, name: str, answers: bool) -> Poll:
         target = self.plant.assets[name].target
         taken = Snapshot.of(name, self.clock(), [], [])
-        return Poll(target, taken if answers else Unreachable(name, "no answer"), Sent(), 0.1)
+        return Poll(target, taken if answers else Unreachable(name, "no answer"), Sent(), 0.0)
 
     def report(self) -> Report:
         counts = Counts(
@@ -453,6 +459,19 @@ def test_a_loop_that_stood_still_is_an_alarm_when_it_goes_on(bench: Bench) -> No
     asyncio.run(main())
 
 
+def test_a_standstill_is_one_alarm_and_a_gap_of_every_asset(bench: Bench) -> None:
+    async def main() -> None:
+        async with bench.running() as watch:
+            await bench.go(watch, 90)
+            bench.seconds += 300
+            await bench.go(watch, 120)
+            assert {item for _, item in bench.alerts()} == {"watch.loop"}
+            for name in ("filler", "capper"):
+                assert [seconds_of(gap) for gap in bench.gaps(name)] == [("poll", "not-polled", 90, 420)]
+
+    asyncio.run(main())
+
+
 def test_the_watchdog_says_where_a_loop_stands_while_it_does(capsys: pytest.CaptureFixture[str]) -> None:
     dog = Watchdog(0.1)
     until = time.monotonic() + 0.5
@@ -676,3 +695,56 @@ def test_a_self_test_that_failed_or_is_overdue_is_an_alarm(bench: Bench) -> None
             assert "overdue" in bench.alerts()[ITSELF, "watch.self-test"].observed
 
     asyncio.run(main())
+
+
+# ---- In the daemon, with real devices
+
+QUICK = Limits(tick=0.05, beat=0.02, patience=1.0, deaf_for=0.1, beat_within=1.0, calm=0.1, report_within=60)
+
+
+@asynccontextmanager
+async def daemon_of(room: Room) -> AsyncIterator[tuple[Daemon, Tap]]:
+    tap, stop = Tap(), asyncio.Event()
+    poller, notifier = Poller(room.plant.profiles, utc_now), Notifier(room.plant.name, room.plant.routes)
+    daemon = Daemon(room.plant, room.database, poller, notifier, utc_now, lambda: 0.5, tap.hear, limits=QUICK)
+    running = asyncio.create_task(daemon.run(stop))
+    try:
+        yield daemon, tap
+    finally:
+        stop.set()
+        await running
+
+
+def test_the_daemon_says_what_it_does_not_see_and_when_it_sees_again(tmp_path: Path) -> None:
+    def blind() -> set[tuple[str, str, AlertState]]:
+        return {(asset, item, alert.state) for (asset, item), alert in made.alerts().items()}
+
+    async def main(floor: RunningFloor) -> None:
+        async with daemon_of(made) as (daemon, tap):
+            await tap.say(told(CYCLE))
+            await come(lambda: made.verdict("filler") is Verdict.NO_BASELINE, "polls")
+            await asyncio.to_thread(floor.apply, "filler", behave="silent")
+            await tap.say(Deaf("eth9 is gone"))
+            expected = {("filler", "watch.poll", AlertState.UNACK), ("line3", "watch.capture", AlertState.UNACK)}
+            await come(lambda: blind() >= expected, "the alarms")
+            assert {each.asset for each in daemon.health().blind} >= {"filler", "line3"}
+            await asyncio.to_thread(floor.apply, "filler", behave="honest")
+            await tap.say(told(CYCLE))
+            await come(lambda: {state for *_, state in blind()} == {AlertState.RTN_UNACK}, "the end")
+            time.sleep(1.5)  # noqa: ASYNC251 (the loop is to stand still)
+            await come(lambda: (ITSELF, "watch.loop", AlertState.RTN_UNACK) in blind(), "the standstill")
+            with made.database.read() as tx:
+                assert store.open_gaps(tx) == []
+                found = store.gaps(tx, ["filler", "line3", ITSELF], NOON - timedelta(days=999), utc_now())
+            causes = {(gap.asset, gap.witness, gap.cause) for gap in found}
+            assert causes >= {
+                ("filler", "poll", "unreachable"),
+                ("line3", "wire", "deaf"),
+                (ITSELF, "self", "loop"),
+            }
+            assert daemon.health().ready
+
+    with running(ONE) as floor:
+        made = room(tmp_path, floor.plcs["filler"].address, SEGMENT)
+        asyncio.run(main(floor))
+        made.database.close()
