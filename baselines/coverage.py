@@ -116,17 +116,29 @@ class Blind:
 @dataclass(slots=True)
 class Looks:
     """When an asset was looked at. `good` is when it was last seen, None for never since we began; `error` is the kind
-    and the text of what its last poll came to, if that failed."""
+    and the text of what its last poll came to, if that failed. `usual` is the time between two looks where that is
+    more than its interval: behind a slow gateway, assets wait for their turn."""
 
     every: float
     good_at: float
     good: datetime | None = None
     took: float = 0.0
+    usual: float = 0.0
     error: tuple[str, str] | None = None
 
+    def see(self, at: float, now: datetime, took: float) -> None:
+        """A poll that began at a moment has seen it."""
+        if self.error is None and self.good is not None:
+            self.usual = at - self.good_at
+        self.good_at, self.good, self.took, self.error = at, now, took, None
+
+    def longest(self, limits: Limits) -> float:
+        """Seconds after a good look until it counts as unseen. A lost poll is repeated before that."""
+        return max(self.every, self.usual) + limits.patience + self.took
+
     def blind(self, now: float, limits: Limits) -> Blind | None:
-        """Why it is not seen. A lost poll is repeated before it comes to that."""
-        if now - self.good_at <= self.every + limits.patience + self.took:
+        """Why it is not seen."""
+        if now - self.good_at <= self.longest(limits):
             return None
         if self.error is None:
             return Blind(Cause.NOT_POLLED, "nobody has looked at it for longer than its interval", self.good_at)

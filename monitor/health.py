@@ -182,6 +182,7 @@ class Watch:
         self._jumped_at: float | None = None
         self._patient_until = monotonic()
         self._lag = 0.0
+        self._writer: Writer  # from `begin` on
         self._watchdog: Watchdog | None = None
         self._self_test: SelfTest | None = None
         self._passed_at = clock()  # the last self-test, or our beginning
@@ -212,9 +213,9 @@ class Watch:
 
     def _note_absence(self, now: datetime) -> None:
         """That nobody watched before we did, if somebody ever has."""
-        seen = [at for name, at in self._seen.items() if name in self._looks or name in self._hearings]
-        last = max(seen, default=None)
-        if last and now - last > stale_after(timedelta()):
+        last = max((at for name, at in self._seen.items() if name in (*self._looks, *self._hearings)), default=None)
+        every = min((looks.every for looks in self._looks.values()), default=self._limits.report_within)
+        if last and now - last > stale_after(timedelta(seconds=every)):
             self._note_past(ITSELF, Cause.NOT_RUNNING, "nobody watched the plant: asbuilt did not run", last, now)
 
     # Facts
@@ -233,12 +234,12 @@ class Watch:
             self._end((name, POLL), now)
         else:
             self._note_unnoticed(name, looks, now)
-        looks.good_at, looks.good, looks.error, looks.took = at, now, None, poll.seconds
+        looks.see(at, now, poll.seconds)
 
     def _note_unnoticed(self, name: str, looks: Looks, now: datetime) -> None:
         """That it was not seen while we could not notice: we did not run, stood still, slept, or the clock was set."""
         if looks.good is not None:
-            if (now - looks.good).total_seconds() > looks.every + self._limits.patience + looks.took:
+            if (now - looks.good).total_seconds() > looks.longest(self._limits):
                 jumped = self._jumped_at is not None and self._jumped_at >= looks.good_at
                 cause, text = Cause.NOT_POLLED, "nobody has looked at it for longer than its interval"
                 if jumped:
@@ -293,14 +294,15 @@ class Watch:
                 self._disk_task.cancel()
 
     async def settle(self) -> None:
-        """Wait until what is being written is written, or refused."""
-        if self._writing:
-            await asyncio.wait([self._writing])
+        """Wait until what is being written is written, or refused, and what was asked of the disk is known."""
+        tasks = [task for task in (self._writing, self._disk_task) if task]
+        if tasks:
+            await asyncio.wait(tasks)
 
     async def close(self) -> None:
         """Write what is not written yet, if the store takes it."""
         await self.settle()
-        if self._unwritten:
+        if self._unwritten and self._refused_since is None:
             self._write(self._monotonic())
             await self.settle()
 
@@ -516,31 +518,32 @@ class Watch:
             Blindness(each.asset, each.what, each.cause, each.text, each.first_at) for each in self._lasting.values()
         )
         free, total = self._disk or (None, None)
-        return Health(
-            self._clock(),
-            True,
-            0.0,
-            self._lag,
-            self._refused_since is None,
-            self._refused_why if self._refused_since is not None else "",
-            0.0,
-            0,
-            free,
-            total,
-            len(plant.assets) if plant else 0,
-            len(plant.segments) if plant else 0,
-            blindness,
-            self._self_test,
+        return replace(
+            self._unknown(),
+            ready=True,
+            loop_lag=self._lag,
+            store_ok=self._refused_since is None,
+            store_why=self._refused_why if self._refused_since is not None else "",
+            disk_free=free,
+            disk_total=total,
+            assets=len(plant.assets) if plant else 0,
+            segments=len(plant.segments) if plant else 0,
+            blind=blindness,
+            self_test=self._self_test,
         )
+
+    def _unknown(self) -> Health:
+        """Before it has looked."""
+        return Health(self._clock(), False, 0.0, 0.0, True, "", 0.0, 0, None, None, 0, 0, (), None)
 
     def snapshot(self) -> Health:
         """How the watch is, from any thread."""
-        known = self._health or Health(self._clock(), False, 0, 0, True, "", 0, 0, None, None, 0, 0, (), None)
-        watchdog = self._watchdog
+        known, watchdog = self._health, self._watchdog
+        if known is None:
+            return self._unknown()
+        writer = self._writer
         silent = watchdog.silent_for if watchdog else 0.0
-        writer = getattr(self, "_writer", None)
-        waiting, under_way = (writer.waiting, writer.under_way) if writer else (0, 0.0)
-        return replace(known, loop_silent_for=silent, write_under_way=under_way, writes_waiting=waiting)
+        return replace(known, loop_silent_for=silent, write_under_way=writer.under_way, writes_waiting=writer.waiting)
 
 
 class _Job:

@@ -272,7 +272,7 @@ def test_a_safety_controller_is_polled_only_where_its_owner_says_so(tmp_path: Pa
         (LEAST.replace("[store]", 'timezone = "../x"\n[store]'), ["plant.timezone: '../x' is not known"]),
         (LEAST.replace("[store]", 'timezone = "Europe"\n[store]'), ["plant.timezone: 'Europe' is not known"]),
         (LEAST + "[web]\nlisten = 8470", ["web.listen: expected `str`"]),
-        (LEAST + '[self_test]\nat = "6 am"', ['self_test.at: is a time of the day, such as "06:00", not \'6 am\'']),
+        (LEAST + '[self_test]\nat = "6 am"', ["self_test.at: is a time of the day, such as \"06:00\", not '6 am'"]),
         (LEAST + '[self_test]\nat = "24:00"', ["self_test.at: is a time of the day"]),
         (LEAST + "[self_test]\nenable = true", ["self_test.enable"]),
         (LEAST + '[notify.a]\nkind = "pager"\nurl = "x"', ["notify.a.kind: is one of webhook"]),

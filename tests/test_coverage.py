@@ -59,6 +59,18 @@ def test_nobody_who_looks_is_blindness_as_well_and_a_long_poll_is_none() -> None
     assert Looks(30, 0.0, took=40).blind(90, LIMITS) is None
 
 
+def test_behind_a_slow_gateway_an_asset_waits_for_its_turn_and_that_is_no_blindness() -> None:
+    looks, blind = Looks(30, 0.0), []
+    for now in range(5, 1000, 5):
+        if now % 100 == 0:
+            looks.see(now, NOON, 5.0)
+        blind += [now] if looks.blind(now, LIMITS) else []
+    assert max(blind) < 200, "but for the first round, when nobody knows yet"
+    looks.error = ("unreachable", "no answer")
+    looks.see(1500, NOON, 5.0)
+    assert looks.longest(LIMITS) == 130, "an outage is not how long it usually takes"
+
+
 # ---- Segments
 
 
