@@ -40,7 +40,7 @@ from monitor.evidence import (
     returned,
     verified,
 )
-from monitor.health import Health, Watch, log_shout
+from monitor.health import Health, Lookout, log_shout
 from monitor.notify import Notifier
 from monitor.pipeline import (
     Checked,
@@ -160,7 +160,7 @@ class Daemon:
         self._profiles: dict[str, Profile] = {}  # with which each asset was read last
         self._testing = asyncio.Lock()
         self._told = told
-        self._watch = Watch(lambda: self._plant, database, clock, self._tell_moves, limits, shout=shout)
+        self._lookout = Lookout(lambda: self._plant, database, clock, self._tell_moves, limits, shout=shout)
 
     async def run(self, stop: asyncio.Event) -> None:
         """Poll until `stop` is set; then let go of every device and bring the store up to date."""
@@ -177,7 +177,7 @@ class Daemon:
             for name in [*self._plant.assets, *self._plant.segments]:
                 if name not in self._numbers:
                     await self._leave(Gone(name, "is not in plant.toml any more"))
-        self._watch.begin(self._writer)
+        self._lookout.begin(self._writer)
         chores = [
             asyncio.create_task(chore)
             for chore in (
@@ -187,7 +187,7 @@ class Daemon:
                 self._verify(),
                 self._notifier.run(),
                 self._loop(),
-                self._watch.run(),
+                self._lookout.run(),
                 *(self._listen_to(name) for name in self._segments),
             )
         ]
@@ -202,14 +202,14 @@ class Daemon:
 
     def health(self) -> Health:
         """How the watch is, from any thread."""
-        return self._watch.snapshot()
+        return self._lookout.snapshot()
 
     async def self_test(self) -> None:
         """Test the whole way from a change to the message; one test at a time."""
         try:
             async with self._testing:
                 test = await self_test(self._writer.write, self._clock, self._tell_moves, self._told)
-                self._watch.self_tested(test)
+                self._lookout.self_tested(test)
                 log.info("self-test.passed" if test.ok else "self-test.failed", **self_test_document(test))
                 if asked := self._asked.pop(ITSELF, []):
                     answer = self_test_document(test)
@@ -240,7 +240,7 @@ class Daemon:
             await self._flush()
         except StoreError as error:
             log.error("store.failed", why=str(error))
-        await self._watch.close()
+        await self._lookout.close()
         self._writer.stop()
 
     # Polling
@@ -300,7 +300,7 @@ class Daemon:
 
     async def _take(self, poll: Poll, asked: list[int]) -> None:
         name, now = poll.target.asset, self._clock()
-        self._watch.looked(poll)
+        self._lookout.looked(poll)
         self._read_at[name] = now - timedelta(seconds=poll.seconds)
         if isinstance(poll.outcome, Snapshot) and (profile := self._plant.profiles.by_digest(poll.outcome.profile)):
             self._profiles[name] = profile
@@ -420,7 +420,7 @@ class Daemon:
 
     async def _take_in(self, name: str, said: Report | Deaf) -> None:
         ear = self._segments[name]
-        self._watch.heard(name, said)
+        self._lookout.heard(name, said)
         if isinstance(said, Deaf):
             ear.fall_deaf(said.why)
             return await self._observe(name)

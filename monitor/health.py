@@ -142,7 +142,7 @@ def disk_of(database: Database) -> Callable[[], tuple[int, int]] | None:
     return ask
 
 
-class Watch:
+class Lookout:
     """The facts, what follows from them, and what of it the store holds. All of it on the loop's thread but
     `snapshot`. `clock` tells the time, `monotonic` seconds that never jump."""
 

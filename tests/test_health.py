@@ -34,7 +34,7 @@ from monitor.config import ITSELF, Plant, load_plant
 from monitor.daemon import Daemon
 from monitor.ears import Deaf
 from monitor.evidence import note_assets
-from monitor.health import GROUP, Watch
+from monitor.health import GROUP, Lookout
 from monitor.notify import Notifier
 from monitor.polling import Poller, utc_now
 from monitor.store import Database, Gap, OutOfService, Run, SelfTest
@@ -84,9 +84,9 @@ class Bench:
         return NOON + timedelta(seconds=self.seconds) + self.later
 
     @asynccontextmanager
-    async def running(self) -> AsyncIterator[Watch]:
+    async def running(self) -> AsyncIterator[Lookout]:
         writer = Writer(self.database)
-        watch = Watch(
+        watch = Lookout(
             lambda: self.plant,
             self.database,
             self.clock,
@@ -103,7 +103,7 @@ class Bench:
         finally:
             writer.stop()
 
-    async def go(self, watch: Watch, seconds: int, until: Callable[[], object] = lambda: False) -> float:
+    async def go(self, watch: Lookout, seconds: int, until: Callable[[], object] = lambda: False) -> float:
         """Let time pass, with a poll of each asset and a report each 30 s; how long until a condition held."""
         began = self.seconds
         for second in range(1, seconds + 1):
@@ -118,7 +118,7 @@ class Bench:
                     break
         return self.seconds - began
 
-    def look(self, watch: Watch) -> None:
+    def look(self, watch: Lookout) -> None:
         for name, answers in self.answers.items():
             watch.looked(self.poll(name, answers))
         if self.hears:
@@ -382,7 +382,7 @@ def test_a_segment_that_hears_badly_is_an_alarm_within_a_minute_and_ends(
             assert bench.state("line3", item) is AlertState.RTN_UNACK
             assert bench.gaps("line3")[0].last_at is not None
 
-    def spoil(watch: Watch) -> None:
+    def spoil(watch: Lookout) -> None:
         bench.hears = fault in ("loss", "garbage")
         if fault == "deaf":
             watch.heard("line3", Deaf("eth9 is gone"))

@@ -95,7 +95,14 @@ def last_looks(tx: Transaction) -> dict[str, datetime]:
         .order_by(table.c.id.desc())
         .limit(1)
     ).scalar_subquery()
-    return {row.name: row.at for row in tx.execute(select(tables.asset.c.name, last.label("at"))) if row.at}
+    found = {row.name: row.at for row in tx.execute(select(tables.asset.c.name, last.label("at"))) if row.at}
+    goes_on = tables.pulse.join(tables.run, tables.run.c.id == tables.pulse.c.run_id).join(
+        tables.asset, tables.asset.c.id == tables.pulse.c.asset_id
+    )
+    live = select(tables.asset.c.name, tables.pulse.c.last_at).select_from(goes_on)
+    for row in tx.execute(live.where(table.c.digest.is_not(None))):  # how far a run that goes on has come
+        found[row.name] = max(row.last_at, found[row.name])
+    return found
 
 
 def add_self_test(tx: Transaction, test: SelfTest) -> None:
