@@ -61,6 +61,7 @@ UNWRITTEN_MOST = 50_000  # episodes that wait for the store; beyond, the oldest 
 log = structlog.get_logger()
 
 Key = tuple[str, str]  # asset, what of the watch
+OURS = frozenset(WHAT.values())  # others may have alarms of this kind too
 STORE: Key = (ITSELF, WHAT[Cause.STORE])
 
 
@@ -583,7 +584,7 @@ class _Job:
         if self._tidy:  # what was shelved while it ended, or raised by a run that ended before it did
             for alert in store.alerts(tx, kind=Kind.BLIND):
                 key = alert.asset, alert.item.removeprefix("watch.")
-                if key not in self._lasting:
+                if key[1] in OURS and key not in self._lasting:
                     yield key
 
 

@@ -24,6 +24,7 @@ from sqlalchemy import event
 from baselines.alert import Alert, AlertState, Move, acknowledge
 from baselines.coverage import LIMITS, Limits
 from baselines.drift import Kind, Verdict
+from baselines.rules import blind
 from baselines.snapshot import Severity, Snapshot
 from collectors.collector import Poll, Unreachable
 from collectors.contract import Sent
@@ -36,6 +37,7 @@ from monitor.ears import Deaf
 from monitor.evidence import note_assets
 from monitor.health import GROUP, Lookout
 from monitor.notify import Notifier
+from monitor.pipeline import move_blind
 from monitor.polling import Poller, utc_now
 from monitor.store import Database, Gap, OutOfService, Run, SelfTest
 from monitor.watchdog import Watchdog
@@ -305,6 +307,17 @@ def test_an_alarm_that_was_put_away_while_it_ended_does_not_stay_for_ever(bench:
                 store.keep_alert(tx, replace(shelved, state=AlertState.UNACK))  # its time away is over
             await bench.go(watch, 90)
             assert bench.state("capper", "watch.poll") is AlertState.RTN_UNACK
+
+    asyncio.run(main())
+
+
+def test_an_alarm_of_the_same_kind_that_another_part_keeps_is_left_alone(bench: Bench) -> None:
+    async def main() -> None:
+        with bench.database.write() as tx:
+            move_blind(tx, {"filler": [blind("cip-010", "not compared for 35 days", Severity.LOW)]}, {}, NOON)
+        async with bench.running() as watch:
+            await bench.go(watch, 200)
+        assert bench.state("filler", "watch.cip-010") is AlertState.UNACK
 
     asyncio.run(main())
 
@@ -711,7 +724,7 @@ async def daemon_of(room: Room) -> AsyncIterator[tuple[Daemon, Tap]]:
 
 
 def test_the_daemon_says_what_it_does_not_see_and_when_it_sees_again(tmp_path: Path) -> None:
-    def blind() -> set[tuple[str, str, AlertState]]:
+    def found_blind() -> set[tuple[str, str, AlertState]]:
         return {(asset, item, alert.state) for (asset, item), alert in made.alerts().items()}
 
     async def main(floor: RunningFloor) -> None:
@@ -721,13 +734,13 @@ def test_the_daemon_says_what_it_does_not_see_and_when_it_sees_again(tmp_path: P
             await asyncio.to_thread(floor.apply, "filler", behave="silent")
             await tap.say(Deaf("eth9 is gone"))
             expected = {("filler", "watch.poll", AlertState.UNACK), ("line3", "watch.capture", AlertState.UNACK)}
-            await come(lambda: blind() >= expected, "the alarms")
+            await come(lambda: found_blind() >= expected, "the alarms")
             assert {each.asset for each in daemon.health().blind} >= {"filler", "line3"}
             await asyncio.to_thread(floor.apply, "filler", behave="honest")
             await tap.say(told(CYCLE))
-            await come(lambda: {state for *_, state in blind()} == {AlertState.RTN_UNACK}, "the end")
+            await come(lambda: {state for *_, state in found_blind()} == {AlertState.RTN_UNACK}, "the end")
             time.sleep(1.5)  # noqa: ASYNC251 (the loop is to stand still)
-            await come(lambda: (ITSELF, "watch.loop", AlertState.RTN_UNACK) in blind(), "the standstill")
+            await come(lambda: (ITSELF, "watch.loop", AlertState.RTN_UNACK) in found_blind(), "the standstill")
             with made.database.read() as tx:
                 assert store.open_gaps(tx) == []
                 found = store.gaps(tx, ["filler", "line3", ITSELF], NOON - timedelta(days=999), utc_now())
