@@ -26,6 +26,7 @@ from monitor.commands import (
     quality,
     running,
     vault,
+    watching,
 )
 from monitor.console import BUG, app
 
@@ -62,6 +63,7 @@ for module in (
     quality,
     network,
     contract,
+    watching,
     running,
     operating,
 ):

@@ -6,7 +6,7 @@ import json
 import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
-from datetime import timedelta
+from datetime import time, timedelta
 from hashlib import sha256
 from pathlib import Path
 from typing import Any, Literal
@@ -21,7 +21,7 @@ from collectors.collector import Access, Secret, Target
 from collectors.profile import Profile, Profiles, load_profile
 from collectors.written import FileError, dotted, read_table, read_toml, table, unknown_keys
 
-SECTIONS = ("plant", "store", "approval", "evidence", "asset", "machine_type", "segment", "web", "notify")
+SECTIONS = ("plant", "store", "approval", "evidence", "asset", "machine_type", "segment", "web", "notify", "self_test")
 ITSELF = "asbuilt"  # the asset that alarms about our own watch are at, where they concern no other
 SEGMENT = "segment"  # what stands for the protocol and the profile of a segment
 SYSLOG_PORT = 514
@@ -29,6 +29,7 @@ LARGEST_PORT = 65535
 KEY_FILE = "asbuilt.key"
 VAULT = "asbuilt.vault"
 ROLE = re.compile(r"[\w.-]+")
+TIME_OF_DAY = re.compile(r"([01][0-9]|2[0-3]):[0-5][0-9]")
 LISTEN = re.compile(r"\S+:[0-9]{1,5}")
 LOG_IN = ("security", "certificate", "private_key", "server_certificate", "user", "password_env", "password_file")
 Security = Literal["None", "Basic256Sha256:Sign", "Basic256Sha256:SignAndEncrypt"]
@@ -137,6 +138,18 @@ class WebTable:
 
 
 @dataclass(frozen=True, slots=True)
+class SelfTestTable:
+    """[self_test]: at what time of the day, in the plant's timezone, the whole way to the message is tested."""
+
+    enabled: bool = True
+    at: str = "06:00"
+
+    @property
+    def time(self) -> time:
+        return time.fromisoformat(self.at)
+
+
+@dataclass(frozen=True, slots=True)
 class Route:
     """[notify.…]: where alarms of at least `min_severity` are sent."""
 
@@ -185,6 +198,7 @@ class Plant:
     settings: Mapping[str, str] = field(default_factory=dict)  # all that is written, by key path, as JSON
     vault: Path = Path(VAULT)
     web: WebTable = field(default_factory=WebTable)
+    self_test: SelfTestTable = SelfTestTable()
 
     def criticality(self, name: str) -> Criticality:
         """How much hangs on an asset or a segment; medium for one that is not in the file."""
@@ -229,6 +243,7 @@ class _Reader:
         }
         segments = {name: self.segment(name, found, assets) for name, found in self.section(written, "segment").items()}
         routes = [self.route(name, found) for name, found in self.section(written, "notify").items()]
+        self_test = self.self_test(self.section(written, "self_test"))
         url = self.store_url(store.url) if store else ""
         if store and (not store.vault.strip() or "\0" in store.vault):
             self.faults.append(f'store.vault: names the folder of the vault, such as "{VAULT}", not {store.vault!r}')
@@ -255,6 +270,7 @@ class _Reader:
             self.settings(written),
             self.folder / (store.vault if store else VAULT),
             web or WebTable(),
+            self_test or SelfTestTable(),
         )
 
     def settings(self, written: dict[str, Any]) -> dict[str, str]:
@@ -449,6 +465,12 @@ class _Reader:
         if route and not _is_web_address(route.url):
             self.faults.append(f"{path}.url: is no web address: write https://host/path, not {route.url!r}")
         return route
+
+    def self_test(self, found: dict[str, Any]) -> SelfTestTable | None:
+        said = read_table(SelfTestTable, found, "self_test", self.faults)
+        if said and not TIME_OF_DAY.fullmatch(said.at):
+            self.faults.append(f'self_test.at: is a time of the day, such as "06:00", not {said.at!r}')
+        return said
 
     def check_name(self, name: str, path: str) -> None:
         if name == ITSELF:

@@ -28,6 +28,8 @@ AT_ONCE = 500  # devices in one transaction
 PATIENCE = 5.0  # seconds that a command waits for the daemon's counts
 KEPT, EXCEEDED, ATTEMPTED, NEVER_POLLED = "kept", "exceeded", "attempted", "never-polled"
 
+COUNTS = "counts"  # what is asked of the daemon
+
 log = structlog.get_logger()
 
 Document = dict[str, Any]
@@ -71,7 +73,7 @@ def ask_for_counts(database: Database, by: str) -> bool:
         database.follow()
         return True  # nobody polls: the store has all that there is
     with database.write() as tx:
-        number = store.request_poll(tx, ITSELF, utc_now(), by)
+        number = store.request_poll(tx, ITSELF, utc_now(), by, COUNTS)
     try:
         until = time.monotonic() + PATIENCE
         while time.monotonic() < until:

@@ -10,18 +10,22 @@ import signal
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import replace
 from datetime import datetime, time, timedelta
+from typing import Any
 
 import structlog
 
-from baselines.snapshot import Snapshot
+from baselines.coverage import LIMITS, Cause, Limits
+from baselines.snapshot import Severity, Snapshot
 from collectors.collector import CollectError, Poll, Target
 from collectors.written import FileError
 from monitor import store
+from monitor.canary import SELF_TEST, Told, self_test, self_test_document
 from monitor.clocks import look_at_clocks
 from monitor.config import ITSELF, Plant, Polled, load_plant
-from monitor.contract import Ledger
+from monitor.contract import COUNTS, Ledger
 from monitor.ears import hear
 from monitor.errors import CallError, Gone, NotNow, StoreError
+from monitor.health import Health, Lookout, log_shout
 from monitor.listening import Hear, Listening
 from monitor.notary import Notary
 from monitor.notify import Notifier
@@ -71,6 +75,9 @@ class Daemon:
         jitter: Callable[[], float],
         hear: Hear = hear,
         manager: Manager | None = None,
+        limits: Limits = LIMITS,
+        shout: Callable[[str, Severity], None] = log_shout,
+        told: Told | None = None,
     ) -> None:
         self.vitals = Vitals()
         self._manager = manager or Manager({})
@@ -82,6 +89,9 @@ class Daemon:
         self._jitter = jitter
         self._hear = hear
         self._plant = plant
+        self._limits, self._shout, self._told = limits, shout, told
+        self._testing = asyncio.Lock()
+        self._testers: set[asyncio.Task[None]] = set()
         self._queue = DueQueue()
         self._wake = asyncio.Event()
         self._reload_asked = asyncio.Event()
@@ -100,11 +110,14 @@ class Daemon:
         tell = self._notifier.tell
         self._watch = watch = Watch(self._plant, self._database, self._clock, tell, self._leave, self.vitals)
         signs = Signs(self._database, self.vitals, watch.trouble, self._manager)
-        self._listening = Listening(watch, self._hear, self._suspect)
+        self._lookout = Lookout(
+            lambda: watch.plant, self._database, self._clock, watch.tell_moves, self._limits, shout=self._shout
+        )
+        self._listening = Listening(watch, self._hear, self._suspect, self._lookout.heard)
         self._notary = Notary(watch)
         self._ledger = Ledger(self._poller, watch.writer.write, watch.trouble.failed)
         self._clockwork = Clockwork(self._do)
-        self._chores = {"verify": self._notary.verify, "clocks": self._look_at_clocks}
+        self._chores = {"verify": self._verify, "clocks": self._look_at_clocks, SELF_TEST: self._self_test}
         with self._database.read() as tx:
             self._last_entry = store.last_audit_id(tx)
             self._listening.restore(tx)
@@ -114,6 +127,7 @@ class Daemon:
             for name in [*watch.plant.assets, *watch.plant.segments]:
                 if name not in watch.numbers:
                     await self._leave(Gone(name, "is not in plant.toml any more"))
+        self._lookout.begin(watch.writer)
         self._schedule(next_at)
         self._clockwork.start()
         self._keep_time({name: chore.next_at for name, chore in kept.items() if chore.next_at})
@@ -129,6 +143,7 @@ class Daemon:
                 self._loop(),
                 self._listening.run(),
                 self._reload_when_asked(),
+                self._lookout.run(),
                 signs.beat(self._queue.next_due),
                 signs.count(self._standings),
             )
@@ -145,7 +160,7 @@ class Daemon:
 
     async def _end(self, chores: list[asyncio.Task[None] | asyncio.Task[bool]]) -> None:
         self._clockwork.stop()
-        tasks = [*chores, *self._polling.values()]
+        tasks = [*chores, *self._polling.values(), *self._testers]
         for task in tasks:
             task.cancel()
         await asyncio.gather(*tasks, return_exceptions=True)
@@ -158,7 +173,12 @@ class Daemon:
             await self._flush()
         except StoreError as error:
             self._watch.trouble.failed(error)
+        await self._lookout.close()
         self._watch.writer.stop()
+
+    def health(self) -> Health:
+        """How the watch is, from any thread."""
+        return self._lookout.snapshot()
 
     # Polling
 
@@ -235,6 +255,7 @@ class Daemon:
 
     async def _poll(self, polled: Polled, tripwire: bool = False) -> Poll:
         poll = await self._poller.poll(polled, tripwire=tripwire)
+        self._lookout.looked(poll)
         self.vitals.polled(poll.outcome.kind if isinstance(poll.outcome, CollectError) else "ok", poll.seconds)
         return poll
 
@@ -370,9 +391,8 @@ class Daemon:
             self._looked.set()
             for request in requests:
                 self._last_request = request.id
-                if request.asset == ITSELF:  # somebody asks for our counts
-                    await self._ledger.keep()
-                    await self._watch.answer([request.id], {})
+                if request.asset == ITSELF:
+                    await self._oblige(request)
                 elif self._watch.has(request.asset):
                     self._watch.asked[request.asset].append(request.id)
                     self._poll_now(request.asset)
@@ -385,6 +405,19 @@ class Daemon:
         with self._database.read() as tx:
             requests = store.open_poll_requests(tx, self._last_request)
             return requests, store.audit_news(tx, self._last_entry)
+
+    async def _oblige(self, request: PollRequest) -> None:
+        """Do what somebody asks of the daemon itself."""
+        if request.what == COUNTS:
+            await self._ledger.keep()
+            await self._watch.answer([request.id], {})
+        elif request.what == SELF_TEST:
+            task = asyncio.create_task(self._test_for(request.id))
+            self._testers.add(task)
+            task.add_done_callback(self._testers.discard)
+
+    async def _test_for(self, request: int) -> None:
+        await self._watch.answer([request], await self._tested())
 
     async def _note_life(self, entry: News) -> None:
         """Leave an asset alone that a person has just renamed or retired."""
@@ -423,6 +456,22 @@ class Daemon:
             except StoreError as error:
                 self._watch.trouble.failed(error)
 
+    async def _verify(self) -> str:
+        text = await self._notary.verify()
+        self._lookout.say(Cause.EVIDENCE, self._notary.why)
+        return text
+
+    async def _self_test(self) -> str:
+        return str((await self._tested())["text"])
+
+    async def _tested(self) -> dict[str, Any]:
+        """Test the whole way from a change to the message; one test at a time."""
+        async with self._testing:
+            test = await self_test(self._watch.writer.write, self._clock, self._watch.tell_moves, self._told)
+        self._lookout.self_tested(test)
+        log.info("self-test.passed" if test.ok else "self-test.failed", **self_test_document(test))
+        return self_test_document(test)
+
     async def _look_at_clocks(self) -> str:
         assets = [*self._watch.plant.assets, *self._watch.plant.segments]
         moves = await self._watch.writer.write(lambda tx: look_at_clocks(tx, assets, self._clock()))
@@ -431,7 +480,9 @@ class Daemon:
 
     def _keep_time(self, missed: Mapping[str, datetime]) -> None:
         plant = self._watch.plant
-        times = {name: at for name, at in CHORES.items() if name in self._chores}
+        times = dict(CHORES)
+        if plant.self_test.enabled:
+            times[SELF_TEST] = plant.self_test.time
         self._clockwork.follow(times, plant.timezone, missed, self._clock())
 
     async def _do(self, name: str) -> None:

@@ -85,12 +85,19 @@ class Ear:
 
 class Listening:
     """The segments of a plant, heard for as long as the daemon runs. `hear` gives what the sensor of an interface says,
-    `suspect` is told the assets that somebody has just written to, or loaded a program into."""
+    `heard` is told all of it, and `suspect` the assets that somebody has just written to, or loaded a program into."""
 
-    def __init__(self, watch: Watch, hear: Hear, suspect: Callable[[str], None]) -> None:
+    def __init__(
+        self,
+        watch: Watch,
+        hear: Hear,
+        suspect: Callable[[str], None],
+        heard: Callable[[str, Report | Deaf], None] = lambda segment, said: None,
+    ) -> None:
         self._watch = watch
         self._hear = hear
         self._suspect = suspect
+        self._heard = heard
         self._doings = Doings()
         self._touches = Lately()
         self.ears: dict[str, Ear] = {}
@@ -161,6 +168,7 @@ class Listening:
 
     async def _take_in(self, name: str, said: Report | Deaf) -> None:
         ear = self.ears[name]
+        self._heard(name, said)
         if isinstance(said, Deaf):
             ear.fall_deaf(said.why)
             return await self.observe(name)

@@ -47,7 +47,12 @@ class Notary:
         elif not flaw and self._flaw is not None:
             log.info("evidence.sound")
         self._flaw = flaw
-        return f"the evidence does not verify: {flaw.why}" if flaw else "the evidence verifies"
+        return self.why or "the evidence verifies"
+
+    @property
+    def why(self) -> str:
+        """Why the evidence does not verify, as a sentence; "" if it does, or nobody has looked."""
+        return f"the evidence does not verify: {self._flaw.why}" if isinstance(self._flaw, verifier.Flaw) else ""
 
     def _verified(self) -> verifier.Flaw | None:
         with self._watch.database.read() as tx:

@@ -25,7 +25,7 @@ from baselines.alert import (
 from baselines.baseline import Baseline, State
 from baselines.change import Order, OrderState, announced, covers, meets
 from baselines.doer import attributed, doer, unattributed
-from baselines.drift import Verdict, compare, verdicts, worst
+from baselines.drift import Kind, Verdict, compare, verdicts, worst
 from baselines.rules import Finding, assess, replaced, tampering
 from baselines.snapshot import Snapshot, same
 from baselines.wire import Written
@@ -254,6 +254,26 @@ def confront(tx: Transaction, found: Mapping[str, Weighed], now: datetime) -> li
         for move in contradict(alerts[asset], said.contradictions, said.agreed, asset, now)
     ]
     return [store.store_move(tx, move) for move in moves]
+
+
+def move_blind(
+    tx: Transaction, found: Mapping[str, Iterable[Finding]], seen: Mapping[str, Collection[str]], now: datetime
+) -> list[Move]:
+    """Move the alarms about our own watch: what of it is blind now by asset, and the keys of what sees again. Those of
+    an asset that is out of service are kept back."""
+    if not found and not seen:
+        return []
+    alerts: defaultdict[str, list[Alert]] = defaultdict(list)
+    for alert in store.alerts(tx, [*{**found, **seen}], kind=Kind.BLIND):
+        alerts[alert.asset].append(alert)
+    out = store.out_of_service(tx, now)
+    moves: list[Move] = []
+    for asset in {**found, **seen}:
+        findings = found.get(asset, ())
+        if asset in out:
+            findings = [replace(each, suppressed_by=OUT_OF_SERVICE) for each in findings]
+        moves += contradict(alerts[asset], findings, seen.get(asset, ()), asset, now, Kind.BLIND)
+    return [_store(tx, move) for move in moves]
 
 
 def unshelve_due(tx: Transaction, now: datetime) -> list[Move]:

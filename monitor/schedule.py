@@ -18,6 +18,9 @@ from collectors.contract import LONGEST_PAUSE, back_off
 FIRST_WITHIN = 60.0  # seconds in which every asset is looked at once, however seldom later
 SOON = timedelta(seconds=30)  # after the start what was missed while nobody ran is made up for, one after the other
 
+# After a poll that failed, to twice of that: whether it is an outage is to be known within a minute of its beginning.
+SECOND_LOOK = timedelta(seconds=10)
+
 
 @dataclass(slots=True)
 class Entry:
@@ -81,6 +84,8 @@ class DueQueue:
         entry.failures = 0 if succeeded else entry.failures + 1
         if entry.failures:
             rest = back_off(entry.failures, timedelta(seconds=entry.every), jitter)
+            if entry.failures == 1:
+                rest = min(rest, SECOND_LOOK * (1 + jitter))
             entry.due = now + rest.total_seconds()
         else:
             missed = max(0.0, (now - entry.due) // entry.every)

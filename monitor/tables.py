@@ -284,6 +284,7 @@ poll_request = Table(  # what a command asks of a running daemon, and its answer
     Column("asset_id", Integer, ForeignKey("asset.id"), nullable=False),
     Column("asked_at", Moment, nullable=False),
     Column("asked_by", Text, nullable=False),
+    Column("what", String(12), nullable=False, server_default="poll"),  # or, of the daemon itself: counts, self-test
     Column("answered_at", Moment, index=True),
     Column("answer", Text),  # as JSON
     sqlite_autoincrement=True,  # a number that was forgotten is never given again: the daemon waits for higher ones

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import queue
 import threading
+import time
 from collections.abc import Callable
 from concurrent.futures import Future
 from typing import Any, TypeVar
@@ -32,6 +33,9 @@ class Writer:
         self._vitals = vitals or Vitals()
         self._trouble = trouble or Trouble("store")
         self._jobs: queue.SimpleQueue[tuple[Job, Future[Any]] | None] = queue.SimpleQueue()
+        self._began: float | None = None  # the transaction that is under way
+        self.refusals = 0  # transactions that the database has refused so far
+        self.why = ""  # the last one
         self._thread = threading.Thread(target=self._run, name="writer")
         self._thread.start()
 
@@ -43,6 +47,17 @@ class Writer:
         done: Future[T] = Future()
         self._jobs.put((job, done))
         return done
+
+    @property
+    def waiting(self) -> int:
+        """Jobs that wait."""
+        return self._jobs.qsize()
+
+    @property
+    def under_way(self) -> float:
+        """For how many seconds a transaction has been under way."""
+        began = self._began
+        return 0.0 if began is None else time.monotonic() - began
 
     def stop(self) -> None:
         """Finish what waits, and end."""
@@ -59,9 +74,11 @@ class Writer:
                     stopping = True
                     break
                 group.append(following)
+            self._began = time.monotonic()
             self._vitals.writing()
             self._commit([(job, done) for job, done in group if done.set_running_or_notify_cancel()])
             self._vitals.written()
+            self._began = None
             if stopping:
                 return
 
@@ -76,6 +93,7 @@ class Writer:
         except Exception as error:  # nothing of the group is durable: all are told
             if isinstance(error, StoreError):
                 self._trouble.failed(error)
+            self.refusals, self.why = self.refusals + 1, str(error)
             for _, done in group:
                 done.set_exception(error)
             return

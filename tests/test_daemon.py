@@ -14,7 +14,7 @@ from http.server import BaseHTTPRequestHandler, HTTPServer
 from pathlib import Path
 from typing import Any
 
-from tests.floors import PlantFolder, RunningFloor, wait_for
+from tests.floors import PATIENCE, PlantFolder, RunningFloor, wait_for
 
 
 def open_alerts(plant: PlantFolder) -> list[dict[str, Any]]:
@@ -182,5 +182,5 @@ def test_a_store_that_vanishes_ends_the_daemon_with_a_sentence(plant: PlantFolde
     with plant.daemon() as daemon:
         for file in plant.folder.glob("asbuilt.db*"):
             file.unlink()
-        assert daemon.wait(10) == 2
+        assert daemon.wait(PATIENCE) == 2
     assert "was deleted while it was in use" in (plant.folder / "run.log").read_text()

@@ -106,7 +106,15 @@ def test_an_asset_that_fails_rests_longer_and_longer_to_a_limit(jitter: float) -
         assert queue.take_due(now) == ["plc"]
         rests.append(queue.polled("plc", False, now, jitter))
     most = LONGEST_PAUSE.total_seconds()
-    assert rests == pytest.approx([min(30 * 2**n, most) * (1 + jitter / 4) for n in range(8)])
+    doubled = [min(30 * 2**n, most) * (1 + jitter / 4) for n in range(1, 8)]
+    assert rests == pytest.approx([10 * (1 + jitter), *doubled])
+
+
+def test_a_second_look_is_never_sooner_than_the_interval() -> None:
+    queue = queue_of("plc", every=timedelta(seconds=2))
+    now = queue.next_due() or 0.0
+    queue.take_due(now)
+    assert queue.polled("plc", False, now, 0.0) == pytest.approx(2)
 
 
 def test_a_success_ends_the_back_off() -> None:
@@ -115,7 +123,7 @@ def test_a_success_ends_the_back_off() -> None:
         now = queue.next_due() or 0.0
         queue.take_due(now)
         rests.append(queue.polled("plc", succeeded, now, 0.0))
-    assert rests == pytest.approx([30, 60, 120, 30, 30])
+    assert rests == pytest.approx([10, 60, 120, 30, 10])
 
 
 def test_after_an_outage_of_all_the_returns_are_spread() -> None:

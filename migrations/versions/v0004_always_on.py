@@ -45,6 +45,7 @@ def upgrade() -> None:
         sa.Column("longest_gap", sa.Float, nullable=False),
     )
     _begin_pulses()
+    op.add_column("poll_request", sa.Column("what", sa.String(12), nullable=False, server_default="poll"))
     op.create_table(
         "gap",
         sa.Column("id", sa.Integer, primary_key=True),

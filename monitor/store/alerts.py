@@ -25,9 +25,10 @@ def alerts(
     ids: Sequence[int] = (),
     closed: bool = False,
     since: datetime | None = None,
+    kind: Kind | None = None,
 ) -> list[Alert]:
-    """The alarms that are not NORMAL (with `closed` all), of some assets or with some numbers, the oldest first; with
-    `since` those that have changed since."""
+    """The alarms that are not NORMAL (with `closed` all), of some assets, with some numbers or of one kind, the oldest
+    first; with `since` those that have changed since."""
     statement = select(tables.alert, tables.asset.c.name.label("asset")).join(tables.asset)
     if not closed:
         statement = statement.where(tables.alert.c.state != AlertState.NORMAL)
@@ -37,6 +38,8 @@ def alerts(
         statement = statement.where(tables.asset.c.name.in_(assets))
     if ids:
         statement = statement.where(tables.alert.c.id.in_(ids))
+    if kind is not None:
+        statement = statement.where(tables.alert.c.kind == kind)
     return [_alert(row) for row in tx.execute(statement.order_by(tables.alert.c.id))]
 
 

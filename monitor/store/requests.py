@@ -17,27 +17,28 @@ from monitor.store.database import Transaction
 
 @dataclass(frozen=True, slots=True)
 class PollRequest:
-    """A poll that a command asked of the daemon."""
+    """A poll that a command asked of the daemon; or something else of it, which `what` names."""
 
     id: int
     asset: str
+    what: str = "poll"
 
 
-def request_poll(tx: Transaction, asset: str, at: datetime, by: str) -> int:
+def request_poll(tx: Transaction, asset: str, at: datetime, by: str, what: str = "poll") -> int:
     """Ask the daemon for a poll; the number under which it answers."""
-    values = {"asset_id": asset_id(tx, asset), "asked_at": at, "asked_by": by}
+    values = {"asset_id": asset_id(tx, asset), "asked_at": at, "asked_by": by, "what": what}
     return int(tx.execute(insert(tables.poll_request).values(values).returning(tables.poll_request.c.id)).scalar_one())
 
 
 def open_poll_requests(tx: Transaction, after: int = 0) -> list[PollRequest]:
     """The requests with a higher number that nobody has answered."""
     statement = (
-        select(tables.poll_request.c.id, tables.asset.c.name)
+        select(tables.poll_request.c.id, tables.asset.c.name, tables.poll_request.c.what)
         .join(tables.asset)
         .where(tables.poll_request.c.answered_at.is_(None), tables.poll_request.c.id > after)
         .order_by(tables.poll_request.c.id)
     )
-    return [PollRequest(row.id, row.name) for row in tx.execute(statement)]
+    return [PollRequest(row.id, row.name, row.what) for row in tx.execute(statement)]
 
 
 def answer_poll(tx: Transaction, ids: Sequence[int], answer: Mapping[str, Any], at: datetime) -> None:
