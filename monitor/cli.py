@@ -15,6 +15,7 @@ from monitor.commands import (
     baseline,
     commissioning,
     conforming,
+    keeping,
     kit,
     looking,
     network,
@@ -59,6 +60,7 @@ for module in (
     alerts,
     quality,
     network,
+    keeping,
     running,
 ):
     module.register(app)

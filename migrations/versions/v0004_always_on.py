@@ -12,6 +12,7 @@ MOMENT = sa.String(24)
 
 
 def upgrade() -> None:
+    op.create_index("ix_run_digest", "run", ["digest"])
     op.create_table(
         "pulse",
         sa.Column("asset_id", sa.Integer, sa.ForeignKey("asset.id"), primary_key=True, autoincrement=False),

@@ -40,6 +40,8 @@ from monitor.store.baselines import (
 from monitor.store.checkpoints import add_checkpoint, any_text, evidence, last_checkpoint, newest_checkpoint
 from monitor.store.database import Database, Transaction, part, store_url
 from monitor.store.documents import document, keep_document
+from monitor.store.dump import Held, bring_up, dumped, hold_back_news, is_empty, load, make_schema, schema
+from monitor.store.forgetting import Forgetting, forget_some, forgetting
 from monitor.store.orders import add_order, add_written, close_order, orders, written
 from monitor.store.persons import Person, keep_person, person, persons
 from monitor.store.quality import quality_records
@@ -57,6 +59,8 @@ from monitor.store.runs import Run, add_run, extend_runs, keep_snapshot, last_ru
 __all__ = [
     "Actor",
     "Database",
+    "Forgetting",
+    "Held",
     "ITSELF",
     "News",
     "OutOfService",
@@ -87,13 +91,19 @@ __all__ = [
     "baseline_at",
     "baseline_snapshot",
     "baselines",
+    "bring_up",
     "close_order",
     "current_baseline",
     "document",
+    "dumped",
     "evidence",
     "extend_runs",
     "forget_polls",
+    "forget_some",
+    "forgetting",
     "has_history",
+    "hold_back_news",
+    "is_empty",
     "keep_alert",
     "keep_document",
     "keep_person",
@@ -103,6 +113,8 @@ __all__ = [
     "last_checkpoint",
     "last_detail",
     "last_run",
+    "load",
+    "make_schema",
     "move_baseline",
     "newest_checkpoint",
     "open_poll_requests",
@@ -118,6 +130,7 @@ __all__ = [
     "retire_asset",
     "runs",
     "runs_since",
+    "schema",
     "shelved_until",
     "sign_offs",
     "snapshot_of",
