@@ -166,8 +166,8 @@ class _Packing:
         """plant.toml, and the files that it names; of the secret ones, the names."""
         self._keep(self._plant.path.resolve(), PLANT)
         for place, text in self._plant.settings.items():
-            value, key = json.loads(text), place.rpartition(".")[2]
-            if not place.startswith(SECTIONS) or not isinstance(value, str) or not value:
+            value, key = json.loads(text) if place.startswith(SECTIONS) else None, place.rpartition(".")[2]
+            if not isinstance(value, str) or not value:
                 continue
             path = self._folder / value
             if key in SECRETS:

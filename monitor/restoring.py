@@ -113,14 +113,14 @@ def check(archive: Archive, trust: str = "") -> Checked:
     said, where = about(archive), archive.path
     if trust and archive.seal.key != trust.lower():
         raise Unverified(f"{where} is signed by {archive.seal.key}, and not by {trust.lower()}")
-    with tempfile.TemporaryDirectory(prefix="asbuilt-backup-") as name:
-        aside = Path(name)
+    files = [name for name in archive.sizes if name.startswith(VAULT)]
+    broken = [_digest_in(name) for name in files if archive.listed[name] != _digest_in(name)]
+    with tempfile.TemporaryDirectory(prefix="asbuilt-backup-") as temporary:
+        aside = Path(temporary)
         assure_room(archive, aside, "checking this backup (TMPDIR names another place)")
-        broken = [each for each in archive.sizes if each.startswith(VAULT) and not _is_whole(archive, each)]
+        for name in archive.listed:
+            _consume(archive.pieces(name))
         outside = list(_checkpoints_in(archive, said, aside))
-        for kept in said.files:
-            if kept.kind != CHECKPOINTS:
-                _consume(archive.pieces(kept.name))
         with closing(Database(f"sqlite:///{aside / 'asbuilt.db'}")) as database, database.write() as tx:
             _load(tx, archive, said)
             with store.any_text(tx):
@@ -130,9 +130,8 @@ def check(archive: Archive, trust: str = "") -> Checked:
             named = {each.digest for each in store.artefacts(tx)}
     if result.keys and archive.seal.key not in result.keys:
         raise Unverified(f"{where} is signed by {archive.seal.key}, which is no key of the plant in it")
-    there = {_digest_in(each) for each in archive.sizes if each.startswith(VAULT)}
-    missing = sorted(named - there) if said.vault is not None else []
-    return Checked(said, result, missing, sorted(map(_digest_in, broken)))
+    missing = sorted(named - set(map(_digest_in, files))) if said.vault is not None else []
+    return Checked(said, result, missing, sorted(broken))
 
 
 def _consume(pieces: Iterable[bytes]) -> None:
@@ -142,12 +141,6 @@ def _consume(pieces: Iterable[bytes]) -> None:
 
 def _digest_in(name: str) -> str:
     return name.removeprefix(VAULT).replace("/", "")
-
-
-def _is_whole(archive: Archive, name: str) -> bool:
-    """Whether a file of the vault is what its name says; Unverified if it is not what the backup says."""
-    _consume(archive.pieces(name))
-    return archive.listed[name] == _digest_in(name)
 
 
 def _checkpoints_in(archive: Archive, said: About, aside: Path) -> Iterator[verifier.Row]:
