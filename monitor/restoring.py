@@ -178,7 +178,7 @@ def restore(
     CallError, NotNow or FileError if the folder or the database is not empty, or it cannot be written.
     """
     folder = Path(os.path.abspath(folder))
-    _assure_empty(folder)
+    assure_empty(folder)
     said = checked.about
     place = url or _url_in(archive, said)
     try:
@@ -240,7 +240,8 @@ def _existing(folder: Path) -> Path:
     return next(path for path in (folder, *folder.parents) if path.exists())
 
 
-def _assure_empty(folder: Path) -> None:
+def assure_empty(folder: Path) -> None:
+    """NotNow unless a folder is empty, or not there."""
     try:
         there = sorted(os.listdir(folder))
     except FileNotFoundError:

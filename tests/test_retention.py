@@ -47,8 +47,8 @@ def add_runs(tx: Transaction, asset: str, *spans: tuple[float, float, int | None
             known = select(tables.snapshot.c.digest).where(tables.snapshot.c.digest == digest)
             if tx.execute(known).first() is None:
                 tx.execute(insert(tables.snapshot).values(row))
-        values = {"asset_id": store.asset_id(tx, asset), "digest": digest, "profile": "p" * 64, "polls": 5}
-        values |= {"first_at": NOW - first * DAY, "last_at": NOW - last * DAY, "longest_gap": 30.0}
+        values: dict[str, Any] = {"asset_id": store.asset_id(tx, asset), "digest": digest, "profile": "p" * 64}
+        values |= {"first_at": NOW - first * DAY, "last_at": NOW - last * DAY, "polls": 5, "longest_gap": 30.0}
         values |= {"cause": None if digest else "unreachable"}
         numbers.append(tx.execute(insert(tables.run).values(values).returning(tables.run.c.id)).scalar_one())
     return numbers
@@ -240,7 +240,7 @@ def test_the_file_does_not_grow_for_ever(tmp_path: Path) -> None:
                 tx.execute(insert(tables.run), [values | {"digest": row["digest"]} for row in rows])
             forgotten(database, tmp_path, NOW + 365 * year * DAY)
             with database.read() as tx:
-                sizes.append(tx.exec_driver_sql("PRAGMA page_count").scalar())
+                sizes.append(int(tx.exec_driver_sql("PRAGMA page_count").scalar_one()))
                 assert tx.execute(select(func.count()).select_from(tables.run)).scalar_one() <= 2001
     assert sizes[-1] <= sizes[3] * 1.05
 

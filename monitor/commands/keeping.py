@@ -159,12 +159,13 @@ def restore(
     from datetime import UTC, datetime
 
     from monitor.archive import opened_archive
-    from monitor.restoring import check
+    from monitor.restoring import assure_empty, check
     from monitor.restoring import restore as restore_from
 
     def say(text: str) -> None:
         typer.echo(f"asbuilt: {text}", err=True)
 
+    assure_empty(into)  # before anything takes its time
     with opened_archive(path) as archive:
         typer.echo(f"signed by {archive.seal.key}", err=True)
         found = check(archive, trust)
