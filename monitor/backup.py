@@ -165,6 +165,8 @@ class _Packing:
     def configuration(self) -> None:
         """plant.toml, and the files that it names; of the secret ones, the names."""
         self._keep(self._plant.path.resolve(), PLANT)
+        if not self.files:
+            raise CallError(f"{self._plant.path} cannot be read, and without it there is no backup")
         for place, text in self._plant.settings.items():
             value, key = json.loads(text) if place.startswith(SECTIONS) else None, place.rpartition(".")[2]
             if not isinstance(value, str) or not value:

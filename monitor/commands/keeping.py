@@ -58,7 +58,9 @@ def backup(
     if check:
         return _check(path, trust, json)
     with opened(plant_file) as (plant, database):
-        made = back_up(plant, database, path, datetime.now(UTC), not without_vault, not without_key, watched())
+        step = watched()
+        made = back_up(plant, database, path, datetime.now(UTC), not without_vault, not without_key, step)
+        step("")
     if json:
         return print_json(made_document(made))
     return _say_made(made)
