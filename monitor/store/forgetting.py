@@ -99,7 +99,8 @@ def _kept(way: _Way, state: Forgetting) -> Collection[int]:
 def _kept_runs(tx: Transaction, before: datetime) -> frozenset[int]:
     run = tables.run.c
     seen = case((run.digest.is_not(None), run.id))
-    then = case((run.digest.is_not(None) & (run.last_at < before), run.id))
+    goes_on = run.id.in_(select(tables.pulse.c.run_id))  # its row may say that it ended long ago
+    then = case((run.digest.is_not(None) & (run.last_at < before) & ~goes_on, run.id))
     last = select(func.max(run.id), func.max(seen), func.max(then)).group_by(run.asset_id)
     found = {number for row in tx.execute(last) for number in row if number is not None}
     return frozenset(found | set(tx.execute(select(tables.pulse.c.run_id)).scalars()))
