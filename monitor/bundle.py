@@ -14,21 +14,18 @@ from datetime import UTC, datetime
 from hashlib import sha256
 from typing import Any
 
-from cryptography.exceptions import UnsupportedAlgorithm
-from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
-from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat, load_pem_public_key
-
 from baselines.baseline import Baseline, SignOff, Stage, State
 from baselines.capture import parse_capture
 from baselines.snapshot import Snapshot, parse_snapshot, utc_text
 from monitor import store, verifier
 from monitor.baseline_toml import Record, parse_record, record_text
-from monitor.bundle_files import LISTED, MANIFEST, SIGNATURE, Files
+from monitor.bundle_files import MANIFEST, SIGNATURE, Files
 from monitor.entries import printable
-from monitor.errors import CallError, Unverified
+from monitor.errors import Unverified
+from monitor.seal import KEY, Seal, opened_seal, pem, seal_of
 from monitor.store import Signing, Transaction
 
-AUDIT, CHECKPOINTS, KEY, README, GIT = "audit.jsonl", "checkpoints.jsonl", "KEY.pem", "README.txt", ".gitattributes"
+AUDIT, CHECKPOINTS, README, GIT = "audit.jsonl", "checkpoints.jsonl", "README.txt", ".gitattributes"
 BASELINES, CAPTURES, SNAPSHOTS = "baselines/", "captures/", "snapshots/"
 NAMES = frozenset({AUDIT, CHECKPOINTS, KEY, README, GIT, MANIFEST, SIGNATURE})
 BASELINE = re.compile(rf"{BASELINES}.+\.toml")
@@ -39,7 +36,6 @@ SAFE = frozenset("abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789
 RESERVED = re.compile(r"(con|prn|aux|nul|com[0-9]|lpt[0-9])(\..*)?", re.IGNORECASE)  # device names of Windows
 LONGEST_PATH, CUT_PATH = 150, 100
 SHOWN = 12  # hex digits of a digest in the name of a file
-SIGNED, LARGEST_KEY = 64, 1000  # bytes, of an Ed25519 signature, and of a key as PEM
 AUDIT_TABLE = "audit_entry"
 WRITTEN = {"profile": "profile_digest"}  # where a key of the file is not what the chain calls it
 NO_TIME = datetime.fromtimestamp(0, UTC)  # of a snapshot of which only the canonical form is wanted
@@ -66,14 +62,6 @@ key. A file that MANIFEST does not name does not belong here.
 
 To take it in: asbuilt baseline import PATH --reason TEXT. The format is docs/bundle.md of asbuilt.
 """
-
-
-@dataclass(frozen=True, slots=True)
-class Seal:
-    """Who signed a bundle (an Ed25519 public key, hexadecimal), and the SHA-256 of its MANIFEST."""
-
-    key: str
-    manifest: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -135,14 +123,7 @@ def packed(tx: Transaction, plant: str, records: Sequence[Record], signer: Signi
 
 def sealed(files: Files, signer: Signing) -> dict[str, bytes]:
     """The files with their MANIFEST, in the format of sha256sum, and its signature."""
-    manifest = "".join(f"{sha256(files[name]).hexdigest()}  {name}\n" for name in sorted(files)).encode()
-    return {**files, MANIFEST: manifest, SIGNATURE: bytes.fromhex(signer.sign(manifest))}
-
-
-def pem(key: str) -> str:
-    """A public key as PEM (RFC 8410)."""
-    public = Ed25519PublicKey.from_public_bytes(bytes.fromhex(key))
-    return public.public_bytes(Encoding.PEM, PublicFormat.SubjectPublicKeyInfo).decode()
+    return {**files, **seal_of({name: sha256(text).hexdigest() for name, text in files.items()}, signer)}
 
 
 def _line(fields: Mapping[str, Any]) -> str:
@@ -205,15 +186,7 @@ def _escaped(letter: str) -> str:
 def sealed_by(where: str, files: Files) -> Seal:
     """Who signed these files. CallError if they are no bundle; Unverified, with the name of the file, if one was
     added, lost or changed, or the signature is not of its key."""
-    if MANIFEST not in files:
-        raise CallError(f"{where} is no bundle: it has no {MANIFEST}")
-    for name in (SIGNATURE, KEY):
-        if name not in files:
-            raise Unverified(f"{where}: {name} is missing")
-    key = _public_key(where, files[KEY])
-    if not verifier.is_signed(key, files[SIGNATURE][: SIGNED + 1].hex(), files[MANIFEST]):
-        raise Unverified(f"{where}: {MANIFEST} is not signed by the key in {KEY}: one of them was changed")
-    listed = _listed(where, files[MANIFEST])
+    seal, listed = opened_seal(where, files, "bundle")
     for name in sorted({*listed, *files} - {MANIFEST, SIGNATURE}):
         if name not in files:
             raise Unverified(f"{where}: {name} is missing")
@@ -221,29 +194,7 @@ def sealed_by(where: str, files: Files) -> Seal:
             raise Unverified(f"{where}: {name} is not of this bundle: {MANIFEST} does not name it; take it out")
         if sha256(files[name]).hexdigest() != listed[name]:
             raise Unverified(f"{where}: {name} was changed: it is not what {MANIFEST} says")
-    return Seal(key, sha256(files[MANIFEST]).hexdigest())
-
-
-def _public_key(where: str, written: bytes) -> str:
-    try:
-        public = load_pem_public_key(written[:LARGEST_KEY])
-    except (ValueError, UnsupportedAlgorithm):
-        public = None
-    if isinstance(public, Ed25519PublicKey):
-        key = public.public_bytes(Encoding.Raw, PublicFormat.Raw).hex()
-        if pem(key).encode() == written:
-            return key
-    raise Unverified(f"{where}: {KEY} is no Ed25519 public key as asbuilt writes it")
-
-
-def _listed(where: str, manifest: bytes) -> dict[str, str]:
-    listed: dict[str, str] = {}
-    for number, line in enumerate(manifest.decode("utf-8", "replace").splitlines(), 1):
-        match = LISTED.fullmatch(line)
-        if match is None or match[2] in listed:
-            raise Unverified(f"{where}: {MANIFEST} line {number} is no line of sha256sum, or is there twice")
-        listed[match[2]] = match[1]
-    return listed
+    return seal
 
 
 def verified(where: str, files: Files, seal: Seal) -> Contents:

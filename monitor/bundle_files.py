@@ -32,6 +32,7 @@ PLAIN_FILE = (stat.S_IFREG | 0o644) << 16
 PACKED = (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED)
 END_MARK, LARGE_MARK = b"PK\5\6", b"PK\6\7"  # end of central directory; where the one of a zip of over 4 GB is
 ZIP_END = struct.Struct("<12xI6x")  # the size of the central directory
+LARGE_END, LOCATOR = struct.Struct("<40xQ8x"), 20  # the same of a zip of over 4 GB; and how far it is from there
 ZIP_TAIL = 2**16 + 128  # where these can be: before a comment
 LARGEST_DIRECTORY = MOST_FILES * (46 + LONGEST_NAME)
 BROKEN = (
@@ -58,7 +59,7 @@ def write(path: Path, files: Files) -> None:
     into_zip = is_zip(path)
     try:
         _assure_replaceable(path, into_zip)
-        with _aside(path) as new:
+        with aside(path) as new:
             if into_zip:
                 _write_zip(new, files)
                 os.replace(new, path)
@@ -92,7 +93,7 @@ def _assure_replaceable(path: Path, into_zip: bool) -> None:
             pass
         raise CallError(what)
     try:
-        there = set(_names(path))
+        there = set(names_in(path))
     except CallError as error:
         raise CallError(f"{error}; no export wrote it, so name another place") from None
     if not there:
@@ -105,7 +106,7 @@ def _assure_replaceable(path: Path, into_zip: bool) -> None:
 
 
 @contextmanager
-def _aside(path: Path) -> Iterator[Path]:
+def aside(path: Path) -> Iterator[Path]:
     """A name beside `path` for what is not whole yet; nothing is left of it in the end."""
     new = path.with_name(f".{path.name}.{token_hex(4)}.part")
     try:
@@ -144,7 +145,7 @@ def _change_places(new: Path, path: Path) -> None:
     """Put the new folder in the place of the old one."""
     if not path.exists():
         return os.rename(new, path)
-    with _aside(path) as old:
+    with aside(path) as old:
         try:
             os.rename(path, old)
             os.rename(new, path)
@@ -163,7 +164,7 @@ def read(path: Path) -> dict[str, bytes]:
         if not stat.S_ISREG(path.stat().st_mode):
             raise CallError(f"{path} is neither a folder nor a zip")
         with path.open("rb") as file:
-            _assure_small_directory(path, file)
+            assure_small_directory(path, file)
             return _read_zip(path, zipfile.ZipFile(file))
     except OSError as error:
         raise CallError(f"{path} cannot be read: {(error.strerror or str(error)).lower()}") from None
@@ -174,7 +175,7 @@ def read(path: Path) -> dict[str, bytes]:
 def _read_folder(folder: Path) -> dict[str, bytes]:
     if not os.path.lexists(folder / MANIFEST):
         raise CallError(f"{folder} is no bundle: it has no {MANIFEST}")
-    names = checked(folder, _names(folder))
+    names = checked(folder, names_in(folder))
     left = LARGEST
     files = {}
     for name in names:
@@ -185,7 +186,7 @@ def _read_folder(folder: Path) -> dict[str, bytes]:
     return files
 
 
-def _names(folder: Path) -> Iterator[str]:
+def names_in(folder: Path) -> Iterator[str]:
     """The names of the files in a folder, and below it; CallError for what is none, such as a link."""
 
     def stop(error: OSError) -> None:
@@ -204,8 +205,11 @@ def _relative(folder: Path, place: str, name: str) -> str:
     return Path(place, name).relative_to(folder).as_posix()
 
 
-def _assure_small_directory(path: Path, file: BinaryIO) -> None:
-    """CallError if the directory of a zip is larger than of any bundle: it is read as a whole (APPNOTE 6.3.10, 4.3)."""
+def assure_small_directory(path: Path, file: BinaryIO, over_4_gb: bool = False) -> None:
+    """CallError if the directory of a zip is larger than of any bundle: it is read as a whole (APPNOTE 6.3.10, 4.3).
+
+    A zip `over_4_gb` says the size once more, for large ones, right before its end.
+    """
     start = file.seek(0, os.SEEK_END)
     file.seek(max(0, start - ZIP_TAIL))
     tail = file.read()
@@ -215,21 +219,16 @@ def _assure_small_directory(path: Path, file: BinaryIO) -> None:
     if len(end) < ZIP_END.size:
         raise CallError(f"{path} is neither a folder nor a zip")
     size = ZIP_END.unpack_from(end)[0]
-    if size > LARGEST_DIRECTORY or LARGE_MARK in tail:
+    if over_4_gb and tail[:at][-LOCATOR:].startswith(LARGE_MARK) and at >= LOCATOR + LARGE_END.size:
+        size = max(size, LARGE_END.unpack_from(tail, at - LOCATOR - LARGE_END.size)[0])
+    if size > LARGEST_DIRECTORY or (LARGE_MARK in tail and not over_4_gb):
         raise CallError(f"{path} is larger than any bundle")
 
 
 def _read_zip(path: Path, packed: zipfile.ZipFile) -> dict[str, bytes]:
-    entries = [each for each in packed.infolist() if not (each.filename.endswith("/") and each.file_size == 0)]
-    checked(path, (each.filename for each in entries))
+    entries = zip_entries(path, packed)
     left = LARGEST
     for each in entries:
-        if each.flag_bits & 0x1:
-            raise CallError(f"{path}: {each.filename} is encrypted; a bundle is not")
-        if stat.S_ISLNK(each.external_attr >> 16):
-            raise CallError(f"{path}: {each.filename} is a link")
-        if each.compress_type not in PACKED:
-            raise CallError(f"{path}: {each.filename} is packed in a way that asbuilt does not unpack")
         left = _less(path, left, each.file_size)
     files = {}
     for each in entries:
@@ -238,6 +237,20 @@ def _read_zip(path: Path, packed: zipfile.ZipFile) -> dict[str, bytes]:
         if len(files[each.filename]) != each.file_size:
             raise CallError(f"{path}: {each.filename} is not as long as the zip says")
     return files
+
+
+def zip_entries(path: Path, packed: zipfile.ZipFile) -> list[zipfile.ZipInfo]:
+    """The files in a zip; CallError, with the name, for what asbuilt never puts into one."""
+    entries = [each for each in packed.infolist() if not (each.filename.endswith("/") and each.file_size == 0)]
+    checked(path, (each.filename for each in entries))
+    for each in entries:
+        if each.flag_bits & 0x1:
+            raise CallError(f"{path}: {each.filename} is encrypted; a bundle is not")
+        if stat.S_ISLNK(each.external_attr >> 16):
+            raise CallError(f"{path}: {each.filename} is a link")
+        if each.compress_type not in PACKED:
+            raise CallError(f"{path}: {each.filename} is packed in a way that asbuilt does not unpack")
+    return entries
 
 
 def checked(path: Path, names: Iterable[str]) -> list[str]:

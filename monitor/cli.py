@@ -16,6 +16,7 @@ from monitor.commands import (
     commissioning,
     conforming,
     contract,
+    keeping,
     kit,
     looking,
     network,
@@ -64,6 +65,7 @@ for module in (
     network,
     contract,
     watching,
+    keeping,
     running,
     operating,
 ):

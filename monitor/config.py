@@ -21,7 +21,10 @@ from collectors.collector import Access, Secret, Target
 from collectors.profile import Profile, Profiles, load_profile
 from collectors.written import FileError, dotted, read_table, read_toml, table, unknown_keys
 
-SECTIONS = ("plant", "store", "approval", "evidence", "asset", "machine_type", "segment", "web", "notify", "self_test")
+SECTIONS = (
+    *("plant", "store", "backup", "approval", "evidence", "asset", "machine_type", "segment", "web", "notify"),
+    "self_test",
+)
 ITSELF = "asbuilt"  # the asset that alarms about our own watch are at, where they concern no other
 SEGMENT = "segment"  # what stands for the protocol and the profile of a segment
 SYSLOG_PORT = 514
@@ -31,6 +34,8 @@ VAULT = "asbuilt.vault"
 ROLE = re.compile(r"[\w.-]+")
 TIME_OF_DAY = re.compile(r"([01][0-9]|2[0-3]):[0-5][0-9]")
 LISTEN = re.compile(r"\S+:[0-9]{1,5}")
+KEEP = timedelta(days=1095)  # what was polled
+SHORTEST_KEEP = timedelta(days=400)  # auditors look back over a year, and CIP-010 counts in months
 LOG_IN = ("security", "certificate", "private_key", "server_certificate", "user", "password_env", "password_file")
 Security = Literal["None", "Basic256Sha256:Sign", "Basic256Sha256:SignAndEncrypt"]
 
@@ -45,10 +50,33 @@ class PlantTable:
 
 @dataclass(frozen=True, slots=True)
 class StoreTable:
-    """[store]: the database, and the folder of the known-good files."""
+    """[store]: the database, the folder of the known-good files, and for how long what was polled is kept."""
 
     url: str
     vault: str = VAULT
+    keep: timedelta = KEEP
+
+
+@dataclass(frozen=True, slots=True)
+class BackupTable:
+    """[backup]: the folder that a backup is put into every day, at which time of the plant's day, and how many stay."""
+
+    to: str
+    at: str = "02:00"
+    keep: int = 14
+    vault: bool = True
+    key: bool = True
+
+
+@dataclass(frozen=True, slots=True)
+class Backups:
+    """The same with its folder found; `with_vault` and `with_key` say whether these are in it."""
+
+    folder: Path
+    at: time
+    keep: int
+    with_vault: bool
+    with_key: bool
 
 
 @dataclass(frozen=True, slots=True)
@@ -199,6 +227,8 @@ class Plant:
     vault: Path = Path(VAULT)
     web: WebTable = field(default_factory=WebTable)
     self_test: SelfTestTable = SelfTestTable()
+    keep: timedelta = KEEP
+    backups: Backups | None = None
 
     def criticality(self, name: str) -> Criticality:
         """How much hangs on an asset or a segment; medium for one that is not in the file."""
@@ -233,6 +263,7 @@ class _Reader:
         store = read_table(StoreTable, self.section(written, "store"), "store", self.faults)
         approval = self.approval(self.section(written, "approval"))
         evidence = self.evidence(self.section(written, "evidence"))
+        backups = self.backups(self.section(written, "backup"))
         web = read_table(WebTable, self.section(written, "web"), "web", self.faults)
         if web and not (LISTEN.fullmatch(web.listen) and web.port <= LARGEST_PORT):
             self.faults.append(f"web.listen: is an address and a port such as 127.0.0.1:8470, not {web.listen!r}")
@@ -247,6 +278,9 @@ class _Reader:
         url = self.store_url(store.url) if store else ""
         if store and (not store.vault.strip() or "\0" in store.vault):
             self.faults.append(f'store.vault: names the folder of the vault, such as "{VAULT}", not {store.vault!r}')
+        if store and store.keep < SHORTEST_KEEP:
+            days = SHORTEST_KEEP.days
+            self.faults.append(f"store.keep: is at least {days}d: auditors look back over more than a year")
         if plant:
             self.check_timezone(plant.timezone)
             if not plant.name.strip():
@@ -271,6 +305,8 @@ class _Reader:
             self.folder / (store.vault if store else VAULT),
             web or WebTable(),
             self_test or SelfTestTable(),
+            store.keep if store else KEEP,
+            backups,
         )
 
     def settings(self, written: dict[str, Any]) -> dict[str, str]:
@@ -291,6 +327,19 @@ class _Reader:
         four_eyes = said.four_eyes if isinstance(said.four_eyes, list) else list(Criticality) if said.four_eyes else []
         sign_off = {Stage(stage): tuple(roles) for stage, roles in said.sign_off.items() if stage in stages}
         return Approval(frozenset(four_eyes), sign_off)
+
+    def backups(self, found: dict[str, Any]) -> Backups | None:
+        said = read_table(BackupTable, found, "backup", self.faults) if found else None
+        if said is None:
+            return None
+        if not said.to.strip() or "\0" in said.to:
+            self.faults.append(f'backup.to: names a folder, such as "backups", not {said.to!r}')
+        if said.keep < 1:
+            self.faults.append(f"backup.keep: is how many backups stay, 1 or more, not {said.keep}")
+        if not TIME_OF_DAY.fullmatch(said.at):
+            self.faults.append(f'backup.at: is a time of day such as "02:00", not {said.at!r}')
+            return None
+        return Backups(self.folder / said.to, time.fromisoformat(said.at), said.keep, said.vault, said.key)
 
     def evidence(self, found: dict[str, Any]) -> Evidence | None:
         said = read_table(EvidenceTable, found, "evidence", self.faults)

@@ -19,6 +19,7 @@ from baselines.snapshot import Severity, Snapshot
 from collectors.collector import CollectError, Poll, Target
 from collectors.written import FileError
 from monitor import store
+from monitor.backup import scheduled
 from monitor.canary import SELF_TEST, Told, self_test, self_test_document
 from monitor.clocks import look_at_clocks
 from monitor.config import ITSELF, Plant, Polled, load_plant
@@ -32,6 +33,7 @@ from monitor.notify import Notifier
 from monitor.pipeline import return_alarms
 from monitor.polling import Poller, utc_now
 from monitor.reload import Difference, difference, needs_restart
+from monitor.retention import forget
 from monitor.schedule import Clockwork, DueQueue
 from monitor.sd import Manager
 from monitor.signs import Signs, Standings
@@ -42,8 +44,9 @@ from monitor.watch import Watch
 FLUSH_EVERY = 60.0  # seconds that the end of a run may lag on disk
 LISTEN_EVERY = 0.25  # seconds between two looks for what commands did
 SWEEP_EVERY = 5.0  # seconds between two looks for alarms that were put away until now
+BACKUP = "backup"
 FAREWELL = 1.0  # seconds that closing connections in good order may take
-CHORES = {"verify": time(3, 30), "clocks": time(6, 30)}  # by the plant's clock
+CHORES = {"verify": time(3, 30), "forget": time(4, 30), "clocks": time(6, 30)}  # by the plant's clock
 
 log = structlog.get_logger()
 
@@ -117,7 +120,13 @@ class Daemon:
         self._notary = Notary(watch)
         self._ledger = Ledger(self._poller, watch.writer.write, watch.trouble.failed)
         self._clockwork = Clockwork(self._do)
-        self._chores = {"verify": self._verify, "clocks": self._look_at_clocks, SELF_TEST: self._self_test}
+        self._chores = {
+            "verify": self._verify,
+            "forget": self._forget,
+            "clocks": self._look_at_clocks,
+            BACKUP: self._back_up,
+            SELF_TEST: self._self_test,
+        }
         with self._database.read() as tx:
             self._last_entry = store.last_audit_id(tx)
             self._listening.restore(tx)
@@ -461,6 +470,19 @@ class Daemon:
         self._lookout.say(Cause.EVIDENCE, self._notary.why)
         return text
 
+    async def _forget(self) -> str:
+        gone = await forget(self._watch.plant, self._database, self._watch.writer.write, self._clock())
+        return ", ".join(f"{rows} of {table}" for table, rows in gone.items() if rows) or "nothing was old enough"
+
+    async def _back_up(self) -> str:
+        try:
+            made, _ = await asyncio.to_thread(scheduled, self._watch.plant, self._database, self._clock())
+        except (CallError, NotNow, StoreError) as error:
+            self._lookout.say(Cause.BACKUP, f"the backup failed: {error}")
+            raise
+        self._lookout.say(Cause.BACKUP, "")
+        return f"wrote {made.path}"
+
     async def _self_test(self) -> str:
         return str((await self._tested())["text"])
 
@@ -483,6 +505,8 @@ class Daemon:
         times = dict(CHORES)
         if plant.self_test.enabled:
             times[SELF_TEST] = plant.self_test.time
+        if plant.backups:
+            times[BACKUP] = plant.backups.at
         self._clockwork.follow(times, plant.timezone, missed, self._clock())
 
     async def _do(self, name: str) -> None:

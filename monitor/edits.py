@@ -53,6 +53,20 @@ def set_key(path: Path, section: str, name: str, key: str, value: str) -> None:
     _edit(path, changed, meant)
 
 
+def set_in_section(path: Path, section: str, key: str, value: str) -> None:
+    """Give a key of the table `[section]` another value."""
+
+    def changed(text: str) -> str:
+        document = tomlkit.parse(text)
+        document[section][key] = value
+        return tomlkit.dumps(document)
+
+    def meant(tables: Tables) -> None:
+        tables[section][key] = value
+
+    _edit(path, changed, meant)
+
+
 def take_table_out(path: Path, section: str, name: str) -> str:
     """Take the table `[section.name]` out, with the comment right above it; the text that it was."""
     removed: list[str] = []

@@ -51,19 +51,25 @@ def deciding(plant: Plant, database: Database, actor: Actor, say: Say, sound: bo
     NotNow if the actor signs as somebody whose key it is not: the chain would never verify again. With `sound` also if
     the evidence does not verify: nobody approves on top of a chain that somebody has changed.
     """
-    made: list[Checkpoint] = []
-    with database.write() as tx:
-        assure_person(tx, actor, False)
-        if sound:
-            assure_sound(tx, plant)
-        now = datetime.now(UTC)
-        note_configuration(tx, plant, actor, now)
-        for name in note_assets(tx, plant, actor, now):
-            say(returned(name))
+    with database.write() as tx, decided(tx, plant, actor, say, sound) as made:
         yield tx
-        with _spoken(say):
-            made = checkpoint(tx, plant.evidence, now)
     publish(plant, made, say)
+
+
+@contextmanager
+def decided(tx: Transaction, plant: Plant, actor: Actor, say: Say, sound: bool = False) -> Iterator[list[Checkpoint]]:
+    """What `deciding` does within its transaction. The checkpoints that it makes at the end are to be published after
+    the commit: they are in the list then."""
+    assure_person(tx, actor, False)
+    if sound:
+        assure_sound(tx, plant)
+    now, made = datetime.now(UTC), list[Checkpoint]()
+    note_configuration(tx, plant, actor, now)
+    for name in note_assets(tx, plant, actor, now):
+        say(returned(name))
+    yield made
+    with _spoken(say):
+        made += checkpoint(tx, plant.evidence, now)
 
 
 @contextmanager

@@ -17,8 +17,9 @@ from baselines.baseline import Baseline, State
 from monitor import actions, store
 from monitor.actions import Rules
 from monitor.baseline_toml import Record
-from monitor.bundle import Contents, Seal, history, last_of, word_fields
+from monitor.bundle import Contents, history, last_of, word_fields
 from monitor.errors import CallError, Unverified
+from monitor.seal import Seal
 from monitor.store import Actor, Transaction
 from monitor.verifier import NEW_KEYS
 

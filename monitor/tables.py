@@ -95,6 +95,7 @@ run = Table(  # equal outcomes in a row: a snapshot seen again and again, or an 
     Column("polls", Integer, nullable=False),
     Column("longest_gap", Float, nullable=False),  # seconds
     Index("ix_run_asset_id_id", "asset_id", "id"),
+    Index("ix_run_digest", "digest"),  # whether a snapshot is still of any run, when old ones are forgotten
 )
 
 baseline = Table(

@@ -133,11 +133,11 @@ def verify(
     result.entries = len(hashes) - 1
     result.keys = [key for _, key, _ in replay.keys]
     whole = not result.flaws
-    result.flaws += replay.flaws
+    result.flaws += [*replay.flaws, *_restores(replay, hashes)]
     if trusted is not None and result.keys[:1] != [trusted.strip().lower()]:
         first = replay.keys[0][0] if replay.keys else 1
         result.flaws.append(Flaw(first, f"the chain does not begin with the key {trusted}"))
-    witnesses = Witnesses(hashes, replay.keys, whole, every_signature, result)
+    witnesses = Witnesses(hashes, replay, whole, every_signature, result)
     if "checkpoint" in tables:
         witnesses.stored(_sound(tables, "checkpoint", result))
     witnesses.outside(outside, "checkpoint" in tables)
@@ -198,14 +198,12 @@ def _sound(tables: Mapping[str, Iterable[Row]], table: str, result: Result) -> I
 class Witnesses:
     """The checkpoints of a chain, held against it.
 
-    `keys` are the plant's: from which entry on, the key, by which action. `whole` says that the chain was read to its
-    end.
+    `whole` says that the chain was read to its end.
     """
 
-    def __init__(
-        self, hashes: list[str], keys: list[tuple[int, str, str]], whole: bool, every_signature: bool, result: Result
-    ) -> None:
-        self._hashes, self._keys, self._whole = hashes, keys, whole
+    def __init__(self, hashes: list[str], replay: Replay, whole: bool, every_signature: bool, result: Result) -> None:
+        self._hashes, self._keys, self._whole = hashes, replay.keys, whole
+        self._restored = replay.restored
         self._every, self._result = every_signature, result
         self._known: dict[int, Row] = {}  # those in the store, by their entry
         self.cut = False
@@ -279,9 +277,10 @@ class Witnesses:
             if self._whole:  # else the rest of the chain was not read
                 self.cut = True
                 why = f"the chain was cut, or rolled back: it ends at entry {last}, and at {row['at']} it had {number}"
-                self._flaw(last + 1, why)
+                self._flaw(last + 1, why + self._why_lost(number))
         elif number < 1 or self._hashes[number] != row["head"]:
-            self._flaw(number, f"it is not the entry that was there at {row['at']}: the chain was rewritten")
+            why = f"it is not the entry that was there at {row['at']}: the chain was rewritten"
+            self._flaw(number, why + self._why_lost(number))
         elif not _may_sign(key, number, self._keys):
             if self._whole:
                 self._flaw(number, f"its checkpoint is signed by a key that was not in use then: {key}")
@@ -289,8 +288,22 @@ class Witnesses:
             return True
         return False
 
+    def _why_lost(self, number: int) -> str:
+        """What the chain itself says of an entry that is no more."""
+        for entry, entries, _ in self._restored:
+            if number > entries:
+                return f" (entry {entry} says that a backup was restored, without what came after entry {entries})"
+        return ""
+
     def _flaw(self, entry: int | None, why: str) -> None:
         self._result.flaws.append(Flaw(entry, why))
+
+
+def _restores(replay: Replay, hashes: list[str]) -> Iterator[Flaw]:
+    """A restore says where the chain ended that it restored; that is still there."""
+    for entry, entries, head in replay.restored:
+        if not (0 <= entries < entry and hashes[entries] == head):
+            yield Flaw(entry, f"it says that a store of {entries} entries was restored, and it is another one")
 
 
 def _is_whole(row: Row) -> bool:
@@ -333,6 +346,7 @@ class Replay:
     named: list[tuple[int, str]] = field(default_factory=list)  # documents: by which entry, and their digest
     moving: dict[str, list[dict[str, Any]]] = field(default_factory=dict)  # baselines that may still move, by asset
     cases: dict[int, dict[str, Any]] = field(default_factory=dict)  # alarms whose case was closed, by their number
+    restored: list[tuple[int, int, str]] = field(default_factory=list)  # by which entry, how many there were, the last
     orders: dict[int, tuple[dict[str, Any], list[dict[str, Any]]]] = field(default_factory=dict)  # with their lines
 
     def take(self, entry: dict[str, Any]) -> None:
@@ -705,6 +719,10 @@ def _new_key(replay: Replay, entry: Row, detail: Row) -> None:
     replay.keys.append((entry["id"], detail["public_key"], entry["action"]))
 
 
+def _restore(replay: Replay, entry: Row, detail: Row) -> None:
+    replay.restored.append((entry["id"], int(detail["entries"]), detail["head"]))
+
+
 def _configure(replay: Replay, entry: Row, detail: Row) -> None:
     replay.named.append((entry["id"], detail["digest"]))
 
@@ -816,6 +834,7 @@ STEPS: dict[str, Callable[[Replay, Row, Row], None]] = {  # what an entry makes;
     "key.add": _new_key,
     "key.rotate": _new_key,
     "configuration.change": _configure,
+    "store.restore": _restore,
     "asset.out-of-service": _out,
     "asset.in-service": _in,
     "asset.retire": _retire,

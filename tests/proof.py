@@ -24,6 +24,8 @@ PROOFS = {  # and how many processes share them
     "tests/test_proof_change.py": "0",
     "tests/test_verifier.py": "0",
     "tests/test_evidence.py": "0",
+    "tests/test_upgrade.py": "0",
+    "tests/test_backup.py": "0",
     "tests/test_proof_wire.py": "2",
     "tests/test_poll_contract.py": "0",
 }

@@ -29,6 +29,7 @@ from monitor import actions, bundle, bundle_files, evidence, importing, keys, st
 from monitor.baseline_toml import Record, parse_record, record_text
 from monitor.config import Plant, load_plant
 from monitor.errors import CallError, Unverified, UserError
+from monitor.seal import pem
 from monitor.store import Actor, Database
 from monitor.verifier import open_store, read_store, verify
 from tests.floors import ROOT, TWO, PlantFolder, RunningFloor, running
@@ -556,7 +557,7 @@ def test_a_baseline_that_the_chain_does_not_know_is_refused_by_name(laptop: Stor
 def test_the_chain_has_to_be_that_of_the_key(laptop: Store, site: Store) -> None:
     site.propose("a", 1)
     files = {name: data for name, data in laptop.export().items() if not name.startswith("MANIFEST")}
-    stolen = bundle.sealed({**files, "KEY.pem": bundle.pem(site.signer.key).encode()}, site.signer)
+    stolen = bundle.sealed({**files, "KEY.pem": pem(site.signer.key).encode()}, site.signer)
     assert "another key" in refusal(stolen)
 
 

@@ -34,6 +34,7 @@ def _begin_pulses() -> None:
 
 
 def upgrade() -> None:
+    op.create_index("ix_run_digest", "run", ["digest"])
     op.create_table(
         "pulse",
         sa.Column("asset_id", sa.Integer, sa.ForeignKey("asset.id"), primary_key=True, autoincrement=False),

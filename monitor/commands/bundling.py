@@ -29,9 +29,9 @@ from monitor.terminal import print_json
 if TYPE_CHECKING:
     from baselines.baseline import Baseline
     from monitor.baseline_toml import Record
-    from monitor.bundle import Seal
     from monitor.config import Plant
     from monitor.importing import Taken
+    from monitor.seal import Seal
     from monitor.store import Transaction
 
 PUBLIC_KEY = re.compile("[0-9a-fA-F]{64}")

@@ -43,6 +43,8 @@ from monitor.store.counts import count_alarms, count_runs, count_waiting, newest
 from monitor.store.database import Database, Transaction, part, probe, store_url
 from monitor.store.devices import keep_records, records
 from monitor.store.documents import document, keep_document
+from monitor.store.dump import Held, bring_up, dumped, hold_back_news, is_empty, load, make_schema, schema
+from monitor.store.forgetting import Forgetting, forget_some, forgetting
 from monitor.store.gaps import (
     Gap,
     SelfTest,
@@ -86,6 +88,8 @@ __all__ = [
     "Chore",
     "Database",
     "Gap",
+    "Forgetting",
+    "Held",
     "ITSELF",
     "News",
     "OutOfService",
@@ -120,6 +124,7 @@ __all__ = [
     "baseline_snapshot",
     "baselines",
     "chores",
+    "bring_up",
     "close_order",
     "compared_at",
     "count_alarms",
@@ -128,12 +133,17 @@ __all__ = [
     "current_baseline",
     "document",
     "end_gap",
+    "dumped",
     "evidence",
     "extend_runs",
     "first_looks",
     "forget_polls",
     "gaps",
+    "forget_some",
+    "forgetting",
     "has_history",
+    "hold_back_news",
+    "is_empty",
     "keep_alert",
     "keep_chore",
     "keep_document",
@@ -147,6 +157,8 @@ __all__ = [
     "last_looks",
     "last_run",
     "last_self_test",
+    "load",
+    "make_schema",
     "move_baseline",
     "next_polls",
     "newest_checkpoint",
@@ -168,6 +180,7 @@ __all__ = [
     "retire_asset",
     "runs",
     "runs_since",
+    "schema",
     "shelved_until",
     "sign_offs",
     "snapshot_of",

@@ -128,19 +128,8 @@ class Database:
         with self.read() as connection:
             if revision(connection) == HEAD:
                 return
-        from alembic import command
-        from alembic.config import Config
-        from alembic.util.exc import CommandError
-
-        config = Config()
-        config.set_main_option("script_location", "migrations:")
         with self.write() as connection:
-            config.attributes["connection"] = connection
-            try:
-                command.upgrade(config, "head")
-            except CommandError as error:
-                found = revision(connection)
-                raise StoreError(f"the store is at schema {found}, made by a newer asbuilt: upgrade asbuilt") from error
+            upgrade(connection)
 
     def schema(self) -> str | None:
         """The migration that the schema is at now; None for an empty database. Nothing is migrated."""
@@ -268,6 +257,23 @@ def part(transaction: Transaction) -> Iterator[None]:
 def probe(transaction: Transaction) -> None:
     """Write what changes nothing: on a full disk a transaction that writes nothing is committed, and proves nothing."""
     transaction.execute(text("UPDATE alembic_version SET version_num = version_num"))
+
+
+def upgrade(connection: Connection, to: str = "head") -> None:
+    """Bring the schema up to a migration, in this transaction: all of it, or nothing (SQLite's DDL too, for we say
+    BEGIN ourselves). StoreError if it is of a newer asbuilt."""
+    from alembic import command
+    from alembic.config import Config
+    from alembic.util.exc import CommandError
+
+    config = Config()
+    config.set_main_option("script_location", "migrations:")
+    config.attributes["connection"] = connection
+    try:
+        command.upgrade(config, to)
+    except CommandError as error:
+        found = revision(connection)
+        raise StoreError(f"the store is at schema {found}, made by a newer asbuilt: upgrade asbuilt") from error
 
 
 def revision(connection: Connection) -> str | None:
