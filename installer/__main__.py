@@ -88,7 +88,7 @@ def check(target: Target, locked: Sequence[Pin], ours: Path, wheels: dict[str, P
         "--dry-run",
         "--ignore-requires-python",
         *there,
-    ]  # it would ask for this machine's Python; missing() asks
+    ]  # which is of this machine; missing() looks
     _pip("install", *_for(target), *offline, requirements=_unmarked(target, locked))
     of_target: dict[str, Metadata] = {"asbuilt": archive.metadata(ours)}
     for pin in locked:

@@ -78,13 +78,17 @@ previous() { readlink "$OPT/previous" || true; } # and of the one before
 systemd_runs() { [ -d /run/systemd/system ]; }
 users_of() { sed -n 's/^User=\(asbuilt[-a-z]*\)$/\1/p' "$1"/*.service | sort -u; }
 
-# Our own units that run now, on one line.
+# Our own units that run now (or wait to be started again), on one line.
 running() {
     systemd_runs || return 0
-    for unit in "$SYSTEMD"/asbuilt*.service; do
-        [ -e "$unit" ] || continue
-        # one that waits to be started again runs too
-        case $(systemctl is-active "${unit##*/}" || true) in active | activating | reloading) printf '%s ' "${unit##*/}" ;; esac
+    systemctl list-units --plain --no-legend --type=service,socket,timer --state=active,activating,reloading 'asbuilt*' |
+        sed 's/ .*//' | tr '\n' ' '
+}
+
+# Those of them that have to be started again; an instance is started by its socket.
+to_start() {
+    for unit in $(running); do
+        case $unit in *@*.service) ;; *) printf '%s ' "$unit" ;; esac
     done
 }
 
@@ -180,7 +184,7 @@ begin() { # install or rollback, and to which release
     if [ -e "$PENDING" ]; then
         were_running=$(sed -n 1p "$PENDING")
     else
-        were_running=$(running)
+        were_running=$(to_start)
     fi
     printf '%s\n%s\n%s\n' "$were_running" "$1" "$2" >"$PENDING.new"
     sync
@@ -240,9 +244,12 @@ put_units() {
     if systemd_runs; then systemctl daemon-reload; fi
 }
 
-drop_unit() {
+drop_unit() { # and its instances
+    units=$SYSTEMD/*.wants/$1
+    case $1 in *@.*) units=$SYSTEMD/*.wants/${1%@*}@*.${1##*.} ;; esac
     if systemd_runs; then systemctl disable --quiet --now "$1" 2>/dev/null || true; fi
-    rm -f "$SYSTEMD/$1" "$SYSTEMD"/*.wants/"$1"
+    # shellcheck disable=SC2086 # a pattern
+    rm -f "$SYSTEMD/$1" $units
 }
 
 finish() {

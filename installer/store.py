@@ -1,7 +1,7 @@
 """What install.sh asks about the store, run by the Python of a release: store.py PLANT COMMAND.
 
-`check`: is a store named at all. `knows`: does this release know its schema (exit code 1 if not). `copy TO`: the store as a
-whole. `restore FROM ASIDE`: a copy in the store's place, and the store aside.
+`check`: is a store named at all. `knows`: does this release know its schema (exit code 1 if not).
+`copy TO`: all of the store. `restore FROM ASIDE`: a copy in the store's place, and the store aside.
 
 Nothing of the program is imported: a release that does not start must not keep its store from being copied.
 """
