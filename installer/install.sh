@@ -245,11 +245,11 @@ put_units() {
 }
 
 drop_unit() { # and its instances
-    units=$SYSTEMD/*.wants/$1
-    case $1 in *@.*) units=$SYSTEMD/*.wants/${1%@*}@*.${1##*.} ;; esac
+    instances=$1
+    case $1 in *@.*) instances="${1%@*}@*.${1##*.}" ;; esac
     if systemd_runs; then systemctl disable --quiet --now "$1" 2>/dev/null || true; fi
     # shellcheck disable=SC2086 # a pattern
-    rm -f "$SYSTEMD/$1" $units
+    rm -f "$SYSTEMD/$1" "$SYSTEMD"/*.wants/$instances
 }
 
 finish() {
@@ -378,6 +378,7 @@ do_remove() {
         [ ! -f "$unit" ] || drop_unit "${unit##*/}"
     done
     if systemd_runs; then systemctl daemon-reload; fi
+    rm -rf /run/asbuilt
     step "the units are gone"
     case $(readlink "$LINK" || true) in "$OPT"/*) rm -f "$LINK" ;; esac
     step "the command is gone"
