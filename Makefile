@@ -31,7 +31,7 @@ bundle: $(VENV)/dev.done         ## dist/asbuilt-VERSION.tar.gz: installs withou
 	@$(BIN)/python -m installer $(if $(PLATFORM),--platform $(PLATFORM))
 
 bundle-test: $(VENV)/dev.done    ## install, upgrade, kill, roll back and remove it on a bare Debian (root; takes minutes)
-	@ASBUILT_BUNDLE_TEST=1 $(BIN)/python -m pytest --numprocesses=0 tests/test_install.py
+	@ASBUILT_BUNDLE_TEST=$(VENV)/debian $(BIN)/python -m pytest --numprocesses=0 tests/test_install.py
 
 lock: $(VENV)/dev.done           ## pin the newest versions that pyproject.toml allows
 	@$(PIP) uv

@@ -27,10 +27,15 @@ def lacking() -> str:
     return f"takes {', '.join(absent)} (apt-get install debootstrap systemd-container)" if absent else ""
 
 
-def bootstrap(suite: str, root: Path) -> Path:
-    """Debian's smallest, with an init and Python, and nothing that its packages left for a network."""
-    packages = "--include=python3,systemd-sysv"
-    subprocess.run(["debootstrap", "--variant=minbase", packages, suite, root], check=True, capture_output=True)
+def bootstrap(suite: str, folder: Path) -> Path:
+    """Debian's smallest, with an init and Python; made in the folder where it is not there yet."""
+    root, part = folder / suite, folder / f"{suite}.part"
+    if not root.exists():
+        shutil.rmtree(part, ignore_errors=True)
+        folder.mkdir(parents=True, exist_ok=True)
+        packages = "--include=python3,systemd-sysv"
+        subprocess.run(["debootstrap", "--variant=minbase", packages, suite, part], check=True, capture_output=True)
+        part.rename(root)
     return root
 
 

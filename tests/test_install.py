@@ -1,7 +1,8 @@
 """The installation archive: what is in it, and (make bundle-test) that it installs, upgrades and goes again.
 
 The long part makes archives, boots Debian 12 and 13 without a network, and kills the installer at every one of its
-steps. It takes root, a package index and some minutes, so it runs where ASBUILT_BUNDLE_TEST is set.
+steps. It takes root, a package index and some minutes, so it runs where ASBUILT_BUNDLE_TEST names a folder: there the
+Debians are kept.
 """
 
 from __future__ import annotations
@@ -201,8 +202,8 @@ def replaced(file: Path, pattern: str, text: str) -> re.Match[str]:
 
 
 @pytest.fixture(scope="module", params=["bookworm", "trixie"])
-def bare(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return bootstrap(request.param, tmp_path_factory.mktemp(request.param) / "root")
+def bare(request: pytest.FixtureRequest) -> Path:
+    return bootstrap(request.param, Path(os.environ["ASBUILT_BUNDLE_TEST"]))
 
 
 @pytest.fixture
