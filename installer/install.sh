@@ -63,7 +63,7 @@ main() {
     exec 9</opt
     flock -n 9 || die "another install.sh runs, or a part of one that was killed; wait until it has ended"
     trap on_exit EXIT
-    trap 'exit 130' HUP INT TERM
+    trap 'exit 130' HUP INT PIPE TERM
     case $action in
     install) do_install ;;
     rollback) do_rollback ;;
@@ -202,15 +202,19 @@ begun_target() { sed -n 3p "$PENDING"; }
 
 # Start what ran before; fails unless it stays up.
 start() {
-    [ -n "$were_running" ] || return 0
-    say "starting $were_running"
+    there=
+    for unit in $were_running; do # as far as this release has it
+        if systemctl cat "$unit" >/dev/null 2>&1; then there="$there $unit"; fi
+    done
+    [ -n "$there" ] || return 0
+    say "starting$there"
     # shellcheck disable=SC2086
-    systemctl start $were_running 9<&- || return 1
+    systemctl start $there 9<&- || return 1
     waited=0
     while [ "$waited" -lt "$SETTLE" ]; do
         sleep 1
         waited=$((waited + 1))
-        for unit in $were_running; do
+        for unit in $there; do
             systemctl is-active --quiet "$unit" || return 1
         done
     done
@@ -272,7 +276,8 @@ copy_before() { printf 'before-%s.db' "${1##*/}"; } # the store as it was before
 # A failure: what ran before runs again.
 on_exit() {
     status=$?
-    trap - EXIT HUP INT TERM
+    trap - EXIT
+    trap '' HUP INT PIPE TERM # nothing interrupts going back
     [ "$status" != 0 ] || exit 0
     set +e
     if [ -n "${making:-}" ]; then rm -rf "${OPT:?}/$making"; fi
@@ -317,7 +322,6 @@ do_install() {
         switch_to "$new" # its units may be damaged
         return
     fi
-    first=$([ -n "$old" ] || say yes)
     store "$new" check # plant.toml has to be readable before anything stops
     if [ "$old" = "$new" ]; then old=$(previous); fi # a killed run came as far as that
     begin install "$new"
@@ -331,13 +335,13 @@ do_install() {
     step "it runs"
     finish
     say "installed ${new##*/}"
-    [ -z "$first" ] || next_commands
+    [ -n "$were_running" ] || next_commands
 }
 
 next_commands() {
     cat <<TEXT
-It does not run yet. Next:
-  editor $PLANT                                # put your PLCs in
+It does not run. Next:
+  editor $PLANT                       # put your PLCs in
   cd $ETC && runuser -u asbuilt -- asbuilt poll       # read each of them once
   systemctl enable --now asbuilt.service
 TEXT

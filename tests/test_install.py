@@ -170,17 +170,21 @@ def test_a_plant_that_names_no_store_is_said_before_anything_stops(text: str, tm
 @pytest.fixture(scope="module")
 def archives(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
     """This version, and one to come with a schema of its own; by version, the archives for this machine."""
-    made = {}
+    made: dict[str, Path] = {}
     for version in (NOW, LATER):
         source = tmp_path_factory.mktemp("source")
         for name in ("baselines", "collectors", "monitor", "simulators", "migrations", "installer", "requirements"):
             shutil.copytree(ROOT / name, source / name, ignore=shutil.ignore_patterns("__pycache__"))
         for name in ("pyproject.toml", "README.md", "LICENSE"):
             shutil.copy(ROOT / name, source)
-        if version == LATER:
-            later(source)
         command = [sys.executable, "-m", "installer", f"--source={source}", f"--platform=linux-{platform.machine()}"]
-        subprocess.run(command, cwd=ROOT, check=True)
+        environment = dict(os.environ)
+        if version == LATER:  # with the wheels of the first, and no index
+            later(source)
+            subprocess.run(["tar", "-xzf", made[NOW], "-C", source], check=True)
+            command.append(f"--wheels={source}/asbuilt-{NOW}/wheelhouse")
+            environment["PIP_NO_INDEX"] = "1"
+        subprocess.run(command, cwd=ROOT, env=environment, check=True)
         made[version] = source / "dist" / f"asbuilt-{version}.tar.gz"
     return made
 
