@@ -18,6 +18,7 @@ import subprocess
 import sys
 import tarfile
 import tomllib
+import zipfile
 from collections.abc import Iterator, Sequence
 from contextlib import closing, contextmanager
 from pathlib import Path
@@ -218,6 +219,57 @@ def debian(bare: Path, archives: dict[str, Path], tmp_path: Path) -> Debian:
     return Debian(tmp_path / "root")
 
 
+STAND_IN = """
+import signal, sqlite3, sys
+
+def main():
+    if "--version" in sys.argv:
+        print("asbuilt {version}")
+    else:
+        with sqlite3.connect("/var/lib/asbuilt/asbuilt.db", isolation_level=None) as store:
+            store.execute("CREATE TABLE IF NOT EXISTS alembic_version (version_num)")
+            store.execute("DELETE FROM alembic_version")
+            store.execute("INSERT INTO alembic_version VALUES ('{version}')")
+        signal.pause()
+"""
+
+
+@pytest.fixture
+def quick(bare: Path, tmp_path: Path) -> Debian:
+    """A bare Debian with two archives of a program that is soon installed: to the installer it is the same."""
+    subprocess.run(["cp", "--archive", "--reflink=auto", bare, tmp_path / "root"], check=True)
+    for version in (NOW, LATER):
+        stand_in(tmp_path / "root" / "root" / f"asbuilt-{version}", version)
+    return Debian(tmp_path / "root")
+
+
+def stand_in(folder: Path, version: str) -> None:
+    """An unpacked archive with a program that only says its version and keeps a store of its own schema."""
+    wheel = folder / "wheelhouse" / f"asbuilt-{version}-py3-none-any.whl"
+    wheel.parent.mkdir(parents=True)
+    info = f"asbuilt-{version}.dist-info"
+    with zipfile.ZipFile(wheel, "w") as file:
+        file.writestr("stand_in.py", STAND_IN.format(version=version))
+        for known in {NOW, version}:
+            file.writestr(f"migrations/versions/v{known}.py", f'revision = "{known}"\n')
+        file.writestr(f"{info}/METADATA", f"Metadata-Version: 2.1\nName: asbuilt\nVersion: {version}\n")
+        file.writestr(f"{info}/WHEEL", "Wheel-Version: 1.0\nRoot-Is-Purelib: true\nTag: py3-none-any\n")
+        file.writestr(f"{info}/entry_points.txt", "[console_scripts]\nasbuilt = stand_in:main\n")
+        file.writestr(f"{info}/RECORD", "")
+    pip = [sys.executable, "-m", "pip", "download", "--quiet", "--require-hashes", "--dest", wheel.parent]
+    subprocess.run([*pip, "--requirement", ROOT / "requirements" / "pip.txt"], check=True)
+    shutil.copytree(ROOT / "installer" / "units", folder / "units")
+    for name in ("install.sh", "store.py"):
+        shutil.copy(ROOT / "installer" / name, folder)
+    (folder / "plant.toml").write_text('[store]\nurl = "sqlite:////var/lib/asbuilt/asbuilt.db"\n', encoding="utf-8")
+    (folder / "requirements.txt").write_text(f"asbuilt=={version} --hash=sha256:{archive.sha256(wheel)}\n")
+    (folder / "VERSION").write_text(f"{version}\n")
+    for name in ("LICENSE", "LICENCES.txt"):
+        (folder / name).touch()
+    files = {str(file.relative_to(folder)): file.read_bytes() for file in folder.rglob("*") if file.is_file()}
+    (folder / "SHA256SUMS").write_bytes(archive.sums(files))
+
+
 def installer(version: str) -> tuple[str, str]:
     return "sh", f"/root/asbuilt-{version}/install.sh"
 
@@ -282,46 +334,46 @@ def test_a_release_that_does_not_stay_up_is_taken_back(debian: Debian) -> None:
 
 
 @long
-def test_a_first_installation_killed_at_any_step_is_finished_by_the_next_run(debian: Debian) -> None:
-    before = debian.files()
-    for _step in ended(debian, "KILL", installer(NOW)):
-        debian.run(*installer(NOW))
-        assert debian.run("asbuilt", "--version") == f"asbuilt {NOW}\n"
-        debian.run(*INSTALLED, "--remove", "--purge")
-        assert debian.files().keys() ^ before.keys() == set()
-    for _step in ended(debian, "KILL", (*installer(NOW), "--remove", "--purge")):
-        debian.run(*installer(NOW), "--remove", "--purge")
-        assert debian.files().keys() ^ before.keys() == set()
-        debian.run(*installer(NOW))
+def test_a_first_installation_killed_at_any_step_is_finished_by_the_next_run(quick: Debian) -> None:
+    before = quick.files()
+    for _step in ended(quick, "KILL", installer(NOW)):
+        quick.run(*installer(NOW))
+        assert quick.run("asbuilt", "--version") == f"asbuilt {NOW}\n"
+        quick.run(*INSTALLED, "--remove", "--purge")
+        assert quick.files().keys() ^ before.keys() == set()
+    for _step in ended(quick, "KILL", (*installer(NOW), "--remove", "--purge")):
+        quick.run(*installer(NOW), "--remove", "--purge")
+        assert quick.files().keys() ^ before.keys() == set()
+        quick.run(*installer(NOW))
 
 
 @long
-def test_an_upgrade_ended_at_any_step_leaves_one_of_both_and_the_next_run_finishes(debian: Debian) -> None:
-    with debian.booted():
-        debian.run(*installer(NOW))
-        debian.run("systemctl", "enable", "--now", "asbuilt.service")
+def test_an_upgrade_ended_at_any_step_leaves_one_of_both_and_the_next_run_finishes(quick: Debian) -> None:
+    with quick.booted():
+        quick.run(*installer(NOW))
+        quick.run("systemctl", "enable", "--now", "asbuilt.service")
         back = (*installer(NOW), "--rollback", "--with-store")
-        for step in ended(debian, "FAIL", installer(LATER)):
-            there = state(debian)
+        for step in ended(quick, "FAIL", installer(LATER)):
+            there = state(quick)
             assert there in ((NOW, "active"), (LATER, "active")), step
-            assert not pending(debian)
+            assert not pending(quick)
             if there[0] == LATER:
-                debian.run(*back, env=QUICK)
-        assert state(debian) == (LATER, "active")
-        for step in ended(debian, "KILL", back):
-            assert one_of_both(debian), step
-            if pending(debian) or state(debian)[0] == LATER:
-                debian.run(*back, env=QUICK)
-            assert state(debian) == (NOW, "active"), step
-            debian.run(*installer(LATER), env=QUICK)
-        assert state(debian) == (NOW, "active")
-        for step in ended(debian, "KILL", installer(LATER)):
-            assert one_of_both(debian), step
-            debian.run(*installer(LATER), env=QUICK)
-            assert state(debian) == (LATER, "active"), step
-            debian.run(*back, env=QUICK)
+                quick.run(*back, env=QUICK)
+        assert state(quick) == (LATER, "active")
+        for step in ended(quick, "KILL", back):
+            assert one_of_both(quick), step
+            if pending(quick) or state(quick)[0] == LATER:
+                quick.run(*back, env=QUICK)
+            assert state(quick) == (NOW, "active"), step
+            quick.run(*installer(LATER), env=QUICK)
+        assert state(quick) == (NOW, "active")
+        for step in ended(quick, "KILL", installer(LATER)):
+            assert one_of_both(quick), step
+            quick.run(*installer(LATER), env=QUICK)
+            assert state(quick) == (LATER, "active"), step
+            quick.run(*back, env=QUICK)
             if step < MADE:
-                debian.run("sh", "-c", f"rm -rf /opt/asbuilt/releases/{LATER}*")
+                quick.run("sh", "-c", f"rm -rf /opt/asbuilt/releases/{LATER}*")
 
 
 def ended(debian: Debian, how: str, command: Sequence[str]) -> Iterator[int]:
