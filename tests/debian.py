@@ -75,7 +75,7 @@ class Debian:
     def _inside(self) -> list[str]:
         if self._leader:
             return ["nsenter", f"--target={self._leader}", "--all", "--"]
-        enter = 'mount -t proc proc "$0/proc" && mount -t tmpfs none "$0/run" && exec chroot "$0" "$@"'
+        enter = 'mount -t proc proc "$0/proc" && mount -t tmpfs none "$0/run" && chroot "$0" "$@"; exit $?'
         return ["unshare", "--net", "--mount", "--pid", "--fork", "--kill-child", "sh", "-c", enter, str(self.root)]
 
     @contextmanager
