@@ -37,7 +37,7 @@ def main(plant: Path, command: str, *paths: str) -> int:
         saved, aside = map(Path, paths)
         copy(file, aside)
         restore(saved, file)
-        print(f"the store is now {saved}; what it was before is {aside}")
+        print(f"the store is now as in {saved}; what it was is in {aside}")
     return 0
 
 
