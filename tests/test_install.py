@@ -257,8 +257,8 @@ def stand_in(folder: Path, version: str) -> None:
         file.writestr(f"{info}/WHEEL", "Wheel-Version: 1.0\nRoot-Is-Purelib: true\nTag: py3-none-any\n")
         file.writestr(f"{info}/entry_points.txt", "[console_scripts]\nasbuilt = stand_in:main\n")
         file.writestr(f"{info}/RECORD", "")
-    pip = [sys.executable, "-m", "pip", "download", "--quiet", "--require-hashes", "--dest", wheel.parent]
-    subprocess.run([*pip, "--requirement", ROOT / "requirements" / "pip.txt"], check=True)
+    pip = [sys.executable, "-m", "pip", "download", "--quiet", "--require-hashes", f"--dest={wheel.parent}"]
+    subprocess.run([*pip, f"--requirement={ROOT / 'requirements' / 'pip.txt'}"], check=True)
     shutil.copytree(ROOT / "installer" / "units", folder / "units")
     for name in ("install.sh", "store.py"):
         shutil.copy(ROOT / "installer" / name, folder)
@@ -427,6 +427,7 @@ def watched(debian: Debian) -> Iterator[None]:
 
 def until_done(debian: Debian, command: str) -> None:
     """A command as the service's user; again, if a PLC did not answer in time on a machine that has much to do."""
+    said = ""
     for _attempt in range(5):
         said = debian.run("sh", "-c", f"cd /etc/asbuilt && exec runuser -u asbuilt -- asbuilt {command}", code=None)
         if debian.code == 0:
