@@ -41,7 +41,7 @@ NOW = str(tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["
 LATER = "99.0.0"
 ENDED = {"KILL": (137, -9), "FAIL": (2,)}  # the exit code, from a shell or from nsenter
 SAVED_BY_USERADD = {"etc/passwd-", "etc/group-", "etc/shadow-", "etc/gshadow-"}  # the files as they were before
-FEWEST = 8  # steps that each of the installer's ways has
+FEWEST = 5  # steps that each of the installer's ways has
 MADE = 5  # until this step of an upgrade, its release is not complete
 
 long = pytest.mark.skipif(
