@@ -4,7 +4,7 @@ VENV   := .venv
 BIN    := $(VENV)/bin
 PIP    := $(BIN)/python -m pip install --quiet --disable-pip-version-check
 
-.PHONY: demo test check format bench proof lock clean
+.PHONY: demo test check format bench proof bundle bundle-test lock clean
 
 demo: $(VENV)/run.done           ## a simulated plant, commissioned, changed, alarmed (ONCE=1: without stopping)
 	@$(BIN)/asbuilt demo $(if $(ONCE),--once)
@@ -27,6 +27,12 @@ bench: $(VENV)/dev.done $(VENV)/bench.done   ## measure, and write docs/BENCHMAR
 proof: $(VENV)/dev.done          ## the long proofs in full, and write docs/PROOF.md
 	@$(BIN)/python -m tests.proof
 
+bundle: $(VENV)/dev.done         ## dist/asbuilt-VERSION.tar.gz: installs without a network (PLATFORM=linux-x86_64: for that alone)
+	@$(BIN)/python -m installer $(if $(PLATFORM),--platform $(PLATFORM))
+
+bundle-test: $(VENV)/dev.done    ## install, upgrade, kill, roll back and remove it on a bare Debian (root; takes minutes)
+	@ASBUILT_BUNDLE_TEST=$(VENV)/debian $(BIN)/python -m pytest --numprocesses=0 tests/test_install.py
+
 lock: $(VENV)/dev.done           ## pin the newest versions that pyproject.toml allows
 	@$(PIP) uv
 	@for kind in run dev bench; do \
@@ -34,6 +40,8 @@ lock: $(VENV)/dev.done           ## pin the newest versions that pyproject.toml 
 	    --no-emit-index-url --no-header --extra postgresql --group build $$([ $$kind = run ] || echo --group $$kind) \
 	    --output-file requirements/$$kind.txt || exit 1; \
 	done
+	@echo pip | $(BIN)/uv pip compile - --quiet --upgrade --universal --python-version 3.11 --generate-hashes \
+	  --no-emit-index-url --no-header --output-file requirements/pip.txt    # the one that the archive carries
 
 $(VENV)/bin/python:
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "asbuilt needs Python 3.11 or newer; name one with make PYTHON=…")'
