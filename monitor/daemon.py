@@ -38,7 +38,7 @@ from monitor.evidence import (
     returned,
     verified,
 )
-from monitor.notify import Notifier
+from monitor.notify.dispatcher import Dispatcher
 from monitor.pipeline import (
     Checked,
     Standing,
@@ -74,7 +74,7 @@ def build(plant: Plant, database: Database) -> Daemon:
         plant,
         database,
         Poller(plant.profiles, utc_now),
-        Notifier(plant.name, plant.routes),
+        Dispatcher(plant, database, utc_now, random.random),
         clock=utc_now,
         jitter=random.random,
     )
@@ -122,7 +122,7 @@ class Daemon:
         plant: Plant,
         database: Database,
         poller: Poller,
-        notifier: Notifier,
+        dispatcher: Dispatcher,
         clock: Callable[[], datetime],
         jitter: Callable[[], float],
         hear: Callable[[str], AsyncGenerator[Report | Deaf, None]] = hear,
@@ -131,7 +131,7 @@ class Daemon:
         self._plant = plant
         self._database = database
         self._poller = poller
-        self._notifier = notifier
+        self._dispatcher = dispatcher
         self._clock = clock
         self._jitter = jitter
         self._queue = DueQueue()
@@ -175,7 +175,7 @@ class Daemon:
                 self._flush_at_times(),
                 self._sweep(),
                 self._verify(),
-                self._notifier.run(),
+                self._dispatcher.run(self._writer.write),
                 self._loop(),
                 *(self._listen_to(name) for name in self._segments),
             )
@@ -192,6 +192,7 @@ class Daemon:
     def _note_plant(self, tx: Transaction) -> Mapping[str, int]:
         now = self._clock()
         note_configuration(tx, self._plant, self._account, now)
+        self._dispatcher.begin(tx)
         for name in note_assets(tx, self._plant, self._account, now):
             log.info("asset.returned", asset=name, text=returned(name))
         return store.asset_numbers(tx)
@@ -319,7 +320,7 @@ class Daemon:
                 text=move_text(move),
                 techniques=alert.techniques,
             )
-        self._notifier.tell(moves)
+        self._dispatcher.wake()
 
     # Assets that go
 
