@@ -32,7 +32,7 @@ from monitor.notify.grouping import Digest, Held, Moved, due, gather, is_due, is
 from monitor.routes import AnyRoute, Chat, Email, Mqtt, Syslog, Webhook
 from monitor.store import Database, Message, RouteHealth, Transaction
 
-LOOK_EVERY = 1.0  # seconds between two looks for what commands moved, and for what is due
+LOOK_EVERY = 1.0
 SEND_EVERY = 5.0  # seconds between two looks for messages that are to be tried again
 BATCH = 2000  # moves in one transaction
 TRY_SECONDS = 15.0  # that one try may take
@@ -52,15 +52,22 @@ class Write(Protocol):
 
 
 class Dispatcher:
-    """The routes of a plant and their outbox. `clock` tells the time, `jitter` a number from 0 to 1."""
+    """The routes of a plant and their outbox. `clock` tells the time, `jitter` a number from 0 to 1; `every`: seconds
+    between two looks for what commands moved, and for what is due."""
 
     def __init__(
-        self, plant: Plant, database: Database, clock: Callable[[], datetime], jitter: Callable[[], float]
+        self,
+        plant: Plant,
+        database: Database,
+        clock: Callable[[], datetime],
+        jitter: Callable[[], float],
+        every: float = LOOK_EVERY,
     ) -> None:
         self._plant = plant
         self._database = database
         self._clock = clock
         self._jitter = jitter
+        self._every = every
         self._routes: dict[str, AnyRoute] = {route.name: route for route in plant.routes}
         self._moved = asyncio.Event()
         self._senders: dict[str, tuple[AnyRoute, asyncio.Event, asyncio.Task[None]]] = {}
@@ -98,8 +105,11 @@ class Dispatcher:
                     if not failed:
                         log.error("store.failed", chore="notify", why=str(error))
                     failed = True
+                except Exception:  # a bug of ours: said with all that helps, and monitoring goes on
+                    log.exception("bug", chore="notify")
+                    await asyncio.sleep(LONGEST_REST)
                 with contextlib.suppress(TimeoutError):
-                    async with asyncio.timeout(LOOK_EVERY):
+                    async with asyncio.timeout(self._every):
                         await self._moved.wait()
         finally:
             await self._dismiss([*self._senders])

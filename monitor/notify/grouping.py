@@ -82,6 +82,7 @@ class Bucket:
     beyond: dict[int, int] = field(default_factory=dict)
     assets: dict[str, int] = field(default_factory=dict)
     elsewhere: int = 0  # moves at assets that are not named
+    lowest: int = 0  # no alarm that is kept has a lower rank
 
     @property
     def count(self) -> int:
@@ -93,15 +94,20 @@ class Bucket:
         known = self.alarms.get(alert)
         if known is None:
             self._count_asset(told.asset)
+            if len(self.alarms) >= MOST_NAMED and told.rank <= self.lowest:
+                return self._count_rank(told.rank)
             self.alarms[alert] = told
             if len(self.alarms) > MOST_NAMED:
-                self._let_go(min(self.alarms, key=lambda each: (self.alarms[each].rank, each)))
-            return
+                least = min(self.alarms, key=lambda each: (self.alarms[each].rank, -each))
+                self._count_rank(self.alarms.pop(least).rank)
+                self.lowest = min(told.rank for told in self.alarms.values())
+            return None
         known.moves += told.moves
         known.rank = max(known.rank, told.rank)
         known.over = told.over or told.event == Event.CONFORMS
         if known.event == Event.CONFORMS or told.event in (FLAPPING, SETTLED):
             known.event, known.over = told.event, told.over
+        return None
 
     def _count_asset(self, asset: str) -> None:
         if asset in self.assets or len(self.assets) < MOST_ASSETS:
@@ -109,8 +115,7 @@ class Bucket:
         else:
             self.elsewhere += 1
 
-    def _let_go(self, alert: int) -> None:
-        rank = self.alarms.pop(alert).rank
+    def _count_rank(self, rank: int) -> None:
         self.beyond[rank] = self.beyond.get(rank, 0) + 1
 
 
@@ -226,10 +231,9 @@ def due(route: Route, held: Held, now: float, at_once: bool = False) -> list[Dig
 
 
 def is_due(route: Route, held: Held, now: float) -> bool:
-    """Whether there is something to tell now, or an alarm that has come to rest."""
-    _set_back(held, now)
+    """Whether `due` has something to do now."""
     at = next_at(route, held)
-    return at is not None and at <= now
+    return _set_back(held, now) or (at is not None and at <= now)
 
 
 def next_at(route: Route, held: Held) -> float | None:
@@ -242,13 +246,17 @@ def next_at(route: Route, held: Held) -> float | None:
     return min(times, default=None)
 
 
-def _set_back(held: Held, now: float) -> None:
-    """Where the clock was set back, nothing waits for it to come this far again."""
+def _set_back(held: Held, now: float) -> bool:
+    """Where the clock was set back, nothing waits for it to come this far again. Whether it was."""
+    times = [held.at, held.urgent.since, held.others.since, *(flap.last for flap in held.flapping.values())]
+    if max(times) <= now:
+        return False
     held.at = min(held.at, now)
     for bucket in (held.urgent, held.others):
         bucket.since = min(bucket.since, now)
     for flap in held.flapping.values():
         flap.last, flap.said = min(flap.last, now), min(flap.said, now)
+    return True
 
 
 def _calm(held: Held, now: float) -> None:
@@ -281,12 +289,12 @@ def _refill(route: Route, held: Held, now: float) -> None:
 
 def _urgent_at(route: Route, held: Held) -> float:
     first = min(URGENT_FOR, route.group_for.total_seconds())
-    return held.urgent.since + min(LONGEST_URGENT, first * 2.0 ** min(int(held.spent_urgent), 10))
+    return held.urgent.since + min(LONGEST_URGENT, first * 2.0 ** min(round(held.spent_urgent), 10))
 
 
 def _others_at(route: Route, held: Held, at_once: bool) -> float:
     base = route.group_for.total_seconds()
-    gathered = held.others.since + min(max(LONGEST_GROUP, base), base * 2.0 ** min(int(held.spent), 10))
+    gathered = held.others.since + min(max(LONGEST_GROUP, base), base * 2.0 ** min(round(held.spent), 10))
     over = held.spent + 1 - _burst(route)
     allowed = held.at + max(0.0, over) / _rate(route)
     return allowed if at_once else max(gathered, allowed)
@@ -294,5 +302,5 @@ def _others_at(route: Route, held: Held, at_once: bool) -> float:
 
 def _digest(route: Route, bucket: Bucket) -> Digest:
     ranks = [told.rank for told in bucket.alarms.values()]
-    text = f"{route.name}\n".encode() + msgspec.json.encode(bucket, order="sorted")
+    text = f"{route.name}\n".encode() + msgspec.json.encode(bucket)
     return Digest(sha256(text).hexdigest(), tuple(Severity)[max(ranks)], bucket)

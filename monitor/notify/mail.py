@@ -13,6 +13,7 @@ from monitor.notify.channel import NotSent, read, tls
 from monitor.notify.content import Document, lines, subject
 from monitor.routes import Email
 
+UNFOLDED = SMTP.clone(max_line_length=900)  # of the 998 that may be; folded short, a subject begins with a line break
 TIMEOUT = 10.0  # seconds, of each step
 
 
@@ -20,7 +21,9 @@ async def send(route: Email, document: Document) -> None:
     """Mail a message. NotSent says why the server did not take it."""
     try:
         await aiosmtplib.send(
-            mail(route, document),
+            mail(route, document).as_bytes(),
+            sender=route.sender,
+            recipients=list(route.to),
             hostname=route.server,
             port=route.at_port,
             username=route.user or None,
@@ -36,7 +39,7 @@ async def send(route: Email, document: Document) -> None:
 
 def mail(route: Email, document: Document) -> EmailMessage:
     """The message as a mail. Sent again, it has the same Message-ID."""
-    made = EmailMessage(policy=SMTP)
+    made = EmailMessage(policy=UNFOLDED)
     made["From"] = f"asbuilt <{route.sender}>"
     made["To"] = ", ".join(route.to)
     made["Subject"] = _encodable(subject(document))
