@@ -197,7 +197,10 @@ async def _tell(plant: Plant, database: Database) -> None:
 
         return await asyncio.to_thread(run)
 
-    await Dispatcher(plant, database, utc_now, random.random).run_once(write, TELL_SECONDS)
+    try:
+        await Dispatcher(plant, database, utc_now, random.random).run_once(write, TELL_SECONDS)
+    except StoreError as error:  # what the command did is done; what moved is told by whoever comes next
+        log.warning("store.failed", chore="notify", why=str(error))
 
 
 def _unheard(database: Database, name: str) -> Document:

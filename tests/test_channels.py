@@ -6,9 +6,9 @@ import asyncio
 import hmac
 import json
 import re
+import time
 from dataclasses import replace
 from datetime import UTC, datetime
-from hashlib import sha256
 from pathlib import Path
 from typing import Any
 
@@ -25,7 +25,7 @@ from monitor.notify.dispatcher import attempt
 from monitor.notify.grouping import Bucket, Digest, Told
 from monitor.notify.mail import mail
 from monitor.notify.mqtt import level, publications
-from monitor.notify.syslog import LONGEST, cef_lines, syslog
+from monitor.notify.syslog import LONGEST, syslog_lines
 from monitor.routes import AnyRoute, Chat, Email, Mqtt, Syslog, Webhook
 from tests.receivers import (
     HOST,
@@ -38,6 +38,7 @@ from tests.receivers import (
     web,
 )
 
+ROOT = Path(__file__).parent.parent
 NOW = datetime(2026, 11, 25, 12, 0, tzinfo=UTC)
 ALERT = Alert(
     "line1/filler",
@@ -73,6 +74,15 @@ def sent(route: AnyRoute, message: dict[str, Any]) -> str:
 # Webhook
 
 
+def documented_receiver() -> Any:
+    """The receiver that docs/notification.md shows."""
+    text = (ROOT / "docs" / "notification.md").read_text("utf-8")
+    (code,) = re.findall(r"```python\n(.*?)```", text, re.DOTALL)
+    names: dict[str, Any] = {"hmac": hmac, "time": time}
+    exec(code, names)
+    return names["is_genuine"]
+
+
 def test_a_webhook_is_signed_and_has_a_key_that_a_retry_has_too(tmp_path: Path) -> None:
     (tmp_path / "secret").write_text("sesame\n")
     (tmp_path / "secret").chmod(0o600)
@@ -82,11 +92,14 @@ def test_a_webhook_is_signed_and_has_a_key_that_a_retry_has_too(tmp_path: Path) 
             route = Webhook(kind="webhook", url=served.url, secret_file=str(tmp_path / "secret"))
             for _ in range(2):
                 assert await attempt(route, document(ALERT), 5) == ""
-            for headers, body in served.posted:
-                signed = headers["asbuilt-timestamp"].encode() + b"." + body
-                expected = "sha256=" + hmac.new(b"sesame", signed, sha256).hexdigest()
-                assert hmac.compare_digest(headers["asbuilt-signature"], expected)
-                assert headers["idempotency-key"] == "k" * 64
+            is_genuine = documented_receiver()
+            for lower, body in served.posted:
+                headers = {name.title(): value for name, value in lower.items()}
+                assert is_genuine(b"sesame", headers, body)
+                assert not is_genuine(b"other", headers, body)
+                assert not is_genuine(b"sesame", headers, body + b" ")
+                assert not is_genuine(b"sesame", {**headers, "Asbuilt-Timestamp": "1"}, body)
+                assert headers["Idempotency-Key"] == "k" * 64
             assert served.documents[0]["alert"]["item"] == "item.crc"
             assert served.documents[0]["text"] == "line1/filler: item.crc changed from deadbeef to cafebabe"
 
@@ -244,7 +257,7 @@ NASTY = st.text(st.sampled_from("|=\\\n\r\t\0\x1b ab€\ud800\u2028"), max_size=
 @given(NASTY, NASTY, NASTY, NASTY)
 def test_cef_reads_back_whatever_a_device_calls_itself(asset: str, item: str, value: str, name: str) -> None:
     alert = replace(ALERT, asset=f"a{asset}", item=f"i{item}", observed=value, who={"client": name, "name": name})
-    (line,) = (syslog(16, document(alert), each) for each in cef_lines(document(alert)))
+    (line,) = syslog_lines(16, document(alert))
     assert len(line) <= LONGEST
     match = RFC5424.fullmatch(line.decode())
     assert match
@@ -256,11 +269,14 @@ def test_cef_reads_back_whatever_a_device_calls_itself(asset: str, item: str, va
 
 
 def test_what_is_not_named_has_a_line_of_its_own() -> None:
-    named, rest = cef_lines(document(ALERT, more=99))
-    assert "externalId=7 " in named
-    assert parsed_cef(rest)[1]["cnt"] == "99"
-    (notice,) = cef_lines(plain_document("Bottling", "shift", "notice", "the store refuses", Severity.HIGH, "k", NOW))
-    assert parsed_cef(notice)[1]["msg"] == "the store refuses"
+    named, rest = syslog_lines(16, document(replace(ALERT, severity=Severity.HIGH), more=99))
+    assert named.startswith(b"<131>")  # its own severity, high
+    assert b"externalId=7 " in named
+    assert b" cnt=99 " in rest
+    shouted = plain_document("Bottling", "shift", "notice", "the store refuses", Severity.HIGH, "k", NOW)
+    (notice,) = syslog_lines(1, shouted)
+    assert notice.startswith(b"<11>")
+    assert b" msg=the store refuses " in notice
 
 
 # MQTT

@@ -30,7 +30,7 @@ UNPRINTABLE = re.compile(r"[^!-~]")
 
 async def send(route: Syslog, document: Document) -> None:
     """Send a message: a line for each alarm that it names, and one for the rest. NotSent says why it could not."""
-    messages = [syslog(route.facility, document, each) for each in cef_lines(document)]
+    messages = syslog_lines(route.facility, document)
     try:
         if route.transport == "udp":
             await _datagrams(route, messages)
@@ -72,19 +72,21 @@ async def _stream(route: Syslog, messages: list[bytes]) -> None:
                 await writer.wait_closed()
 
 
-def syslog(facility: int, document: Document, message: str) -> bytes:
-    """One line: <PRI>1 TIMESTAMP HOST APP PROCID MSGID SD MSG. The MSGID is the event."""
-    priority = facility * 8 + SEVERITIES[document["severity"]]
+def syslog_lines(facility: int, document: Document) -> list[bytes]:
+    """A line for each alarm; for what is not named, or is about no alarm, one for all of it."""
+    named: list[Document | None] = [*document["alerts"]]
+    rest: list[Document | None] = [None] if document["more"] or not named else []
+    return [_line(facility, document, told) for told in named + rest]
+
+
+def _line(facility: int, document: Document, told: Document | None) -> bytes:
+    """<PRI>1 TIMESTAMP HOST APP PROCID MSGID SD MSG. The MSGID is the event."""
+    severity = told["alert"]["severity"] if told else document["severity"]
+    priority = facility * 8 + SEVERITIES[severity]
     host = UNPRINTABLE.sub("-", socket.gethostname())[:255] or "-"
-    event = UNPRINTABLE.sub("-", document["event"])[:32] or "-"
+    event = UNPRINTABLE.sub("-", (told or document)["event"])[:32] or "-"
     head = f"<{priority}>1 {document['made_at']} {host} asbuilt {os.getpid()} {event} -"
-    return f"{head} {message}".encode("utf-8", "replace")
-
-
-def cef_lines(document: Document) -> list[str]:
-    """CEF, a line for each alarm; for what is not named, or is about no alarm, one for all of it."""
-    found = [cef(document, each) for each in document["alerts"]]
-    return [*found, cef(document, None)] if document["more"] or not found else found
+    return f"{head} {cef(document, told)}".encode("utf-8", "replace")
 
 
 def cef(document: Document, told: Document | None) -> str:
