@@ -9,6 +9,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from datetime import timedelta
+from functools import partial
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -113,8 +114,8 @@ async def storm(plant: Plant, database: Database, box: Inbox) -> tuple[float, fl
     began, size = time.monotonic(), ALARMS // GROUPS + 1
     for group in range(GROUPS):
         numbers = range(group * size, min((group + 1) * size, ALARMS))
-        await writer.write(lambda tx, numbers=numbers: [store.store_move(tx, raised(number)) for number in numbers])  # type: ignore[misc]
-        dispatcher.wake()
+        moves = [raised(number) for number in numbers]
+        dispatcher.tell(await writer.write(partial(stored, moves)))
         if CRITICAL_AT in numbers:
             stored_at = time.monotonic()
         await asyncio.sleep(max(0.0, began + (group + 1) * SECONDS / GROUPS - time.monotonic()))
@@ -126,6 +127,10 @@ async def storm(plant: Plant, database: Database, box: Inbox) -> tuple[float, fl
     await asyncio.gather(running, return_exceptions=True)
     writer.stop()
     return stored_at, cost, took
+
+
+def stored(moves: list[Move], tx: Transaction) -> list[Move]:
+    return [store.store_move(tx, move) for move in moves]
 
 
 class Metered(Dispatcher):

@@ -320,7 +320,7 @@ class Daemon:
                 text=move_text(move),
                 techniques=alert.techniques,
             )
-        self._dispatcher.wake()
+        self._dispatcher.tell(moves)
 
     # Assets that go
 

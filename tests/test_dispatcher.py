@@ -26,7 +26,7 @@ from monitor.config import Evidence, Plant, Polled
 from monitor.notify.dispatcher import Dispatcher
 from monitor.polling import utc_now
 from monitor.routes import AnyRoute, Webhook
-from monitor.store import Database, Transaction
+from monitor.store import Database
 from monitor.writer import Writer
 from tests.floors import PATIENCE, PlantFolder, RunningFloor, wait_for
 from tests.receivers import Web, web
@@ -89,9 +89,9 @@ class Room:
         with self.database.read() as tx:
             return store.route_health(tx, [route.name for route in self.plant.routes])
 
-    async def write(self, job: Callable[[Transaction], T]) -> T:
-        with self.database.write() as tx:
-            return job(tx)
+    def marks(self) -> dict[str, tuple[int, str]]:
+        with self.database.read() as tx:
+            return store.route_marks(tx)
 
 
 async def come(condition: Callable[[], object]) -> None:
@@ -109,8 +109,7 @@ def test_what_moved_is_told_once_also_over_a_restart(database: Database) -> None
         async with web() as served:
             room = Room(database, hook(served.url))
             async with room.dispatcher() as dispatcher:
-                room.raises("a", "b")
-                dispatcher.wake()
+                dispatcher.tell(room.raises("a", "b"))
                 await come(lambda: room.rows()["shift"].sent_at)
             room.raises("c")  # while nobody runs
             async with room.dispatcher():
@@ -169,7 +168,8 @@ def test_a_new_route_hears_of_nothing_that_was_before(database: Database) -> Non
                 room.raises("a")
                 await come(lambda: served.posted)
                 room.plant = room.with_routes(hook(late.url, "late"))
-                await dispatcher.follow(room.plant, room.write)
+                dispatcher.follow(room.plant)
+                await come(lambda: "late" in room.marks())
                 room.raises("b")
                 await come(lambda: late.posted)
             assert (items(served), items(late)) == ([["a"]], [["b"]])

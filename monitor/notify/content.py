@@ -15,6 +15,7 @@ Document = dict[str, Any]
 
 TEST, NOTICE = "test", "notice"
 MOST_ASSETS = 20  # that a message names
+MOST_LINES = 20  # alarms that people read one by one
 LONGEST_TEXT = 4000  # characters
 
 
@@ -121,17 +122,21 @@ def lines(document: Document) -> list[str]:
     said = [one_line(document["text"], 1000)]
     entries: Sequence[Document] = document["alerts"]
     if document["count"] > 1:
-        said += ["", *(one_line(f"- {each['alert']['severity']}: {each['text']}", 500) for each in entries[:20])]
-        if (left := document["count"] - len(entries[:20])) > 0:
+        shown = entries[:MOST_LINES]
+        said += ["", *(one_line(f"- {each['alert']['severity']}: {each['text']}", 500) for each in shown)]
+        if left := document["count"] - len(shown):
             said.append(f"- and {left} more: asbuilt alerts list")
-    for each in entries[: 1 if document["count"] == 1 else 0]:
-        alert = each["alert"]
-        who = alert["who"] or {}
-        said += ["", f"alarm {alert['id']}, {alert['severity']}, {alert['category']}, {alert['state']}"]
-        said += [one_line(f"{key}: {value}", 300) for key, value in who.items() if value]
-        if alert["techniques"]:
-            said.append("ATT&CK for ICS: " + " ".join(alert["techniques"]))
+    elif entries:
+        said += _details(entries[0]["alert"])
     return said
+
+
+def _details(alert: Document) -> list[str]:
+    """Of an alarm that a message is about alone: where it stands, who did it, and what that may be a trace of."""
+    who = alert["who"] or {}
+    said = ["", f"alarm {alert['id']}, {alert['severity']}, {alert['category']}, {alert['state']}"]
+    said += [one_line(f"{key}: {value}", 300) for key, value in who.items() if value]
+    return [*said, "ATT&CK for ICS: " + " ".join(alert["techniques"])] if alert["techniques"] else said
 
 
 def one_line(text: str, most: int) -> str:

@@ -13,7 +13,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import json
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from datetime import datetime, timedelta
 from hashlib import sha256
 from typing import Protocol, TypeVar
@@ -21,6 +21,7 @@ from uuid import uuid4
 
 import structlog
 
+from baselines.alert import Move
 from baselines.snapshot import Severity
 from collectors.contract import back_off
 from monitor import store
@@ -69,20 +70,22 @@ class Dispatcher:
         self._jitter = jitter
         self._every = every
         self._routes: dict[str, AnyRoute] = {route.name: route for route in plant.routes}
+        self._has_begun = False  # with the routes as they are now
         self._moved = asyncio.Event()
         self._senders: dict[str, tuple[AnyRoute, asyncio.Event, asyncio.Task[None]]] = {}
         self._down: set[str] = set()
 
-    def wake(self) -> None:
-        """Alarms have moved."""
-        self._moved.set()
+    def tell(self, moves: Sequence[Move]) -> None:
+        """These moves are in the store: look at once, not only when it is time."""
+        if moves:
+            self._moved.set()
 
-    async def follow(self, plant: Plant, write: Write) -> None:
+    def follow(self, plant: Plant) -> None:
         """Go on with the routes of a plant.toml that was read anew. What waits for those that stay is sent by them as
         they are now."""
         self._plant, self._routes = plant, {route.name: route for route in plant.routes}
-        await write(self.begin)
-        self._staff(write)
+        self._has_begun = False
+        self._moved.set()
 
     def begin(self, tx: Transaction) -> None:
         """See to it that each route has its mark. To be called before anything moves that they are to tell of."""
@@ -90,18 +93,19 @@ class Dispatcher:
 
     async def run(self, write: Write) -> None:
         """Make and send messages for ever."""
-        has_begun = failed = False
+        failed = False
         try:
             while True:
                 self._moved.clear()
                 try:
-                    if not has_begun:
+                    if not self._has_begun:
+                        self._has_begun = True
                         await write(self.begin)
-                        has_begun = True
-                    self._staff(write)
+                        self._staff(write)
                     await self._make(write)
                     failed = False
                 except StoreError as error:
+                    self._has_begun = False
                     if not failed:
                         log.error("store.failed", chore="notify", why=str(error))
                     failed = True
