@@ -81,10 +81,10 @@ def _text(told: Told, alert: Alert) -> str:
         case "unacknowledged":
             return f"{alert_text(alert)} (raised {utc_text(alert.raised_at)}, and nobody has acknowledged it)"
         case "flapping":
-            return f"{alert_text(alert)} (goes back and forth: raised {told.moves} times lately; held back until calm)"
+            return f"{alert_text(alert)} (goes back and forth, {told.moves} moves lately; held back until calm)"
         case "settled":
             now = f"it {over}" if alert.state.value in ("NORMAL", "RTN_UNACK") else "it deviates"
-            return f"{alert_text(alert)} (went back and forth {told.moves} times, and is calm: {now})"
+            return f"{alert_text(alert)} (went back and forth, {told.moves} moves, and is calm: {now})"
     text = move_text(Move(Event(told.event), alert.state, alert))
     return f"{text} (meanwhile it {over})" if told.over and told.event != Event.CONFORMS else text
 

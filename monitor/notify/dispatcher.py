@@ -110,6 +110,7 @@ class Dispatcher:
                         log.error("store.failed", chore="notify", why=str(error))
                     failed = True
                 except Exception:  # a bug of ours: said with all that helps, and monitoring goes on
+                    self._has_begun = False
                     log.exception("bug", chore="notify")
                     await asyncio.sleep(LONGEST_REST)
                 with contextlib.suppress(TimeoutError):
@@ -122,13 +123,12 @@ class Dispatcher:
         """Make messages of what moved, try each once, and come back, after so many seconds at most: for a command that
         ends. What was not sent stays in the outbox."""
         await write(self.begin)
-        made_at = self._clock()
         with contextlib.suppress(TimeoutError):
             async with asyncio.timeout(seconds):
                 await self._make(write, at_once=True)
-                await asyncio.gather(*(self._send_waiting(route, write, made_at) for route in self._routes.values()))
+                await asyncio.gather(*(self._send_waiting(route, write) for route in self._routes.values()))
 
-    async def _send_waiting(self, route: AnyRoute, write: Write, now: datetime) -> None:
+    async def _send_waiting(self, route: AnyRoute, write: Write) -> None:
         while (message := await self._next(route, self._clock())) and await self._try(route, message, write):
             pass
 

@@ -102,9 +102,9 @@ def _cef(document: Document, told: Document | None, most: int) -> str:
     name = alert["item"] if alert else "alarms that are not named one by one" if document["count"] else kind
     head = "|".join(_header(each, most) for each in ("asbuilt", "asbuilt", version("asbuilt"), kind, name))
     pairs = _of_alert(told, alert) if told and alert else _of_all(document)
-    pairs |= {"dvchost": document["plant"], "cs6Label": "key", "cs6": document["key"]}
+    pairs |= {"dvchost": document["plant"]}
     shown = " ".join(f"{key}={_value(value, most)}" for key, value in pairs.items() if value not in (None, ""))
-    return f"CEF:0|{head}|{CEF_SEVERITIES[severity]}|{shown}"
+    return f"CEF:0|{head}|{CEF_SEVERITIES[severity]}|{shown} cs6Label=key cs6={document['key']}"
 
 
 def _of_alert(told: Document, alert: Document) -> dict[str, Any]:
