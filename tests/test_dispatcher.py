@@ -8,13 +8,14 @@ import json
 import time
 from collections.abc import AsyncIterator, Callable, Iterable
 from contextlib import asynccontextmanager
+from dataclasses import replace
 from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Any, TypeVar
 
 import pytest
 
-from baselines.alert import NORMAL, UNACK, Alert, Event, Move, acknowledge
+from baselines.alert import NORMAL, RTN_UNACK, UNACK, Alert, Event, Move, acknowledge
 from baselines.asset import Asset
 from baselines.drift import Kind
 from baselines.snapshot import Category, Severity
@@ -24,6 +25,7 @@ from collectors.profile import Profiles
 from monitor import store
 from monitor.config import Evidence, Plant, Polled
 from monitor.notify.dispatcher import Dispatcher
+from monitor.notify.grouping import CALM, FLAPS
 from monitor.polling import utc_now
 from monitor.routes import AnyRoute, Webhook
 from monitor.store import Database
@@ -219,6 +221,28 @@ def test_what_nobody_acknowledges_goes_to_the_next_and_only_once(database: Datab
             async with room.dispatcher():
                 await come(lambda: len(served.posted) == 2)
             assert served.documents[1]["alert"]["item"] == "early"
+
+    asyncio.run(run())
+
+
+def test_what_flaps_is_told_as_that_and_then_when_it_is_calm(database: Database) -> None:
+    async def run() -> None:
+        async with web() as served:
+            room = Room(database, hook(served.url))
+            (first,) = room.raises("a")
+            over = replace(first.alert, state=RTN_UNACK)
+            for _ in range(FLAPS):
+                room.moves([Move(Event.CONFORMS, UNACK, over), Move(Event.DEVIATES, RTN_UNACK, first.alert)])
+            async with room.dispatcher():
+                await come(lambda: room.rows()["shift"].sent_at)
+                room.moves([Move(Event.CONFORMS, UNACK, over)])
+                await come(lambda: room.marks()["shift"][0] == 2 * FLAPS + 2)  # it has taken that in
+                room.later = timedelta(seconds=CALM + 5)
+                await come(lambda: len(served.posted) == 2)
+            assert [document["event"] for document in served.documents] == ["flapping", "settled"]
+            assert "is calm: it is back as approved: 1" in served.documents[1]["text"]
+            with database.read() as tx:
+                assert [each.state for each in store.alerts(tx)] == [RTN_UNACK]
 
     asyncio.run(run())
 
