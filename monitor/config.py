@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from dataclasses import dataclass, field
 from datetime import time, timedelta
 from hashlib import sha256
@@ -15,11 +15,12 @@ from zoneinfo import ZoneInfo
 
 from baselines.asset import Asset, Criticality
 from baselines.baseline import Approval, Stage
-from baselines.snapshot import Severity, key_of
+from baselines.snapshot import key_of
 from collectors.address import Address, parse_address
 from collectors.collector import Access, Secret, Target
 from collectors.profile import Profile, Profiles, load_profile
 from collectors.written import FileError, dotted, read_table, read_toml, table, unknown_keys
+from monitor.routes import AnyRoute, read_route
 
 SECTIONS = (
     *("plant", "store", "backup", "approval", "evidence", "asset", "machine_type", "segment", "web", "notify"),
@@ -178,16 +179,6 @@ class SelfTestTable:
 
 
 @dataclass(frozen=True, slots=True)
-class Route:
-    """[notify.…]: where alarms of at least `min_severity` are sent."""
-
-    kind: Literal["webhook"]
-    url: str
-    min_severity: Severity = Severity.LOW
-    name: str = ""
-
-
-@dataclass(frozen=True, slots=True)
 class Polled:
     """An asset with how it is polled."""
 
@@ -220,7 +211,7 @@ class Plant:
     profiles: Profiles
     evidence: Evidence
     segments: Mapping[str, Watched] = field(default_factory=dict)
-    routes: tuple[Route, ...] = ()
+    routes: tuple[AnyRoute, ...] = ()
     approval: Approval = field(default_factory=Approval)
     machine_types: Mapping[str, MachineType] = field(default_factory=dict)
     settings: Mapping[str, str] = field(default_factory=dict)  # all that is written, by key path, as JSON
@@ -273,7 +264,9 @@ class _Reader:
             for name, found in self.section(written, "machine_type").items()
         }
         segments = {name: self.segment(name, found, assets) for name, found in self.section(written, "segment").items()}
-        routes = [self.route(name, found) for name, found in self.section(written, "notify").items()]
+        watched = [*assets.values(), *segments.values()]
+        zones = {each.asset.zone for each in watched if each} if all(watched) else None
+        routes = [self.route(name, found, zones) for name, found in self.section(written, "notify").items()]
         self_test = self.self_test(self.section(written, "self_test"))
         url = self.store_url(store.url) if store else ""
         if store and (not store.vault.strip() or "\0" in store.vault):
@@ -508,12 +501,9 @@ class _Reader:
         )
         return Watched(asset, Target(name, Address(SEGMENT, said.interface, 0)), said.interface, said.stale_after)
 
-    def route(self, name: str, found: Any) -> Route | None:
+    def route(self, name: str, found: Any, zones: Collection[str] | None) -> AnyRoute | None:
         path = dotted("notify", key_of(name))
-        route = read_table(Route, table(found, path, self.faults), path, self.faults, name=name)
-        if route and not _is_web_address(route.url):
-            self.faults.append(f"{path}.url: is no web address: write https://host/path, not {route.url!r}")
-        return route
+        return read_route(name, table(found, path, self.faults), path, self.folder, zones, self.faults)
 
     def self_test(self, found: dict[str, Any]) -> SelfTestTable | None:
         said = read_table(SelfTestTable, found, "self_test", self.faults)
@@ -585,11 +575,3 @@ def _is_shown(value: Any) -> bool:
     if isinstance(value, list):
         return all(map(_is_shown, value))
     return isinstance(value, str | float) or (isinstance(value, int) and -(2**63) <= value < 2**64)
-
-
-def _is_web_address(url: str) -> bool:
-    try:
-        parts = urlsplit(url)
-        return parts.scheme in ("http", "https") and bool(parts.hostname) and parts.port != 0 and url.isprintable()
-    except ValueError:
-        return False

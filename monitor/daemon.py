@@ -7,7 +7,7 @@ import asyncio
 import contextlib
 import random
 import signal
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable, Coroutine, Mapping
 from dataclasses import replace
 from datetime import datetime, time, timedelta
 from typing import Any
@@ -20,7 +20,7 @@ from collectors.collector import CollectError, Poll, Target
 from collectors.written import FileError
 from monitor import store
 from monitor.backup import scheduled
-from monitor.canary import SELF_TEST, Told, self_test, self_test_document
+from monitor.canary import SELF_TEST, self_test, self_test_document
 from monitor.clocks import look_at_clocks
 from monitor.config import ITSELF, Plant, Polled, load_plant
 from monitor.contract import COUNTS, Ledger
@@ -29,7 +29,7 @@ from monitor.errors import CallError, Gone, NotNow, StoreError
 from monitor.health import Health, Lookout, log_shout
 from monitor.listening import Hear, Listening
 from monitor.notary import Notary
-from monitor.notify import Notifier
+from monitor.notify.dispatcher import Dispatcher
 from monitor.pipeline import return_alarms
 from monitor.polling import Poller, utc_now
 from monitor.reload import Difference, difference, needs_restart
@@ -44,6 +44,7 @@ from monitor.watch import Watch
 FLUSH_EVERY = 60.0  # seconds that the end of a run may lag on disk
 LISTEN_EVERY = 0.25  # seconds between two looks for what commands did
 SWEEP_EVERY = 5.0  # seconds between two looks for alarms that were put away until now
+UNDELIVERED = timedelta(minutes=10)  # that a message may wait before its route is taken for dead
 BACKUP = "backup"
 FAREWELL = 1.0  # seconds that closing connections in good order may take
 CHORES = {"verify": time(3, 30), "forget": time(4, 30), "clocks": time(6, 30)}  # by the plant's clock
@@ -57,7 +58,7 @@ def build(plant: Plant, database: Database) -> Daemon:
         plant,
         database,
         Poller(plant.profiles, utc_now),
-        Notifier(plant.name, plant.routes),
+        Dispatcher(plant, database, utc_now, random.random),
         clock=utc_now,
         jitter=random.random,
         manager=Manager(),
@@ -73,28 +74,26 @@ class Daemon:
         plant: Plant,
         database: Database,
         poller: Poller,
-        notifier: Notifier,
+        dispatcher: Dispatcher,
         clock: Callable[[], datetime],
         jitter: Callable[[], float],
         hear: Hear = hear,
         manager: Manager | None = None,
         limits: Limits = LIMITS,
-        shout: Callable[[str, Severity], None] = log_shout,
-        told: Told | None = None,
     ) -> None:
         self.vitals = Vitals()
         self._manager = manager or Manager({})
         self._database = database
         self._poller = poller
         poller.on_change = self._suspect
-        self._notifier = notifier
+        self._dispatcher = dispatcher
         self._clock = clock
         self._jitter = jitter
         self._hear = hear
         self._plant = plant
-        self._limits, self._shout, self._told = limits, shout, told
+        self._limits = limits
         self._testing = asyncio.Lock()
-        self._testers: set[asyncio.Task[None]] = set()
+        self._errands: set[asyncio.Task[Any]] = set()
         self._queue = DueQueue()
         self._wake = asyncio.Event()
         self._reload_asked = asyncio.Event()
@@ -110,8 +109,8 @@ class Daemon:
         """Poll until `stop` is set; then let go of every device and bring the store up to date."""
         self._database.assure_lead()
         self.vitals.leads = True
-        tell = self._notifier.tell
-        self._watch = watch = Watch(self._plant, self._database, self._clock, tell, self._leave, self.vitals)
+        teller, known = self._dispatcher, (self._plant, self._database, self._clock)
+        self._watch = watch = Watch(*known, teller.tell, self._leave, self.vitals, teller.begin)
         signs = Signs(self._database, self.vitals, watch.trouble, self._manager)
         self._lookout = Lookout(
             lambda: watch.plant, self._database, self._clock, watch.tell_moves, self._limits, shout=self._shout
@@ -148,7 +147,7 @@ class Daemon:
                 self._ledger.keep_at_times(),
                 self._sweep(),
                 self._verify_at_first(),
-                self._notifier.run(),
+                self._dispatcher.run(watch.writer.write),
                 self._loop(),
                 self._listening.run(),
                 self._reload_when_asked(),
@@ -169,7 +168,7 @@ class Daemon:
 
     async def _end(self, chores: list[asyncio.Task[None] | asyncio.Task[bool]]) -> None:
         self._clockwork.stop()
-        tasks = [*chores, *self._polling.values(), *self._testers]
+        tasks = [*chores, *self._polling.values(), *self._errands]
         for task in tasks:
             task.cancel()
         await asyncio.gather(*tasks, return_exceptions=True)
@@ -356,7 +355,7 @@ class Daemon:
             await self._drop(name, before.assets.get(name))
         await self._follow(found, before)
         self._listening.follow()
-        self._notifier.follow(after.name, after.routes)
+        self._dispatcher.follow(after)
         self._keep_time({})
         self._wake.set()
         log.info("config.reloaded", added=found.added, gone=found.gone, changed=found.changed, settings=found.settings)
@@ -421,9 +420,17 @@ class Daemon:
             await self._ledger.keep()
             await self._watch.answer([request.id], {})
         elif request.what == SELF_TEST:
-            task = asyncio.create_task(self._test_for(request.id))
-            self._testers.add(task)
-            task.add_done_callback(self._testers.discard)
+            self._run_errand(self._test_for(request.id))
+
+    def _run_errand(self, errand: Coroutine[Any, Any, Any]) -> None:
+        task = asyncio.create_task(errand)
+        self._errands.add(task)
+        task.add_done_callback(self._errands.discard)
+
+    def _shout(self, text: str, severity: Severity) -> None:
+        """Say at once, and without the store, what the store cannot hold."""
+        log_shout(text, severity)
+        self._run_errand(self._dispatcher.shout(text, severity))
 
     async def _test_for(self, request: int) -> None:
         await self._watch.answer([request], await self._tested())
@@ -447,8 +454,16 @@ class Daemon:
             self._clockwork.look()
             try:
                 await self._flush()
+                await self._look_at_routes()
             except StoreError as error:
                 self._watch.trouble.failed(error)
+
+    async def _look_at_routes(self) -> None:
+        """Have a route that does not deliver alarmed, by the others."""
+        now, known = self._clock(), await asyncio.to_thread(self._dispatcher.health)
+        dead = sorted(name for name, route in known.items() if route.oldest and now - route.oldest > UNDELIVERED)
+        why = f"messages do not arrive by {', '.join(dead)}: asbuilt notify list says why" if dead else ""
+        self._lookout.say(Cause.ROUTE, why)
 
     async def _flush(self) -> None:
         """Bring the ends of runs on disk up to date, and when each asset is due."""
@@ -489,7 +504,7 @@ class Daemon:
     async def _tested(self) -> dict[str, Any]:
         """Test the whole way from a change to the message; one test at a time."""
         async with self._testing:
-            test = await self_test(self._watch.writer.write, self._clock, self._watch.tell_moves, self._told)
+            test = await self_test(self._watch.writer.write, self._clock, self._watch.tell_moves, self._dispatcher.told)
         self._lookout.self_tested(test)
         log.info("self-test.passed" if test.ok else "self-test.failed", **self_test_document(test))
         return self_test_document(test)

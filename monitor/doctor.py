@@ -22,7 +22,6 @@ from datetime import datetime, timedelta
 from enum import StrEnum
 from pathlib import Path
 from typing import Any
-from urllib.parse import urlsplit
 
 from baselines.snapshot import utc_text
 from collectors.collector import is_credential
@@ -260,7 +259,7 @@ def _may_capture() -> bool:
 
 def _names(plant: Plant) -> Checks:
     """Whether the hosts that are told something have an address."""
-    hosts = {f"notify.{route.name}": urlsplit(route.url).hostname or "" for route in plant.routes}
+    hosts = {f"notify.{route.name}": route.host for route in plant.routes if route.host}
     hosts |= {f"evidence {host}": host for _, host, _ in plant.evidence.receivers}
     if not hosts:
         return

@@ -3,16 +3,16 @@
 from __future__ import annotations
 
 import asyncio
+import random
 import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from functools import partial
-from typing import Any
+from typing import Any, TypeVar
 
 import structlog
 
-from baselines.alert import Move
 from collectors.address import Address, device_text
 from collectors.collector import (
     LONGEST_POLL,
@@ -37,13 +37,15 @@ from monitor.errors import NotNow, StoreError
 from monitor.evidence import note_assets, returned, unnoted
 from monitor.pipeline import is_due, return_alarms, take, unseen
 from monitor.show import checked_document
-from monitor.store import Actor, Database
+from monitor.store import Actor, Database, Transaction
 
 AT_ONCE = 200  # polls under way
+TELL_SECONDS = 10.0  # that a command may take to tell people
 LOOK_EVERY = 0.1  # seconds between two looks for an answer of the daemon
 
 log = structlog.get_logger()
 
+T = TypeVar("T")
 Document = dict[str, Any]
 Progress = Callable[[str], None]
 
@@ -207,8 +209,9 @@ def return_due(plant: Plant, database: Database) -> None:
     if database.lead():
         try:
             with database.write() as tx:
-                moves = return_alarms(tx, utc_now())
-            tell(plant, moves)
+                begin_routes(tx, plant)
+                return_alarms(tx, utc_now())
+            asyncio.run(_tell(plant, database))
         finally:
             database.follow()
 
@@ -248,7 +251,6 @@ async def _poll_once(poller: Poller, polled: Polled) -> Poll:
 
 async def _poll_ourselves(plant: Plant, database: Database, names: Iterable[str], progress: Progress) -> list[Document]:
     poller = Poller(plant.profiles, utc_now)
-    moved: list[Move] = []
 
     async def one(name: str) -> Document:
         if name in plant.segments:
@@ -256,35 +258,54 @@ async def _poll_ourselves(plant: Plant, database: Database, names: Iterable[str]
             return _unheard(database, name)
         outcome = await poller.poll(plant.assets[name])
         with database.write() as tx:
-            standing, moves = take(tx, outcome, utc_now(), keep=True)
-        moved.extend(moves)
+            standing, _ = take(tx, outcome, utc_now(), keep=True)
         progress(name)
         return checked_document(standing.checked)
 
     try:
         with database.write() as tx:
-            moved += return_alarms(tx, utc_now())
+            begin_routes(tx, plant)
+            return_alarms(tx, utc_now())
         return list(await asyncio.gather(*map(one, names)))
     finally:
         await poller.close()
         evidence.cover(plant, database, lambda text: log.warning("evidence", text=text))
-        await _tell(plant, moved)
+        await _tell(plant, database)
         with database.write() as tx:
             keep_tally(tx, poller.tally())
 
 
-def tell(plant: Plant, moved: Iterable[Move]) -> None:
-    """Tell people of alarms that a command moved."""
-    asyncio.run(_tell(plant, list(moved)))
+def tell(plant: Plant, database: Database) -> None:
+    """Tell people of alarms that a command moved, where no daemon runs that does it within a second."""
+    if plant.routes and database.lead():
+        try:
+            asyncio.run(_tell(plant, database))
+        finally:
+            database.follow()
 
 
-async def _tell(plant: Plant, moved: list[Move]) -> None:
-    if plant.routes and moved:
-        from monitor.notify import Notifier
+def begin_routes(tx: Transaction, plant: Plant) -> None:
+    """See to it that the routes are told of what moves from now on."""
+    store.begin_routes(tx, [route.name for route in plant.routes])
 
-        notifier = Notifier(plant.name, plant.routes)
-        notifier.tell(moved)
-        await notifier.drain()
+
+async def _tell(plant: Plant, database: Database) -> None:
+    """Make messages of what moved, and send them. What fails to be sent now stays in the outbox."""
+    if not plant.routes:
+        return
+    from monitor.notify.dispatcher import Dispatcher
+
+    async def write(job: Callable[[Transaction], T]) -> T:
+        def run() -> T:
+            with database.write() as tx:
+                return job(tx)
+
+        return await asyncio.to_thread(run)
+
+    try:
+        await Dispatcher(plant, database, utc_now, random.random).run_once(write, TELL_SECONDS)
+    except StoreError as error:  # what the command did is done; what moved is told by whoever comes next
+        log.warning("store.failed", chore="notify", why=str(error))
 
 
 def _unheard(database: Database, name: str) -> Document:

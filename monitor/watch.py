@@ -44,6 +44,9 @@ class Watch:
     tell: Callable[[list[Move]], None]
     leave: Callable[[Gone], Awaitable[None]]
     vitals: Vitals = field(default_factory=Vitals)
+    begin: Callable[[Transaction], None] = lambda tx: (
+        None
+    )  # before anything moves, in the transaction that notes the plant
     trouble: Trouble = field(default_factory=lambda: Trouble("store"))
     writer: Writer = field(init=False)
     account: Actor = field(init=False)
@@ -73,6 +76,7 @@ class Watch:
         def job(tx: Transaction) -> Mapping[str, int]:
             now = self.clock()
             note_configuration(tx, plant, self.account, now)
+            self.begin(tx)
             for name in note_assets(tx, plant, self.account, now):
                 log.info("asset.returned", asset=name, text=returned(name))
             return store.asset_numbers(tx)

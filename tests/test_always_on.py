@@ -21,7 +21,7 @@ from monitor import actions, store
 from monitor.config import load_plant
 from monitor.daemon import Daemon
 from monitor.inventory import inventory
-from monitor.notify import Notifier
+from monitor.notify.dispatcher import Dispatcher
 from monitor.polling import Poller, utc_now
 from monitor.store import Database
 from tests.floors import PlantFolder, RunningFloor, running, wait_for
@@ -43,9 +43,12 @@ class Tiered:
     @asynccontextmanager
     async def daemon(self) -> AsyncIterator[Tap]:
         tap, stop = Tap(), asyncio.Event()
-        poller, notifier = Poller(self.plant.profiles, utc_now), Notifier(self.plant.name, ())
+        poller, dispatcher = (
+            Poller(self.plant.profiles, utc_now),
+            Dispatcher(self.plant, self.database, utc_now, lambda: 0.0),
+        )
         clock = lambda: utc_now() + self.later  # noqa: E731
-        daemon = Daemon(self.plant, self.database, poller, notifier, clock, lambda: 0.5, tap.hear)
+        daemon = Daemon(self.plant, self.database, poller, dispatcher, clock, lambda: 0.5, tap.hear)
         task = asyncio.create_task(daemon.run(stop))
         try:
             yield tap

@@ -19,7 +19,8 @@ from baselines.snapshot import Severity
 from collectors.address import Address
 from collectors.collector import Access, Secret
 from collectors.written import FileError
-from monitor.config import AssetTable, MachineType, Plant, Route, load_plant
+from monitor.config import AssetTable, MachineType, Plant, load_plant
+from monitor.routes import Webhook
 from monitor.store import Database
 
 LEAST = """
@@ -133,7 +134,9 @@ def test_everything_that_can_be_written_is_read(tmp_path: Path) -> None:
     )
     assert plant.machine_types == {"filler": MachineType("filler", {}, ("item.cell_number",))}
     assert {name: segment.interface for name, segment in plant.segments.items()} == {"line3": "eth1"}
-    assert plant.routes == (Route("webhook", "https://chat.example/hooks/1", Severity.HIGH, "maintenance"),)
+    assert plant.routes == (
+        Webhook(kind="webhook", url="https://chat.example/hooks/1", min_severity=Severity.HIGH, name="maintenance"),
+    )
 
 
 def test_the_example_that_init_writes_is_right(tmp_path: Path) -> None:
@@ -281,7 +284,10 @@ def test_a_safety_controller_is_polled_only_where_its_owner_says_so(tmp_path: Pa
         (LEAST + '[self_test]\nat = "6 am"', ["self_test.at: is a time of the day, such as \"06:00\", not '6 am'"]),
         (LEAST + '[self_test]\nat = "24:00"', ["self_test.at: is a time of the day"]),
         (LEAST + "[self_test]\nenable = true", ["self_test.enable"]),
-        (LEAST + '[notify.a]\nkind = "pager"\nurl = "x"', ["notify.a.kind: is one of webhook"]),
+        (
+            LEAST + '[notify.a]\nkind = "pager"\nurl = "x"',
+            ["notify.a.kind: is not 'pager'; it is one of webhook, email, syslog, mqtt, chat"],
+        ),
         (LEAST + '[notify.a]\nkind = "webhook"\nurl = "ftp://x"', ["notify.a.url: is no web address"]),
         (LEAST + '[notify.a]\nkind = "webhook"\nurl = "https://x"\nname = "b"', ["notify.a.name: unknown key"]),
     ],

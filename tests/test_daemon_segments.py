@@ -30,7 +30,7 @@ from monitor.config import Plant, load_plant
 from monitor.daemon import Daemon
 from monitor.ears import Deaf
 from monitor.inventory import inventory
-from monitor.notify import Notifier
+from monitor.notify.dispatcher import Dispatcher
 from monitor.ordering import close_order, open_order
 from monitor.polling import Poller, utc_now
 from monitor.store import Actor, Database
@@ -93,8 +93,9 @@ class Room:
     @asynccontextmanager
     async def daemon(self) -> AsyncIterator[Tap]:
         self.tap, stop = Tap(), asyncio.Event()
-        poller, notifier = Poller(self.plant.profiles, utc_now), Notifier(self.plant.name, self.plant.routes)
-        daemon = Daemon(self.plant, self.database, poller, notifier, self.clock, lambda: 0.5, self.tap.hear)
+        poller = Poller(self.plant.profiles, utc_now)
+        dispatcher = Dispatcher(self.plant, self.database, self.clock, lambda: 0.5)
+        daemon = Daemon(self.plant, self.database, poller, dispatcher, self.clock, lambda: 0.5, self.tap.hear)
         running = asyncio.create_task(daemon.run(stop))
         try:
             yield self.tap

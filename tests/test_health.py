@@ -36,7 +36,7 @@ from monitor.daemon import Daemon
 from monitor.ears import Deaf
 from monitor.evidence import note_assets
 from monitor.health import GROUP, Lookout
-from monitor.notify import Notifier
+from monitor.notify.dispatcher import Dispatcher
 from monitor.pipeline import move_blind
 from monitor.polling import Poller, utc_now
 from monitor.store import Database, Gap, OutOfService, Run, SelfTest
@@ -713,8 +713,11 @@ QUICK = Limits(tick=0.05, beat=0.02, patience=1.0, deaf_for=0.1, beat_within=1.0
 @asynccontextmanager
 async def daemon_of(room: Room) -> AsyncIterator[tuple[Daemon, Tap]]:
     tap, stop = Tap(), asyncio.Event()
-    poller, notifier = Poller(room.plant.profiles, utc_now), Notifier(room.plant.name, room.plant.routes)
-    daemon = Daemon(room.plant, room.database, poller, notifier, utc_now, lambda: 0.5, tap.hear, limits=QUICK)
+    poller, dispatcher = (
+        Poller(room.plant.profiles, utc_now),
+        Dispatcher(room.plant, room.database, utc_now, lambda: 0.0),
+    )
+    daemon = Daemon(room.plant, room.database, poller, dispatcher, utc_now, lambda: 0.5, tap.hear, limits=QUICK)
     running = asyncio.create_task(daemon.run(stop))
     try:
         yield daemon, tap

@@ -35,7 +35,10 @@ DOORS = {  # a library, and the modules that may import it
     "sqlalchemy": ["monitor.tables", "monitor.store", "migrations"],
     "alembic": ["monitor.store", "migrations"],
     "apscheduler": ["monitor.schedule"],
-    "httpx": ["monitor.notify"],
+    "httpx": ["monitor.notify.webhook"],
+    "aiosmtplib": ["monitor.notify.mail"],
+    "paho": ["monitor.notify.mqtt"],
+    "apprise": ["monitor.notify.chat"],
     "numpy": ["collectors.passive"],
     "tomlkit": ["monitor.edits"],
     "starlette": ["monitor.web"],
@@ -162,7 +165,10 @@ def test_what_is_allowed_is_no_trespass(module: str, source: str) -> None:
 
 def test_what_is_imported_is_named_in_pyproject() -> None:
     project = tomllib.loads((ROOT / "pyproject.toml").read_text("utf-8"))["project"]
-    named = {re.split(r"[^\w-]", each)[0].replace("-", "_") for each in project["dependencies"]}
+    every = [*project["dependencies"], *(each for extra in project["optional-dependencies"].values() for each in extra)]
+    named = {
+        re.split(r"[^\w-]", each)[0].removesuffix("-mqtt").replace("-", "_") for each in every
+    }  # paho-mqtt is paho
     found = {name.split(".")[0] for source in sources(*OURS).values() for name in imports(source).modules}
     assert found - {*sys.stdlib_module_names, *OURS} <= named
 

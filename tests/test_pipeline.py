@@ -22,7 +22,7 @@ from collectors.profile import Profiles
 from monitor import actions, store
 from monitor.config import Evidence, Plant, Polled
 from monitor.daemon import Daemon
-from monitor.notify import Notifier
+from monitor.notify.dispatcher import Dispatcher
 from monitor.pipeline import Standing, take, unshelve_due
 from monitor.polling import Poller, utc_now
 from monitor.store import Actor, Database, Transaction
@@ -206,7 +206,8 @@ def watch(database: Database, *outcomes: Snapshot | CollectError) -> None:
         asset, target = Asset("plc", "modbus://plc:502/1", "auto"), polled(outcomes[0]).target
         assets = {"plc": Polled(asset, target, timedelta(milliseconds=10))}
         plant = Plant(Path(), "plant", "UTC", "", assets, Profiles(), nowhere)
-        daemon = Daemon(plant, database, poller, Notifier("plant", ()), utc_now, jitter=lambda: 0.0)
+        dispatcher = Dispatcher(plant, database, utc_now, lambda: 0.0)
+        daemon = Daemon(plant, database, poller, dispatcher, utc_now, jitter=lambda: 0.0)
         async with asyncio.timeout(10):
             await daemon.run(poller.all_taken)
 

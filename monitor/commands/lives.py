@@ -281,13 +281,14 @@ def in_(
 ) -> None:
     """Take an asset back into service before its time: the alarms that waited come back."""
     from monitor import lives
-    from monitor.polling import tell
+    from monitor.polling import begin_routes, tell
 
     with opened(plant_file) as (plant, database):
         _named(plant, name)
         with _deciding(plant, database, by, key, reason, ticket) as (tx, why):
+            begin_routes(tx, plant)
             step = lives.bring_back(tx, name, why)
-        tell(plant, step.moves)
+        tell(plant, database)
     _say(_document(step, why), json, f"{name} is in service again", *_moved(step))
 
 
