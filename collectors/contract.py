@@ -46,6 +46,23 @@ class Sent:
         return Sent(self.connections - earlier.connections, self.requests - earlier.requests)
 
 
+class Pace:
+    """What all devices of a zone together are sent: `requests_per_second` at most, evenly spaced, in turn."""
+
+    def __init__(self, requests_per_second: float) -> None:
+        self.requests_per_second = requests_per_second
+        self._next = 0.0
+        self._in_turn = asyncio.Lock()
+
+    async def turn(self) -> None:
+        """Wait until the next request to any of them may leave."""
+        loop = asyncio.get_running_loop()
+        async with self._in_turn:
+            while (wait := self._next - loop.time()) > 0:
+                await asyncio.sleep(wait)
+            self._next = loop.time() + MARGIN / self.requests_per_second
+
+
 class Contract:
     """The manners towards one device. Every request passes `turn`, whatever it is for and whoever wants it.
 
@@ -59,6 +76,8 @@ class Contract:
         self.meter = Meter(in_a_second(limits), limits.connections)
         self._connections = self._requests = 0
         self.alone = asyncio.Lock()
+        self.shared: Pace | None = None  # with the other devices of its zone
+        self._in_turn = asyncio.Lock()
         self._next_turn: float | None = None
         self._asked_at = 0.0
         self._failed_at = 0.0
@@ -94,12 +113,20 @@ class Contract:
         self.meter.connecting()
 
     async def _turn(self) -> None:
+        if self.shared is None:
+            return await self._take_turn(asyncio.get_running_loop().time())
+        came = asyncio.get_running_loop().time()
+        async with self._in_turn:  # or two that wait for the zone would leave right after each other
+            return await self._take_turn(came)
+
+    async def _take_turn(self, came: float) -> None:
         loop = asyncio.get_running_loop()
-        came = loop.time()
         if self._next_turn is None:
             self._next_turn = loop.time() + MARGIN / self.limits.requests_per_second
         while (wait := self._next_turn - loop.time()) > 0:
             await asyncio.sleep(wait)
+        if self.shared:
+            await self.shared.turn()
         self._asked_at = loop.time()
         self._next_turn = self._asked_at + MARGIN / self.limits.requests_per_second
         self.meter.waited(self._asked_at - came)

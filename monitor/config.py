@@ -24,7 +24,7 @@ from monitor.routes import AnyRoute, read_route
 
 SECTIONS = (
     *("plant", "store", "backup", "approval", "evidence", "asset", "machine_type", "segment", "web", "notify"),
-    "self_test",
+    *("self_test", "zone"),
 )
 ITSELF = "asbuilt"  # the asset that alarms about our own watch are at, where they concern no other
 SEGMENT = "segment"  # what stands for the protocol and the profile of a segment
@@ -112,6 +112,17 @@ class MachineType:
     golden: str = ""
     shared: Mapping[str, Any] = field(default_factory=dict)
     may_differ: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class ZoneTable:
+    """[zone.…]: what all devices of a zone together are sent at most, whatever each of them bears."""
+
+    requests_per_second: float
+
+    def __post_init__(self) -> None:
+        if not 0 < self.requests_per_second <= 1_000_000:
+            raise ValueError(f"requests_per_second is above 0, and 1,000,000 at most; not {self.requests_per_second:g}")
 
 
 @dataclass(frozen=True, slots=True)
@@ -220,6 +231,7 @@ class Plant:
     self_test: SelfTestTable = SelfTestTable()
     keep: timedelta = KEEP
     backups: Backups | None = None
+    zones: Mapping[str, float] = field(default_factory=dict)  # requests a second, of those that have a limit
 
     def criticality(self, name: str) -> Criticality:
         """How much hangs on an asset or a segment; medium for one that is not in the file."""
@@ -267,6 +279,7 @@ class _Reader:
         watched = [*assets.values(), *segments.values()]
         zones = {each.asset.zone for each in watched if each} if all(watched) else None
         routes = [self.route(name, found, zones) for name, found in self.section(written, "notify").items()]
+        limited = {zone: self.zone(zone, found, assets) for zone, found in self.section(written, "zone").items()}
         self_test = self.self_test(self.section(written, "self_test"))
         url = self.store_url(store.url) if store else ""
         if store and (not store.vault.strip() or "\0" in store.vault):
@@ -300,6 +313,7 @@ class _Reader:
             self_test or SelfTestTable(),
             store.keep if store else KEEP,
             backups,
+            {zone: said.requests_per_second for zone, said in limited.items() if said},
         )
 
     def settings(self, written: dict[str, Any]) -> dict[str, str]:
@@ -510,6 +524,14 @@ class _Reader:
         if said and not TIME_OF_DAY.fullmatch(said.at):
             self.faults.append(f'self_test.at: is a time of the day, such as "06:00", not {said.at!r}')
         return said
+
+    def zone(self, zone: str, found: Any, assets: Mapping[str, Polled | None]) -> ZoneTable | None:
+        path = dotted("zone", key_of(zone))
+        known = {polled.asset.zone for polled in assets.values() if polled} - {""}
+        if zone not in known and all(assets.values()):
+            named = ", ".join(sorted(known)) or "none"
+            self.faults.append(f"{path}: no asset is of this zone; there is {named}")
+        return read_table(ZoneTable, table(found, path, self.faults), path, self.faults)
 
     def check_name(self, name: str, path: str) -> None:
         if name == ITSELF:

@@ -134,7 +134,7 @@ def _document(device: str, assets: Sequence[Polled], limits: Sequence[Limits], r
         "connections": slowest.connections,
         "requests_per_second": slowest.requests_per_second,
         "in_a_second": in_a_second(slowest),
-        "services": services(assets[0].target.address.protocol, any(each.report_server_id for each in limits)),
+        "services": services(assets[0].target.address.protocol, limits),
     }
     document: Document = {
         "device": device,
@@ -188,20 +188,22 @@ def _times(times: Mapping[int, int]) -> Document:
     return {"count": count, **{name: None if at is None else float(f"{at:.3g}") for name, at in shares.items()}}
 
 
-def services(protocol: str, server_id: bool) -> list[str]:
-    """What the guard lets through to a device, as it is counted; FC 17 where a profile says so."""
+def services(protocol: str, limits: Iterable[Limits]) -> list[str]:
+    """What the guard lets through to a device, as it is counted; FC 17 and subscriptions where a profile says so."""
     if protocol == "modbus":
         from collectors.modbus.link import NAMES
 
+        server_id = any(each.report_server_id for each in limits)
         return [name for function, name in sorted(NAMES.items()) if server_id or function != 17]
-    from collectors.opcua.services import SERVICE_NAMES
+    from collectors.opcua.services import SERVICE_NAMES, WATCHING
 
-    return ["Hello", *SERVICE_NAMES.values()]
+    watching = any(each.subscribe for each in limits)
+    return ["Hello", *(name for service, name in SERVICE_NAMES.items() if watching or service not in WATCHING)]
 
 
 def all_services(assets: Sequence[Polled]) -> list[str]:
     """Also what a profile may have allowed earlier."""
-    return services(assets[0].target.address.protocol, server_id=True)
+    return services(assets[0].target.address.protocol, [Limits(report_server_id=True, subscribe=True)])
 
 
 def lines(document: Document) -> list[Line]:

@@ -57,7 +57,7 @@ def build(plant: Plant, database: Database) -> Daemon:
     return Daemon(
         plant,
         database,
-        Poller(plant.profiles, utc_now),
+        Poller(plant.profiles, utc_now, plant.zones),
         Dispatcher(plant, database, utc_now, random.random),
         clock=utc_now,
         jitter=random.random,

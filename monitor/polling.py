@@ -9,6 +9,7 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from functools import partial
+from types import MappingProxyType
 from typing import Any, TypeVar
 
 import structlog
@@ -26,7 +27,7 @@ from collectors.collector import (
     Watching,
     poll,
 )
-from collectors.contract import Contract, Sent
+from collectors.contract import Contract, Pace, Sent
 from collectors.metering import Counts, new_record
 from collectors.profile import Profiles
 from collectors.registry import collector_of
@@ -70,7 +71,8 @@ class Poller:
     device says that something changed. It is asked to say so only then.
     """
 
-    def __init__(self, profiles: Profiles, clock: Clock) -> None:
+    def __init__(self, profiles: Profiles, clock: Clock, zones: Mapping[str, float] = MappingProxyType({})) -> None:
+        self._paces = {zone: Pace(rate) for zone, rate in zones.items()}
         self._profiles = profiles
         self._clock = clock
         self._places = asyncio.Semaphore(AT_ONCE)
@@ -87,6 +89,8 @@ class Poller:
         if not polled.allowed:
             text = 'a safety controller is polled only with "allow_safety = true" on the asset itself'
             return Poll(target, Refused(target.asset, text), Sent(), 0.0)
+        contract = self.collector(target.address.protocol).contract(target)
+        contract.shared = self._paces.get(polled.asset.zone)
         return await self.poll_target(target, tripwire)
 
     async def poll_target(self, target: Target, tripwire: bool = False) -> Poll:
@@ -125,6 +129,8 @@ class Poller:
     def follow(self, plant: Plant) -> None:
         """Go on with other profiles; what a device was promised holds at once."""
         self._profiles = plant.profiles
+        same = {zone: pace for zone, pace in self._paces.items() if plant.zones.get(zone) == pace.requests_per_second}
+        self._paces = {zone: same.get(zone) or Pace(rate) for zone, rate in plant.zones.items()}
         for collector in self._collectors.values():
             collector.follow(plant.profiles)
         for polled in plant.assets.values():
@@ -250,7 +256,7 @@ async def _poll_once(poller: Poller, polled: Polled) -> Poll:
 
 
 async def _poll_ourselves(plant: Plant, database: Database, names: Iterable[str], progress: Progress) -> list[Document]:
-    poller = Poller(plant.profiles, utc_now)
+    poller = Poller(plant.profiles, utc_now, plant.zones)
 
     async def one(name: str) -> Document:
         if name in plant.segments:

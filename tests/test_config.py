@@ -282,6 +282,11 @@ def test_a_safety_controller_is_polled_only_where_its_owner_says_so(tmp_path: Pa
         ),
         (LEAST + '[web]\nenabled = "no"', ["web.enabled: expected `bool`"]),
         (LEAST + '[self_test]\nat = "6 am"', ["self_test.at: is a time of the day, such as \"06:00\", not '6 am'"]),
+        (LEAST + "[zone.line3]\nrequests_per_second = 5", ["zone.line3: no asset is of this zone; there is none"]),
+        (
+            LEAST + '[zone.""]\nrequests_per_second = 0',
+            ['zone."": no asset', 'zone."": requests_per_second is above 0'],
+        ),
         (LEAST + '[self_test]\nat = "24:00"', ["self_test.at: is a time of the day"]),
         (LEAST + "[self_test]\nenable = true", ["self_test.enable"]),
         (

@@ -5,12 +5,13 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Awaitable, Callable
 from datetime import timedelta
+from itertools import pairwise
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from collectors.contract import LONGEST_PAUSE, Contract, Limits, Sent, back_off
+from collectors.contract import LONGEST_PAUSE, Contract, Limits, Pace, Sent, back_off
 
 RATE = 50.0
 LATE = 0.005  # seconds: a busy machine notes a time after it has been
@@ -165,3 +166,27 @@ def test_a_pause_grows_and_is_spread_over_a_quarter(failures: int, every: timede
     pause, shortest = back_off(failures, every, jitter), back_off(failures, every, 0)
     assert every <= shortest <= pause <= shortest * 1.25 + timedelta(microseconds=1)
     assert shortest <= back_off(failures + 1, every, 0) <= max(LONGEST_PAUSE, every)
+
+
+def test_the_devices_of_a_zone_share_its_pace_and_each_keeps_its_own() -> None:
+    async def run() -> dict[int, list[float]]:
+        loop, zone = asyncio.get_running_loop(), Pace(2 * RATE)
+        contracts = [Contract(Limits(requests_per_second=RATE)) for _ in range(5)]
+        left: dict[int, list[float]] = {number: [] for number in range(len(contracts))}
+
+        async def ask(number: int) -> None:
+            await contracts[number].turn()
+            left[number].append(loop.time())
+
+        for contract in contracts:
+            contract.shared = zone
+        await asyncio.gather(*(ask(number) for number in range(len(contracts)) for _ in range(6)))
+        return left
+
+    left = asyncio.run(run())
+    every = sorted(moment for times in left.values() for moment in times)
+    assert all(later - earlier >= 1 / (2 * RATE) - LATE for earlier, later in pairwise(every))
+    assert every[-1] - every[0] >= 29 / (2 * RATE) - LATE
+    for times in left.values():
+        assert len(times) == 6, "nobody is left out"
+        assert all(later - earlier >= 1 / RATE - LATE for earlier, later in pairwise(times))

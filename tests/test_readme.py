@@ -45,10 +45,11 @@ def test_the_walk_through_a_plant(tmp_path: Path) -> None:
 
 
 def test_its_plant_and_its_profile_are_right(tmp_path: Path) -> None:
-    described, webhook, evidence, segment, profile = blocks("toml")
+    described, notify, tiers, evidence, segment, profile = blocks("toml")
     plant = PlantFolder(tmp_path, {})
-    plant.file.write_text(described + webhook + evidence + segment)
-    assert [each["asset"] for each in plant.asbuilt("assets", "--json").json["assets"]] == ["line1/filler", "line1"]
+    plant.file.write_text(described + notify + tiers + evidence + segment)
+    names = ["line1/filler", "line1/capper", "line1"]
+    assert [each["asset"] for each in plant.asbuilt("assets", "--json").json["assets"]] == names
     assert parse_profile(tomllib.loads(profile), "README.md").name == "acme-p7"
 
 
