@@ -19,7 +19,7 @@ from importlib.resources import files
 from pathlib import Path
 from typing import Any, Protocol, TypeVar
 
-from baselines.alert import Move, acknowledge
+from baselines.alert import RTN_UNACK, UNACK, Move
 from baselines.drift import Deviation, Kind, compare
 from baselines.rules import Finding, assess
 from baselines.snapshot import Category, Item, Severity, Snapshot, utc_text
@@ -27,6 +27,7 @@ from collectors.address import parse_address
 from collectors.collector import Target
 from collectors.profile import Profiles, load_profile
 from monitor import store
+from monitor.actions import acknowledge_alerts
 from monitor.config import ITSELF
 from monitor.errors import StoreError
 from monitor.pipeline import occur
@@ -198,10 +199,9 @@ def _finding(before: Snapshot, after: Snapshot) -> Finding:
 
 
 def _put_away(tx: Transaction, number: int, now: datetime) -> None:
-    """Acknowledge our own alarm: nobody else has to."""
-    for alert in store.alerts(tx, ids=[number]):
-        if move := acknowledge(alert, store.ITSELF.name, "self-test", now):
-            store.store_move(tx, move, store.ITSELF.name)
+    """Acknowledge our own alarm, on record: nobody else has to. Unless somebody was quicker."""
+    if [alert for alert in store.alerts(tx, ids=[number]) if alert.state in (UNACK, RTN_UNACK)]:
+        acknowledge_alerts(tx, [number], store.ITSELF, "self-test", now)
 
 
 def self_test_document(test: SelfTest) -> dict[str, Any]:

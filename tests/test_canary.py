@@ -17,6 +17,7 @@ from monitor.config import ITSELF
 from monitor.polling import utc_now
 from monitor.store import Database, SelfTest, store_url
 from monitor.writer import Writer
+from tests.evidences import stored_flaw
 from tests.floors import PlantFolder, RunningFloor, wait_for
 
 
@@ -61,9 +62,10 @@ def test_the_whole_way_is_timed_and_leaves_nothing_to_be_acknowledged(home: Data
         (ITSELF, Kind.SELFTEST, Severity.LOW, AlertState.NORMAL)
     }
     with home.read() as tx:
-        kept_test = store.last_self_test(tx)
+        kept_test, flaw = store.last_self_test(tx), stored_flaw(tx)
     assert kept_test is not None
     assert (kept_test.ok, list(kept_test.legs)) == (True, ["read", "compared", "committed", "sent"])
+    assert flaw is None, "what it does to its own alarm is on record"
     home.close()
 
 
