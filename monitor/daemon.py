@@ -14,7 +14,7 @@ from datetime import datetime, time, timedelta
 import structlog
 
 from baselines.snapshot import Snapshot
-from collectors.collector import Target
+from collectors.collector import Poll, Target
 from collectors.written import FileError
 from monitor import store
 from monitor.clocks import look_at_clocks
@@ -79,6 +79,7 @@ class Daemon:
         self._polling: dict[str, asyncio.Task[None]] = {}
         self._due: set[str] = set()  # assets whose scheduled poll is under way
         self._deep: set[str] = set()  # assets of which all is to be read next
+        self._unkept: set[str] = set()  # assets whose last poll the store did not take
         self._last_request = 0
         self._last_entry = 0  # of the audit chain
         self._looked = asyncio.Event()  # the first checkpoint was made, if one was due
@@ -194,8 +195,8 @@ class Daemon:
                 await self._let_go(polled.target)
             if name in self._due:
                 self._reschedule(name, succeeded)
-            if name in self._watch.asked or name in self._deep:  # meanwhile: what was just read may be older than that
-                self._poll_now(name)
+            if name not in self._unkept and (name in self._watch.asked or name in self._deep):
+                self._poll_now(name)  # it was asked meanwhile: what was just read may be older than that
 
     async def _look_at(self, polled: Polled, asked: list[int]) -> bool:
         """Poll an asset, the tripwire alone where that is enough for now; whether it answered."""
@@ -205,12 +206,26 @@ class Daemon:
             if not self._watch.is_tripped(poll):
                 return True
             if not isinstance(poll.outcome, Snapshot):
-                await self._watch.take(poll, asked)
+                await self._take(poll, asked)
                 return False
         self._deep.discard(name)
         poll = await self._poller.poll(polled)
-        await self._watch.take(poll, asked)
+        await self._take(poll, asked)
         return isinstance(poll.outcome, Snapshot)
+
+    async def _take(self, poll: Poll, asked: list[int]) -> None:
+        """Take a poll in. Where the store refuses it, the device is not left alone for that: all of it is read at its
+        next time, and who asked is answered then."""
+        name = poll.target.asset
+        try:
+            await self._watch.take(poll, asked)
+            self._unkept.discard(name)
+        except StoreError as error:
+            log.error("store.failed", asset=name, why=str(error))
+            self._unkept.add(name)
+            self._deep.add(name)
+            if asked:
+                self._watch.asked[name][:0] = asked
 
     def _tripwire_will_do(self, polled: Polled) -> bool:
         standing = self._watch.standing.get(polled.asset.name)
@@ -322,15 +337,11 @@ class Daemon:
         while True:
             try:
                 requests, entries = await asyncio.to_thread(self._look)
+                for entry in entries:
+                    await self._heed(entry)
             except StoreError as error:
                 log.error("store.failed", why=str(error))
-                requests, entries = [], []
-            for entry in entries:  # what we knew of this asset no longer holds
-                self._last_entry = entry.id
-                self._watch.standing.pop(entry.subject, None)
-                await self._note_life(entry)
-                if ear := self._listening.ears.get(entry.subject):
-                    ear.approved = await asyncio.to_thread(self._watch.approved, entry.subject)
+                requests = []
             await self._notary.checkpoint(self._last_entry)
             self._looked.set()
             for request in requests:
@@ -341,6 +352,14 @@ class Daemon:
                 else:
                     await self._watch.decline(request.asset, [request.id])
             await asyncio.sleep(LISTEN_EVERY)
+
+    async def _heed(self, entry: News) -> None:
+        """What we knew of an asset no longer holds: somebody has decided something about it."""
+        self._watch.standing.pop(entry.subject, None)
+        await self._note_life(entry)
+        if ear := self._listening.ears.get(entry.subject):
+            ear.approved = await asyncio.to_thread(self._watch.approved, entry.subject)
+        self._last_entry = entry.id
 
     def _look(self) -> tuple[list[PollRequest], list[News]]:
         self._database.assure_lead()
@@ -382,6 +401,7 @@ class Daemon:
             try:
                 moves = await self._watch.writer.write(lambda tx: return_alarms(tx, self._clock()))
                 self._watch.tell_moves(moves)
+                await self._notary.catch_up()
             except StoreError as error:
                 log.error("store.failed", why=str(error))
 

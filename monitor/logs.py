@@ -3,8 +3,26 @@
 from __future__ import annotations
 
 import sys
+from typing import TextIO, cast
 
 import structlog
+
+
+class StandardError:
+    """Where the log goes. A line that cannot be written, because the disk is full, is lost, and ends nothing."""
+
+    def __init__(self) -> None:
+        self._torn = False
+
+    def write(self, text: str) -> None:
+        try:
+            sys.stderr.write(f"\n{text}" if self._torn else text)
+            sys.stderr.flush()
+            self._torn = False
+        except OSError:
+            self._torn = True  # a part of it may be there
+
+    def flush(self) -> None: ...
 
 
 def set_up() -> None:
@@ -20,6 +38,6 @@ def set_up() -> None:
             structlog.processors.TimeStamper(fmt="iso", utc=True),
             *renderers,
         ],
-        logger_factory=structlog.WriteLoggerFactory(file=sys.stderr),
+        logger_factory=structlog.WriteLoggerFactory(file=cast(TextIO, StandardError())),
         cache_logger_on_first_use=True,
     )

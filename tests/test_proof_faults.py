@@ -1,0 +1,330 @@
+"""Power cuts, disks that fail, and devices that lie: small in `make test`, in full in `make proof`."""
+
+from __future__ import annotations
+
+import errno
+import json
+import os
+import random
+import shutil
+import sqlite3
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager, closing, contextmanager
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tests.faults import SYNCS, WRITES, FaultyPlant, Said, SmallDisk, ended_by_the_plan, small_disk, wait_for_end_or
+from tests.floors import TWO, PlantFolder, RunningFloor, running, wait_for
+from tests.measured import note, times
+from tests.test_daemon import events, open_alerts, webhook
+
+READY = 3.0  # seconds from the start of a daemon to its first poll
+FILLERS = [f"line{number}/filler" for number in range(1, 7)]
+SIX = TWO.partition("[plc.")[0] + "".join(f'[plc."{name}"]\nmodel = "p9"\nport = 0\n' for name in FILLERS)
+CRCS = ("deadbeef", "cafebabe", "0badf00d")
+
+
+def addresses(floor: RunningFloor) -> dict[str, str]:
+    return {name: plc.address for name, plc in floor.plcs.items()}
+
+
+def route(url: str) -> str:
+    return f'[notify.shift]\nkind = "webhook"\nurl = "{url}"\n'
+
+
+# Power cuts
+
+
+@contextmanager
+def meanwhile(job: Callable[[], object]) -> Iterator[None]:
+    """Do a thing over and over in a thread; what goes wrong in it comes out at the end."""
+    over, wrong = threading.Event(), list[BaseException]()
+
+    def go() -> None:
+        try:
+            while not over.is_set():
+                job()
+        except BaseException as error:  # raised below, in the test's own thread
+            wrong.append(error)
+
+    thread = threading.Thread(target=go)
+    thread.start()
+    try:
+        yield
+    finally:
+        over.set()
+        thread.join()
+    if wrong:
+        raise wrong[0]
+
+
+class People:
+    """Who acknowledge, propose and approve all the time; what a command said with exit code 0 was said."""
+
+    def __init__(self, plant: PlantFolder, said: Said, chance: random.Random) -> None:
+        self._plant, self._said, self._chance = plant, said, chance
+        self.decisions = 0
+
+    def decide(self) -> None:
+        if self._chance.random() < 0.3:
+            return self._approve(self._chance.choice(FILLERS))
+        found = self._plant.asbuilt("alerts", "list", "--json").json["alerts"]
+        for alert in found:
+            self._said.alert(alert)
+        waiting = [str(alert["id"]) for alert in found if alert["state"] in ("UNACK", "RTN_UNACK")]
+        if waiting:
+            self._say("alerts", "ack", self._chance.choice(waiting), "--reason", "seen")
+        return None
+
+    def _approve(self, asset: str) -> None:
+        if self._plant.asbuilt("baseline", "propose", asset).code == 0:
+            self._say("baseline", "approve", asset, "--reason", "as it should be")
+
+    def _say(self, *words: str) -> None:
+        done = self._plant.asbuilt(*words, "--json")
+        assert done.code in (0, 2), done.err
+        if done.code == 0:
+            self.decisions += 1
+            for alert in done.json.get("alerts", ()):
+                self._said.alert(alert)
+            self._said.decided(done.json.get("baselines", ()))
+
+
+def test_kill_9_at_random_moments_loses_nothing_that_was_acknowledged(tmp_path: Path) -> None:
+    chance, kills, said, ready = random.Random(11), times(3, 200), Said(), list[tuple[float, float]]()
+    with running(SIX) as floor, webhook() as (url, posted):
+        plant = PlantFolder(tmp_path, addresses(floor), route(url), every="200ms")
+        plant.commissioned()
+        people = People(plant, said, chance)
+
+        def change() -> None:
+            floor.apply(chance.choice(FILLERS), set={"crc": chance.choice(CRCS), "limit": chance.choice((12.5, 14.0))})
+            threading.Event().wait(0.03)
+
+        with meanwhile(change), meanwhile(people.decide):
+            for _ in range(kills):
+                ready.append(restarted(plant, chance.random() * 1.5))
+                said.log(plant.log())
+                for each in list(posted):
+                    said.alert(each["alert"])
+                said.assure_kept(tmp_path / "asbuilt.db")
+        assert sound(plant)
+    clock, processor = (sorted(times) for times in zip(*ready, strict=True))
+    assert processor[-1] < READY  # the clock says how busy the machine is besides
+    note(
+        "kill -9 at random moments loses nothing that was acknowledged, and no alarm is there twice",
+        kills=kills,
+        decisions=people.decisions,
+        alarms=len(said.alarms),
+        webhooks=len(posted),
+    )
+    note(
+        "ready again after a kill, under that load",
+        seconds_at_the_median=round(clock[kills // 2], 2),
+        seconds_at_most=round(clock[-1], 2),
+        of_the_processor_at_most=round(processor[-1], 2),
+    )
+
+
+def restarted(plant: PlantFolder, then: float) -> tuple[float, float]:
+    """Start the daemon, and kill it so many seconds after it is ready; how long that took, by the clock and of the
+    processor."""
+    before = len(plant.log()) if (plant.folder / "run.log").exists() else 0
+    began = time.monotonic()
+    process = plant.start("run")
+    wait_for(lambda: "run.started" in events(plant)[before:], "the daemon to be ready")
+    took = time.monotonic() - began, processor_seconds(process.pid)
+    time.sleep(then)
+    process.kill()
+    process.wait()
+    return took
+
+
+def processor_seconds(pid: int) -> float:
+    """What a process has used of the processor (proc(5), stat: utime and stime)."""
+    used = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[11:13]
+    return sum(map(int, used)) / os.sysconf("SC_CLK_TCK")
+
+
+def sound(plant: PlantFolder) -> bool:
+    """Whether the evidence verifies once a daemon ran and has published what a kill left unpublished."""
+    with plant.daemon():
+        wait_for(lambda: plant.asbuilt("verify").code == 0, "the evidence to verify")
+    return True
+
+
+def test_killed_at_every_write_sync_and_message_the_daemon_loses_nothing(floor: RunningFloor, tmp_path: Path) -> None:
+    """From its start, by a change that it finds, the alarm's commit, the message, the checkpoint, to its end."""
+    asset, said, kills = "line1/filler", Said(), 0
+    with webhook() as (url, posted):
+        plant = FaultyPlant(tmp_path, addresses(floor), route(url))
+        plant.commissioned()
+        moments: Iterator[int] = iter(range(1, 1000))
+        for number in moments:
+            if times(number % 24 != 5, False):
+                continue
+            drifts = state_of(plant, asset) == "UNACK"
+            floor.apply(asset, set={"crc": "deadbeef" if drifts else "cafebabe"})
+            before = len(posted)
+            plant.kill_before(number)
+            process = plant.start("run")
+            wait_for_end_or(process, partial(lambda before: len(posted) > before, before), "the message, or the kill")
+            process.terminate()
+            process.wait(20)
+            for each in list(posted):
+                said.alert(each["alert"])
+            said.log(plant.log())
+            said.assure_kept(tmp_path / "asbuilt.db")
+            if not ended_by_the_plan(process):
+                break
+            kills += 1
+        plant.kill_before(0)
+        assert sound(plant)
+    assert kills > 1
+    note("kill -9 before each write, sync and message of a daemon that raises an alarm", kills=kills)
+
+
+def state_of(plant: PlantFolder, asset: str) -> str:
+    with closing(sqlite3.connect(plant.folder / "asbuilt.db")) as store:
+        rows = "SELECT state FROM alert JOIN asset ON asset.id = asset_id WHERE asset.name = ? ORDER BY alert.id DESC"
+        found = store.execute(rows, (asset,)).fetchone()
+    return str(found[0]) if found else "NORMAL"
+
+
+def test_killed_at_every_write_sync_and_message_an_approval_is_whole_or_not_at_all(
+    floor: RunningFloor, tmp_path: Path
+) -> None:
+    asset, said, kills = "line1/filler", Said(), 0
+    plant = FaultyPlant(tmp_path, addresses(floor))
+    plant.commissioned()
+    for number in range(1, 1000):
+        if times(number % 8 != 3, False):
+            continue
+        floor.apply(asset, set={"limit": 20.0 + number})
+        assert plant.asbuilt("baseline", "propose", asset).code == 0
+        assert plant.asbuilt("verify").code == 0  # whatever the kill before left unpublished
+        plant.kill_before(number)
+        process = subprocess.Popen(
+            plant.command("baseline", "approve", asset, "--reason", "new recipe", "--json"),
+            env=plant.environment,
+            stdout=subprocess.PIPE,
+            text=True,
+        )
+        out, _ = process.communicate(timeout=30)
+        if out:
+            said.decided(json.loads(out)["baselines"])
+        said.assure_kept(tmp_path / "asbuilt.db")
+        if not ended_by_the_plan(process):
+            break
+        kills += 1
+        assert plant.asbuilt("baseline", "approve", asset, "--reason", "again").code in (0, 2)
+    assert kills > 1
+    note("kill -9 before each write, sync and message of an approval", kills=kills)
+
+
+# Disks that fail
+
+STORE_FAILED = "asbuilt: the store sqlite:///"
+DISKS = {
+    "syncs fail": (errno.EIO, SYNCS),
+    "writes fail": (errno.EIO, WRITES),
+    "mounted read-only by the kernel": (errno.EROFS, WRITES | SYNCS),
+}
+
+
+@pytest.mark.parametrize("disk", list(DISKS)[: times(1, len(DISKS))])
+def test_a_disk_that_fails(
+    floor: RunningFloor, tmp_path: Path, tmp_path_factory: pytest.TempPathFactory, disk: str
+) -> None:
+    plant = FaultyPlant(tmp_path, addresses(floor))
+    survives(plant, floor, plant.failing(*DISKS[disk]), disk, tmp_path_factory.mktemp("kept"))
+
+
+def test_a_disk_that_is_full(floor: RunningFloor, tmp_path: Path, tmp_path_factory: pytest.TempPathFactory) -> None:
+    with small_disk(tmp_path, addresses(floor)) as plant:
+        survives(plant, floor, plant.full(), "full", tmp_path_factory.mktemp("kept"))
+
+
+def survives(
+    plant: FaultyPlant | SmallDisk, floor: RunningFloor, fault: AbstractContextManager[None], disk: str, kept: Path
+) -> None:
+    """While the disk fails nothing is acknowledged; then the daemon goes on by itself, with all that changed."""
+    plant.commissioned()
+    said, good = Said(), floor.plcs["line2/filler"].seen
+    with plant.daemon() as daemon:
+        floor.apply("line2/filler", set={"limit": 14.0})
+        wait_for(lambda: open_alerts(plant), "the alarm before the disk fails")
+        (alert,) = open_alerts(plant)
+        assert plant.asbuilt("baseline", "propose", "line2/filler").code == 0
+        before = standing(plant)
+        with fault:
+            floor.apply("line1/filler", set={"crc": "cafebabe"})
+            wait_for(lambda: "line1/filler" in refused(plant), "the failure to be said")
+            for words in (
+                ("alerts", "ack", str(alert["id"])),
+                ("baseline", "approve", "*", "--reason", "x"),
+                ("check",),
+            ):
+                done = plant.apart(*words)
+                assert (done.code, STORE_FAILED in done.err) == (2, True), done
+            polls = good.total
+            wait_for(lambda: good.total > polls + 9, "devices to be polled as ever")
+            assert standing(plant) == before
+        began = time.monotonic()
+        wait_for(lambda: {each["item"] for each in open_alerts(plant)} == {"item.limit", "item.crc"}, "what changed")
+        recovered = time.monotonic() - began
+        assert plant.apart("baseline", "approve", "*", "--reason", "x").code == 0
+        moved = plant.apart("alerts", "ack", str(alert["id"]), "--json")
+        assert moved.code == 0
+        for each in [*moved.json["alerts"], *open_alerts(plant)]:
+            said.alert(each)
+        said.log(plant.log())
+        wait_for(lambda: plant.asbuilt("verify").code == 0, "the evidence to verify")
+        daemon.kill()
+        daemon.wait()
+    assert events(plant).count("run.started") == 1
+    assert plant.asbuilt("verify").code == 0
+    for name in ("asbuilt.db", "asbuilt.db-wal"):  # SQLite would look for a disk of another namespace in ours
+        if (plant.folder / name).exists():
+            shutil.copy(plant.folder / name, kept / name)
+    said.assure_kept(kept / "asbuilt.db")
+    note(
+        f"a disk that fails ({disk}): nothing is acknowledged meanwhile, and the daemon goes on",
+        seconds=round(recovered, 1),
+    )
+
+
+def refused(plant: PlantFolder) -> set[str]:
+    """The assets of which a poll could not be kept."""
+    return {line.get("asset", "") for line in plant.log() if line["event"] == "store.failed"}
+
+
+def standing(plant: PlantFolder) -> list[Any]:
+    """What people are told: the alarms, the baselines, and how long the audit chain is."""
+    told = [plant.asbuilt(*words, "--json").json for words in (("alerts", "list"), ("baseline", "list"), ("verify",))]
+    return [told[0]["alerts"], told[1]["baselines"], told[2]["entries"]]
+
+
+def test_on_a_disk_that_is_mounted_read_only_every_command_says_so(floor: RunningFloor, tmp_path: Path) -> None:
+    with small_disk(tmp_path, addresses(floor)) as plant:
+        plant.commissioned()
+        plant.mount("ro")
+        for words in (("run",), ("check",), ("baseline", "approve", "*", "--reason", "x"))[times(1, 0) :]:
+            done = plant.asbuilt(*words)
+            assert (done.code, STORE_FAILED in done.err) == (2, True), (words, done)
+        plant.mount("rw")
+        assert plant.asbuilt("check").code == 0
+
+
+def test_a_log_on_a_full_disk_ends_nothing() -> None:
+    text = "from monitor import logs; import structlog; logs.set_up(); structlog.get_logger().info('x'); print('on')"
+    with open("/dev/full", "w") as full:
+        done = subprocess.run([sys.executable, "-c", text], stdout=subprocess.PIPE, stderr=full, text=True, check=True)
+    assert done.stdout == "on\n"
