@@ -12,13 +12,13 @@ import sys
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import closing, contextmanager
 from dataclasses import dataclass, field
-from functools import cached_property
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from tests.floors import Done, PlantFolder, wait_for
+from tests.floors import ROOT, Done, PlantFolder, wait_for
+from tests.forge import Forge
 
 SOURCE = Path(__file__).parent / "data" / "faults.c"
 DONE, AT, ERROR, WHAT = range(0, 16, 4)  # where in the plan each number stands
@@ -26,42 +26,38 @@ WRITES, SYNCS = 1, 2
 
 
 class Apart(PlantFolder):
-    """A plant whose commands can be run as a process that really was started."""
+    """A plant whose commands can also be run in the surroundings in which its daemon runs: `forge` is there."""
+
+    forge: Forge
 
     def apart(self, *words: str) -> Done:
-        done = subprocess.run(
-            self.command(*words), env=self.environment, capture_output=True, text=True, timeout=60, check=False
-        )
+        done = self.forge.run(words, self.environment, ROOT, 60)
         assert "Traceback" not in done.stderr, done.stderr
         return Done(done.returncode, done.stdout, done.stderr)
 
 
 class FaultyPlant(Apart):
-    """A plant whose commands, where they are started and not just run, have a fault between them and the machine.
+    """A plant whose daemon, and whose commands `apart`, have a fault between them and the machine.
 
     It counts what they do to the disk and to the network; faults.c says what is counted, and how it fails.
     """
 
-    @cached_property
-    def _library(self) -> Path:
+    def __init__(self, folder: Path, addresses: Mapping[str, str], more: str = "") -> None:
+        super().__init__(folder, addresses, more)
         compiler = shutil.which("cc") or shutil.which("gcc")
         if sys.platform != "linux" or compiler is None:
             pytest.skip("needs Linux and a C compiler: the faults are a library that is preloaded")
-        library = self.folder / "faults.so"
+        library = folder / "faults.so"
         subprocess.run([compiler, "-shared", "-fPIC", "-O1", "-o", library, SOURCE, "-ldl"], check=True)
-        return library
-
-    @cached_property
-    def _plan(self) -> mmap.mmap:
-        with (self.folder / "faults.plan").open("w+b") as file:
+        self._faulty = {"LD_PRELOAD": str(library)}
+        self.forge = Forge(more=self._faulty)
+        with (folder / "faults.plan").open("w+b") as file:
             file.truncate(16)
-            return mmap.mmap(file.fileno(), 16)
+            self._plan = mmap.mmap(file.fileno(), 16)
 
     @property
     def environment(self) -> dict[str, str]:
-        assert self._plan
-        faulty = {"LD_PRELOAD": str(self._library), "ASBUILT_FAULTS": str(self.folder / "faults.plan")}
-        return {**super().environment, **faulty}
+        return {**super().environment, **self._faulty, "ASBUILT_FAULTS": str(self.folder / "faults.plan")}
 
     def kill_before(self, number: int) -> None:
         """Count anew, and have the process killed before the write, sync or message of this number (0: none)."""
@@ -81,9 +77,9 @@ class SmallDisk(Apart):
     """A plant on a disk of a few megabytes that nobody else sees: it can be filled, and mounted read-only."""
 
     def __init__(self, folder: Path, addresses: Mapping[str, str], holder: int, more: str = "") -> None:
-        self._inside = ["nsenter", f"--mount=/proc/{holder}/ns/mnt", "--"]
-        self._path = folder
+        self._inside, self._path = ["nsenter", f"--mount=/proc/{holder}/ns/mnt", "--"], folder
         super().__init__(Path(f"/proc/{holder}/root{folder}"), addresses, more)
+        self.forge = Forge(self._inside)
         (self.folder / "run.log").symlink_to(folder / "run.log")  # as we see it: not on the small disk
 
     def command(self, *words: str) -> list[str]:
@@ -130,8 +126,11 @@ def small_disk(folder: Path, addresses: Mapping[str, str], more: str = "", size:
         assert holder.stdout is not None
         if holder.stdout.readline() != "mounted\n":
             pytest.skip("needs root, to mount a disk of its own")
-        yield SmallDisk(folder, addresses, holder.pid, more)
-        holder.kill()
+        plant = SmallDisk(folder, addresses, holder.pid, more)
+        try:
+            yield plant
+        finally:
+            plant.forge.close()
 
 
 @dataclass
@@ -170,10 +169,10 @@ class Said:
             assert self.baselines <= set(connection.execute(decided))
 
 
-def ended_by_the_plan(process: subprocess.Popen[str]) -> bool:
+def killed(code: int) -> bool:
     """Whether a process that ended was killed; any other end than that and a good one is a fault of ours."""
-    assert process.returncode in (0, -signal.SIGKILL), process.returncode
-    return process.returncode != 0
+    assert code in (0, -signal.SIGKILL), code
+    return code != 0
 
 
 def wait_for_end_or(process: subprocess.Popen[str], done: Callable[[], object], what: str) -> None:
