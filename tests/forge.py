@@ -39,7 +39,7 @@ IMPORTED = (  # what most commands import when they run; nothing that starts a t
 class Forge:
     """The process that forks. One command at a time, whoever asks.
 
-    `inside` is what starts it, where it is not to be in our own namespaces; `more` is in its environment from the start.
+    `inside` is what starts it, where it is not to be in our namespaces; `more` is in its environment from the start.
     """
 
     def __init__(self, inside: Sequence[str] = (), more: Mapping[str, str] | None = None) -> None:

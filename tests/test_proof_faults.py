@@ -14,6 +14,7 @@ import sys
 import threading
 import time
 from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import AbstractContextManager, closing, contextmanager
 from functools import partial
 from itertools import pairwise
@@ -307,6 +308,28 @@ def standing(plant: PlantFolder) -> list[Any]:
     """What people are told: the alarms, the baselines, and how long the audit chain is."""
     told = [plant.asbuilt(*words, "--json").json for words in (("alerts", "list"), ("baseline", "list"), ("verify",))]
     return [told[0]["alerts"], told[1]["baselines"], told[2]["entries"]]
+
+
+def test_who_asks_while_the_store_refuses_the_answer_gets_it_when_it_takes_it(
+    floor: RunningFloor, tmp_path: Path
+) -> None:
+    plant, asset = FaultyPlant(tmp_path, addresses(floor)), "line1/filler"
+    plant.commissioned()
+    with plant.daemon(), ThreadPoolExecutor() as people:
+        floor.apply(asset, behave="slow:0.15")  # the poll lasts until the disk fails
+        checked = people.submit(plant.asbuilt, "check", asset)
+        wait_for(lambda: waiting(plant), "the question")
+        with plant.failing(errno.EIO, SYNCS):
+            wait_for(lambda: asset in refused(plant), "the answer to be refused")
+        assert checked.result(20).code == 0
+        floor.apply(asset, behave="honest")
+
+
+def waiting(plant: PlantFolder) -> int:
+    """How many wait for the answer to a poll."""
+    with closing(sqlite3.connect(plant.folder / "asbuilt.db")) as store:
+        asked = store.execute("SELECT count(*) FROM poll_request WHERE answered_at IS NULL").fetchone()
+    return int(asked[0])
 
 
 def test_on_a_disk_that_is_mounted_read_only_every_command_says_so(floor: RunningFloor, tmp_path: Path) -> None:
