@@ -42,10 +42,12 @@ log = structlog.get_logger()
 
 def build(plant: Plant, database: Database) -> Daemon:
     """The daemon with its real parts."""
+    poller = Poller(plant.profiles, utc_now)
+    poller.prepare(plant)
     return Daemon(
         plant,
         database,
-        Poller(plant.profiles, utc_now),
+        poller,
         Notifier(plant.name, plant.routes),
         clock=utc_now,
         jitter=random.random,
@@ -305,6 +307,7 @@ class Daemon:
         after = await asyncio.to_thread(load_plant, before.path)
         if why := needs_restart(before, after):
             raise CallError(why)
+        await asyncio.to_thread(self._poller.prepare, after)
         await self._watch.note(after)  # on record before it is done: what fails from here on is a bug
         found = difference(before, after)
         self._watch.follow(after)

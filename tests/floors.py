@@ -174,9 +174,9 @@ class PlantFolder:
             assert done.code == 0, done.out + done.err
 
 
-def wait_for(condition: Callable[[], object], what: str) -> None:
+def wait_for(condition: Callable[[], object], what: str, patience: float = PATIENCE) -> None:
     """Wait until a condition holds; AssertionError says what never came."""
-    deadline = time.monotonic() + PATIENCE
+    deadline = time.monotonic() + patience
     while not condition():
-        assert time.monotonic() < deadline, f"waited {PATIENCE:g} s in vain for {what}"
+        assert time.monotonic() < deadline, f"waited {patience:g} s in vain for {what}"
         threading.Event().wait(0.02)
