@@ -13,9 +13,10 @@ import subprocess
 import sys
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import AbstractContextManager, closing, contextmanager
+from dataclasses import dataclass
 from functools import partial
 from itertools import pairwise
 from pathlib import Path
@@ -25,7 +26,7 @@ import pytest
 
 from simulators.seen import Seen
 from tests.faults import SYNCS, WRITES, FaultyPlant, Said, SmallDisk, killed, small_disk, wait_for_end_or
-from tests.floors import ROOT, TWO, PlantFolder, RunningFloor, running, wait_for
+from tests.floors import PROFILE, ROOT, TWO, PlantFolder, RunningFloor, running, wait_for
 from tests.measured import NOTES, note, times
 from tests.test_daemon import events, open_alerts, webhook
 
@@ -361,7 +362,7 @@ OPCUA = ("silent", "drip", "half", "reset", "duplicate", "garbage", "endless", "
 READ_ALL_THE_SAME = {"opcua-bad_hello"}  # what it promises is not believed, and the rest of it is honest
 UNITS = times(4, 100)  # behind one gateway that is silent
 EVERY = 1.0  # seconds between two polls of a device
-LATE = 1.1  # of that: how long it may be for the good ones
+LATE = 0.1  # of that: what the good ones may be held up
 LARGEST_GROWTH = 32  # MB: what one peer may cost, and what all of them together do not
 MODEL = TWO.partition("[model.")[2].partition("[plc.")[0]
 UA_MODEL = """
@@ -375,7 +376,7 @@ name = "ua"
 limits = { timeout = "300ms", requests_per_second = 200 }
 item.limit = { node = "nsu=urn:acme:filler;s=Limit" }
 """
-GOOD = "".join(f'[plc."good{number}"]\nmodel = "p9"\n' for number in range(20))
+GOOD = "".join(f'[plc."{kind}{number}"]\nmodel = "p9"\n' for kind in ("good", "calm") for number in range(20))
 HOSTILE = {
     **{f"modbus-{how}": ("p9", how) for how in MODBUS},
     **{f"opcua-{how}": ("ua", how) for how in OPCUA},
@@ -412,39 +413,64 @@ class Strangers:
 
 
 def test_thirty_hostile_behaviours_at_once_hold_up_nobody(tmp_path: Path) -> None:
-    floor_of = f'name = "good"\n[model.{MODEL}{GOOD}'
-    with running(floor_of) as floor, closing(Strangers(tmp_path)) as strangers:
-        plant = PlantFolder(tmp_path, addresses(floor) | strangers.addresses, every=f"{EVERY:g}s")
-        (tmp_path / "ua.toml").write_text(UA_PROFILE)
-        written = plant.file.read_text()
-        plant.file.write_text(re.sub(r'("opc\.tcp://.*"\nprofile = ")p9', r"\1ua", written))
-        with plant.daemon() as daemon:
-            wait_for(lambda: fewest_polls(floor, 0) >= 1, "the polls of every good device")
-            before = resident(daemon.pid)
+    """How late polls are is held against those of a daemon beside, which has good devices alone: both are on a machine
+    that has other things to do."""
+    with running(f'name = "good"\n[model.{MODEL}{GOOD}') as floor, closing(Strangers(tmp_path)) as strangers:
+        good = {name: address for name, address in addresses(floor).items() if name.startswith("good")}
+        calm = {name: address for name, address in addresses(floor).items() if name.startswith("calm")}
+        plant, beside = plant_of(tmp_path, good | strangers.addresses), plant_of(tmp_path / "beside", calm)
+        with plant.daemon() as daemon, beside.daemon():
+            wait_for(lambda: fewest_polls(floor, 0) >= 1, "polls of the good devices", patience=60)
+            before, loose = resident(daemon.pid), time.monotonic()
             strangers.let_loose()
-            loose = time.monotonic()
             wait_for(
                 lambda: (
-                    fewest_polls(floor, loose) >= times(2, 30) and set(HOSTILE) - READ_ALL_THE_SAME <= set(named(plant))
+                    fewest_polls(floor, loose) >= times(2, 30) and set(named(plant)) >= set(HOSTILE) - READ_ALL_THE_SAME
                 ),
                 "every hostile device to be named",
                 patience=times(20, 150),
             )
             growth = resident(daemon.pid) - before
-        intervals = sorted(gap for plc in floor.plcs.values() for gap in between_polls(plc.seen, loose))
         assert not {"bug", "store.failed"} & set(events(plant))
-        assert not NOTES or set(named(plant)) <= set(HOSTILE)
+        assert set(named(plant)) <= set(HOSTILE)
+    found, expected = lateness(floor, good, loose), lateness(floor, calm, loose)
     assert growth < LARGEST_GROWTH
-    assert intervals[len(intervals) // 2] <= LATE * EVERY
-    assert not NOTES or intervals[-1] <= LATE * EVERY  # where nothing else runs beside
+    assert found.median <= expected.median + LATE
+    assert not NOTES or found.most <= expected.most + LATE
     note(
         "hostile behaviours at once, beside 20 good devices: each is named with its cause",
         behaviours=len(MODBUS) + len(OPCUA),
         units_of_a_silent_gateway=UNITS,
-        polls_of_good_devices=len(intervals),
-        percent_late_at_most=round(100 * (intervals[-1] / EVERY - 1), 1),
-        MB_more_than_while_they_were_honest=round(growth, 1),
+        polls_of_good_devices=found.polls,
+        percent_late_at_p99=round(100 * found.most, 1),
+        percent_late_in_a_daemon_beside_without_hostile_devices=round(100 * expected.most, 1),
+        MB_more_than_while_all_were_honest=round(growth, 1),
     )
+
+
+def plant_of(folder: Path, assets: dict[str, str]) -> PlantFolder:
+    """Devices that are polled once in EVERY seconds, the good ones with the usual patience."""
+    folder.mkdir(exist_ok=True)
+    plant = PlantFolder(folder, assets, every=f"{EVERY:g}s")
+    (folder / "ua.toml").write_text(UA_PROFILE)
+    (folder / "good.toml").write_text(PROFILE.replace('"300ms"', '"2s"').replace('"p9"', '"good"'))
+    written = re.sub(r'("opc\.tcp://.*"\nprofile = ")p9', r"\1ua", plant.file.read_text())
+    plant.file.write_text(re.sub(r'(\[asset\."(?:good|calm).*\n.*\nprofile = ")p9', r"\1good", written))
+    return plant
+
+
+@dataclass(frozen=True)
+class Lateness:
+    """How much later than its interval polls were, as a part of it: at the median, and at p99."""
+
+    polls: int
+    median: float
+    most: float
+
+
+def lateness(floor: RunningFloor, names: Iterable[str], since: float) -> Lateness:
+    found = sorted(gap / EVERY - 1 for name in names for gap in between_polls(floor.plcs[name].seen, since))
+    return Lateness(len(found), found[len(found) // 2], found[len(found) * 99 // 100])
 
 
 def between_polls(seen: Seen, since: float) -> list[float]:
