@@ -153,20 +153,22 @@ class Said:
 
     def assure_kept(self, store: Path) -> None:
         """Everything is in the store, and no deviation is there twice."""
+        # first what was said, and then what is there: others go on meanwhile
+        said, alarms, baselines = dict(self.moves), set(self.alarms), set(self.baselines)
         with closing(sqlite3.connect(store)) as connection:
             named = "alert JOIN asset ON asset.id = alert.asset_id"
             moved = connection.execute(
                 f"SELECT alert.id, alert_move.at, asset.name, item FROM {named} JOIN alert_move ON alert.id = alert_id"
             )
             moves = {(number, at): f"{asset} {item}" for number, at, asset, item in moved}
-            assert self.moves.items() <= moves.items()
-            assert self.alarms <= {number for number, _ in moves}
+            assert said.items() <= moves.items()
+            assert alarms <= {number for number, _ in moves}
             twice = connection.execute(
                 f"SELECT asset.name, item FROM {named} WHERE state != 'NORMAL' GROUP BY 1, 2 HAVING count(*) > 1"
             )
             assert twice.fetchall() == []
             decided = "SELECT name, decided_at FROM baseline JOIN asset ON asset.id = asset_id WHERE decided_by > ''"
-            assert self.baselines <= set(connection.execute(decided))
+            assert baselines <= set(connection.execute(decided))
 
 
 def killed(code: int) -> bool:
