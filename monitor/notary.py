@@ -50,6 +50,8 @@ class Notary:
             await asyncio.to_thread(self._publish_in_files, made)
         except (CallError, NotNow, StoreError):  # said when it failed first
             self._late = True
+        except Exception:  # a bug of ours: said with all that helps, and monitoring goes on
+            log.exception("bug", chore="checkpoint")
 
     async def _sign(self) -> list[Checkpoint]:
         watch = self._watch
