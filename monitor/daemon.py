@@ -54,10 +54,12 @@ log = structlog.get_logger()
 
 def build(plant: Plant, database: Database) -> Daemon:
     """The daemon with its real parts."""
+    poller = Poller(plant.profiles, utc_now, plant.zones)
+    poller.prepare(plant)
     return Daemon(
         plant,
         database,
-        Poller(plant.profiles, utc_now, plant.zones),
+        poller,
         Dispatcher(plant, database, utc_now, random.random),
         clock=utc_now,
         jitter=random.random,
@@ -100,6 +102,7 @@ class Daemon:
         self._polling: dict[str, asyncio.Task[None]] = {}
         self._due: set[str] = set()  # assets whose scheduled poll is under way
         self._deep: set[str] = set()  # assets of which all is to be read next
+        self._unkept: set[str] = set()  # assets whose last poll the store did not take
         self._last_request = 0
         self._last_entry = 0  # of the audit chain
         self._looked = asyncio.Event()  # the first checkpoint was made, if one was due
@@ -243,8 +246,8 @@ class Daemon:
                 await self._let_go(polled.target)
             if name in self._due:
                 self._reschedule(name, succeeded)
-            if name in self._watch.asked or name in self._deep:  # meanwhile: what was just read may be older than that
-                self._poll_now(name)
+            if name not in self._unkept and (name in self._watch.asked or name in self._deep):
+                self._poll_now(name)  # it was asked meanwhile: what was just read may be older than that
 
     async def _look_at(self, polled: Polled, asked: list[int]) -> bool:
         """Poll an asset, the tripwire alone where that is enough for now; whether it answered."""
@@ -254,11 +257,11 @@ class Daemon:
             if not self._watch.is_tripped(poll):
                 return True
             if not isinstance(poll.outcome, Snapshot):
-                await self._watch.take(poll, asked)
+                await self._take(poll, asked)
                 return False
         self._deep.discard(name)
         poll = await self._poll(polled)
-        await self._watch.take(poll, asked)
+        await self._take(poll, asked)
         return isinstance(poll.outcome, Snapshot)
 
     async def _poll(self, polled: Polled, tripwire: bool = False) -> Poll:
@@ -266,6 +269,20 @@ class Daemon:
         self._lookout.looked(poll)
         self.vitals.polled(poll.outcome.kind if isinstance(poll.outcome, CollectError) else "ok", poll.seconds)
         return poll
+
+    async def _take(self, poll: Poll, asked: list[int]) -> None:
+        """Take a poll in. Where the store refuses it, the device is not left alone for that: all of it is read at its
+        next time, and who asked is answered then."""
+        name = poll.target.asset
+        try:
+            await self._watch.take(poll, asked)
+            self._unkept.discard(name)
+        except StoreError as error:
+            self._watch.trouble.failed(error, asset=name)
+            self._unkept.add(name)
+            self._deep.add(name)
+            if asked:
+                self._watch.asked[name][:0] = asked
 
     def _tripwire_will_do(self, polled: Polled) -> bool:
         standing = self._watch.standing.get(polled.asset.name)
@@ -347,6 +364,7 @@ class Daemon:
         after = await asyncio.to_thread(load_plant, before.path)
         if why := needs_restart(before, after):
             raise CallError(why)
+        await asyncio.to_thread(self._poller.prepare, after)
         await self._watch.note(after)  # on record before it is done: what fails from here on is a bug
         found = difference(before, after)
         self._watch.follow(after)
@@ -386,15 +404,11 @@ class Daemon:
             try:
                 requests, entries = await asyncio.to_thread(self._look)
                 self.vitals.looked_at = self.vitals.clock()
+                for entry in entries:
+                    await self._heed(entry)
             except StoreError as error:
                 self._watch.trouble.failed(error)
-                requests, entries = [], []
-            for entry in entries:  # what we knew of this asset no longer holds
-                self._last_entry = entry.id
-                self._watch.standing.pop(entry.subject, None)
-                await self._note_life(entry)
-                if ear := self._listening.ears.get(entry.subject):
-                    ear.approved = await asyncio.to_thread(self._watch.approved, entry.subject)
+                requests = []
             await self._notary.checkpoint(self._last_entry)
             self._looked.set()
             for request in requests:
@@ -407,6 +421,14 @@ class Daemon:
                 else:
                     await self._watch.decline(request.asset, [request.id])
             await asyncio.sleep(LISTEN_EVERY)
+
+    async def _heed(self, entry: News) -> None:
+        """What we knew of an asset no longer holds: somebody has decided something about it."""
+        self._watch.standing.pop(entry.subject, None)
+        await self._note_life(entry)
+        if ear := self._listening.ears.get(entry.subject):
+            ear.approved = await asyncio.to_thread(self._watch.approved, entry.subject)
+        self._last_entry = entry.id
 
     def _look(self) -> tuple[list[PollRequest], list[News]]:
         self._database.assure_lead()
@@ -477,6 +499,7 @@ class Daemon:
             try:
                 moves = await self._watch.writer.write(lambda tx: return_alarms(tx, self._clock()))
                 self._watch.tell_moves(moves)
+                await self._notary.catch_up()
             except StoreError as error:
                 self._watch.trouble.failed(error)
 

@@ -11,6 +11,7 @@ import threading
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
+from typing import TextIO, cast
 
 import structlog
 
@@ -19,6 +20,23 @@ MOST_ALIKE = 10  # lines of one kind about one thing
 WITHIN = 60.0  # seconds
 MOST_KINDS = 10_000  # remembered
 ABOUT = ("asset", "segment", "chore", "alert", "route", "text")  # what tells two lines of one event apart
+
+
+class StandardError:
+    """Where the log goes. A line that cannot be written, because the disk is full, is lost, and ends nothing."""
+
+    def __init__(self) -> None:
+        self._torn = False
+
+    def write(self, text: str) -> None:
+        try:
+            sys.stderr.write(f"\n{text}" if self._torn else text)
+            sys.stderr.flush()
+            self._torn = False
+        except OSError:
+            self._torn = True  # a part of it may be there
+
+    def flush(self) -> None: ...
 
 
 def set_up() -> None:
@@ -35,7 +53,7 @@ def set_up() -> None:
             structlog.processors.TimeStamper(fmt="iso", utc=True),
             *renderers,
         ],
-        logger_factory=structlog.WriteLoggerFactory(file=sys.stderr),
+        logger_factory=structlog.WriteLoggerFactory(file=cast(TextIO, StandardError())),
         cache_logger_on_first_use=True,
     )
 

@@ -126,6 +126,12 @@ class Poller:
             self._say_watching(said[0])
         tell(asset)
 
+    def prepare(self, plant: Plant) -> None:
+        """Make the collectors that a plant needs. Their imports take up to seconds, in which nobody's answer is heard:
+        in the middle of polling, devices that are there would be taken for silent."""
+        for polled in plant.assets.values():
+            self.collector(polled.target.address.protocol)
+
     def follow(self, plant: Plant) -> None:
         """Go on with other profiles; what a device was promised holds at once."""
         self._profiles = plant.profiles

@@ -37,15 +37,27 @@ IMPORTED = (  # what most commands import when they run; nothing that starts a t
 
 
 class Forge:
-    """The process that forks. One command at a time, whoever asks."""
+    """The process that forks. One command at a time, whoever asks.
 
-    def __init__(self) -> None:
-        command = [sys.executable, "-m", "tests.forge"]
+    `inside` is what starts it, where it is not to be in our namespaces; `more` is in its environment from the start.
+    """
+
+    def __init__(self, inside: Sequence[str] = (), more: Mapping[str, str] | None = None) -> None:
         self._process = subprocess.Popen(
-            command, cwd=ROOT, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True
+            [*inside, sys.executable, "-m", "tests.forge"],
+            cwd=ROOT,
+            env={**os.environ, **(more or {})},
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.DEVNULL,
+            text=True,
         )
         self._alone = threading.Lock()
         atexit.register(self._process.kill)
+
+    def close(self) -> None:
+        self._process.kill()
+        self._process.communicate()
 
     def run(
         self, words: Sequence[str], environment: Mapping[str, str], folder: Path, patience: float

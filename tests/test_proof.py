@@ -24,7 +24,7 @@ from collectors.profile import Profiles, parse_profile
 from collectors.uabinary import FAULTS, Reader
 from simulators.floor import Floor
 from simulators.scenario import parse
-from tests.floors import TWO, PlantFolder, RunningFloor, wait_for
+from tests.floors import TWO
 from tests.measured import note, times
 from tests.test_modbus import PROFILE as EVERY_TABLE
 
@@ -212,28 +212,3 @@ def test_millions_of_unchanged_polls_with_loss_and_wrong_answers_are_no_change()
         )
 
     asyncio.run(play())
-
-
-def test_kill_9_at_any_moment_loses_nothing_that_was_said(plant: PlantFolder, floor: RunningFloor) -> None:
-    """Approvals, acknowledgements and alarms that a command has shown are there after every kill."""
-    chance, kills = random.Random(9), times(4, 100)
-    plant.commissioned()
-    shown: dict[int, str] = {}
-    for turn in range(kills):
-        with plant.daemon() as daemon:
-            floor.apply("line1/filler", set={"limit": 20.0 + turn})
-            alerts = plant.asbuilt("alerts", "list", "--json").json["alerts"]
-            for alert in alerts:
-                if alert["state"] == "UNACK" and chance.random() < 0.5:
-                    assert plant.asbuilt("alerts", "ack", str(alert["id"]), "--reason", "seen").code in (0, 2)
-            time.sleep(chance.random())
-            daemon.kill()
-            daemon.wait()
-        alerts = plant.asbuilt("alerts", "list", "--all", "--json").json["alerts"]
-        items = Counter((alert["asset"], alert["item"]) for alert in alerts if alert["state"] != "NORMAL")
-        assert all(count == 1 for count in items.values()), items
-        assert set(shown) <= {alert["id"] for alert in alerts}
-        shown = {alert["id"]: alert["state"] for alert in alerts}
-        assert plant.asbuilt("verify").code == 0
-    wait_for(lambda: plant.asbuilt("check").code == 1, "the drift to be seen after the last kill")
-    note("kill -9 of the daemon loses nothing that was said", kills=kills, alarms=len(shown))
