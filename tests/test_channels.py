@@ -101,7 +101,9 @@ def test_a_webhook_is_signed_and_has_a_key_that_a_retry_has_too(tmp_path: Path) 
                 assert not is_genuine(b"sesame", {**headers, "Asbuilt-Timestamp": "1"}, body)
                 assert headers["Idempotency-Key"] == "k" * 64
             assert served.documents[0]["alert"]["item"] == "item.crc"
-            assert served.documents[0]["text"] == "line1/filler: item.crc changed from deadbeef to cafebabe"
+            said = "line1/filler: item.crc changed from deadbeef to cafebabe, done by ES-7 (10.0.0.9) over modbus at "
+            said += "2026-11-25T11:59:58Z"
+            assert served.documents[0]["text"] == said
 
     asyncio.run(run())
 

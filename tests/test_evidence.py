@@ -598,6 +598,8 @@ NO_ACTIONS = {
     "asset.back",
     "asset.gone",
     "asset.returned",
+    "asset.unwatched",
+    "asset.watched",
 }  # columns, words of the log
 
 

@@ -94,7 +94,7 @@ def test_the_run_before_one_that_goes_on_stays(database: Database, tmp_path: Pat
     """How far the current run goes is said by its pulse; its row is of when it began."""
     with database.write() as tx:
         numbers = add_runs(tx, "a", (900, 800, 1), (800, 700, 2), (700, 699, 3))
-        values = {"asset_id": 1, "run_id": numbers[2], "last_at": int(NOW.timestamp() * 1000), "polls": 9}
+        values = {"asset_id": 1, "run_id": numbers[2], "last_at": NOW, "polls": 9}
         tx.execute(insert(tables.pulse).values(**values, longest_gap=30.0))
     assert forgotten(database, tmp_path) == {"run": 1, "snapshot": 1}
     assert kept(database, tables.run) == numbers[1:]

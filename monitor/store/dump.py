@@ -12,7 +12,7 @@ from itertools import islice
 from typing import Any
 
 import msgspec
-from sqlalchemy import Integer, MetaData, String, Table, func, insert, inspect, select, text, type_coerce, update
+from sqlalchemy import Integer, MetaData, Table, TypeDecorator, func, insert, inspect, select, text, type_coerce, update
 from sqlalchemy.exc import DataError, IntegrityError
 
 from monitor import tables
@@ -37,7 +37,7 @@ def dumped(tx: Transaction, name: str) -> Iterator[bytes]:
     """The rows of a table as lines of JSON, some thousand at a time. CallError for what is no text and no number."""
     table = tables.metadata.tables[name]
     columns = [
-        (type_coerce(column, String) if isinstance(column.type, tables.Moment) else column).label(column.name)
+        (type_coerce(column, column.type.impl) if isinstance(column.type, TypeDecorator) else column).label(column.name)
         for column in table.c
     ]
     names = [column.name for column in table.c]
