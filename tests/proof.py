@@ -25,6 +25,7 @@ PROOFS = {  # and how many processes share them
     "tests/test_verifier.py": "0",
     "tests/test_evidence.py": "0",
     "tests/test_proof_wire.py": "2",
+    "tests/test_proof_changes.py": "2",
 }
 HEAD = """# Proof
 

@@ -41,16 +41,19 @@ from monitor.polling import Poller, utc_now
 from monitor.store import Database
 from tests.floors import PlantFolder, wait_for
 from tests.lossy import POSSIBLE, LossyLoop
-from tests.measured import note, times
+from tests.measured import NOTES, note, times
 from tests.shifting import PROFILE, Devices, devices
 from tests.test_daemon import webhook
-from tests.test_daemon_segments import KIM
+from tests.test_daemon_segments import KIM, come
 from tests.wires import Wire
 
 pytestmark = pytest.mark.skipif(not POSSIBLE, reason="segments are lost by a socket filter of Linux")
 Row = tuple[str, str, str, str]  # of a move: asset, item, event, what was observed as JSON
 Polling = tuple[float, float, frozenset[str] | None]  # when it began, when it ended, what it did not read (None: all)
 DEVIATING = (Event.DEVIATES, Event.MOVES_ON)
+
+
+BUSY = times(10, 1)  # seconds: the figure is 1, where nothing else runs
 
 
 def percentile(values: Iterable[float], part: float) -> float:
@@ -84,6 +87,18 @@ class Counted(Poller):
         unread = frozenset(each.key for each in found.outcome.unread) if isinstance(found.outcome, Snapshot) else None
         self.polls[polled.asset.name].append((began, time.monotonic(), unread))
         return found
+
+    def has_twice_read(self, change: Change) -> bool:
+        return self.times_read(change) >= 2
+
+    def times_read(self, change: Change) -> int:
+        """How many polls began and ended while a change stood, and read its item."""
+        polls = self.polls[change.asset]
+        first = bisect_left(polls, change.since, key=lambda poll: poll[0])
+        return sum(
+            ended <= change.until and unread is not None and not any(change.item.startswith(key) for key in unread)
+            for _, ended, unread in polls[first:]
+        )
 
 
 def plant_of(folder: Path, places: Sequence[str], every: float, more: str = "") -> tuple[Plant, Database]:
@@ -156,9 +171,13 @@ class Change:
 
 @dataclass(slots=True)
 class Script:
-    """What is done to the devices: each changes for two intervals or somewhat more, over and over."""
+    """What is done to the devices: each changes for two intervals or somewhat more, over and over.
+
+    In `make test`, whose intervals are a fraction of a second and whose machine is busy, for two polls as well.
+    """
 
     devices: Devices
+    poller: Counted
     every: float
     chance: random.Random
     fields: Sequence[str] = tuple(FIELDS)
@@ -172,7 +191,10 @@ class Script:
             self.done[name] += 1
             self.devices.set(number, name, other_value(name, self.done[name]))
             standing.add(name)
+            change = Change(f"plc{number}", FIELDS[name], None, time.monotonic())
             await asyncio.sleep(self.every * self.chance.uniform(2.0, 2.5))
+            if not NOTES:
+                await come(partial(self.poller.has_twice_read, change), "two polls")
             if self.chance.random() < 0.4:  # else the next change finds it so, and may move it on
                 for each in standing:
                     self.devices.set(number, each, AS_APPROVED[each])
@@ -219,23 +241,13 @@ async def played(watching: Daemon, script: Script, count: int, each: int) -> Non
     await running
 
 
-def got_through(polls: Sequence[Polling], change: Change) -> bool:
-    """Whether a poll began and ended while the change stood, and read its item."""
-    first = bisect_left(polls, change.since, key=lambda poll: poll[0])
-    return any(
-        ended <= change.until and unread is not None and change.item not in unread
-        for _, ended, unread in polls[first:]
-        if ended <= change.until
-    )
-
-
 RATES = (0.0, 0.1, 0.3)  # of the devices, a third each
-LEAST_FOUND = {0.0: times(80, 100), 0.1: times(20, 99), 0.3: times(0, 90)}  # in %; in half a second little is polled
+LEAST_FOUND = {0.0: 100, 0.1: times(100, 99), 0.3: times(100, 90)}  # in %; in `make test` all are polled
 
 
 def test_every_change_is_found_and_nothing_else_whatever_is_lost(tmp_path: Path) -> None:
     """A change that stands for two intervals is found, unless no poll got through while it stood."""
-    count, each, every = times(40, 1112) * len(RATES), times(1, 3), times(500, 20_000) / 1000
+    count, each, every = times(12, 1112) * len(RATES), times(1, 3), times(500, 20_000) / 1000
     resource.setrlimit(resource.RLIMIT_NOFILE, (resource.getrlimit(resource.RLIMIT_NOFILE)[1],) * 2)
     with devices(count) as plcs:
         plant, database = plant_of(tmp_path, plcs.places, every)
@@ -244,7 +256,7 @@ def test_every_change_is_found_and_nothing_else_whatever_is_lost(tmp_path: Path)
         plcs.lose(rates)
         poller, told = Counted(plant), Told()
 
-        script = Script(plcs, every, random.Random(5))
+        script = Script(plcs, poller, every, random.Random(5))
 
         async def main() -> None:
             await played(Daemon(plant, database, poller, told, utc_now, random.random), script, count, each)
@@ -260,7 +272,7 @@ def test_every_change_is_found_and_nothing_else_whatever_is_lost(tmp_path: Path)
     tell_when(told, changes, returns)
     for rate in RATES:
         names = {f"plc{number}" for number in range(count) if RATES[number % len(RATES)] == rate}
-        judge_found(rate, every, [each for each in changes if each.asset in names], poller.polls)
+        judge_found(rate, every, [each for each in changes if each.asset in names], poller)
 
 
 def unscripted(moves: Iterable[Row], changes: Iterable[Change], returns: Mapping[tuple[str, str], object]) -> list[Row]:
@@ -286,11 +298,11 @@ def tell_when(told: Told, changes: Iterable[Change], returns: Mapping[tuple[str,
             assert any(back < at for back in returns[key])
 
 
-def judge_found(rate: float, every: float, changes: Sequence[Change], polls: Mapping[str, Sequence[Polling]]) -> None:
+def judge_found(rate: float, every: float, changes: Sequence[Change], poller: Counted) -> None:
     """Every change was found that a poll could see; and of all of them, as many as should be."""
     missed = [each for each in changes if each.told is None]
-    unseen = [each for each in missed if not got_through(polls[each.asset], each)]
-    done = [poll for asset in {each.asset for each in changes} for poll in polls[asset]]
+    unseen = [each for each in missed if not poller.times_read(each)]
+    done = [poll for asset in {each.asset for each in changes} for poll in poller.polls[asset]]
     late = [each.told - each.since for each in changes if each.told is not None]
     note(
         f"scripted changes of two intervals of {every:g} s and more, with {rate:.0%} of the segments lost each way",
@@ -312,11 +324,11 @@ def test_a_change_of_the_tripwire_is_alarmed_within_an_interval_and_a_second(tmp
     with devices(count) as plcs:
         plant, database = plant_of(tmp_path, plcs.places, every, 'deep_every = "1h"\n')
         commission(plant, database)
-        told, script = Told(), Script(plcs, every, random.Random(6), ("mode", "program", "software_revision"))
+        poller, told = Counted(plant), Told()
+        script = Script(plcs, poller, every, random.Random(6), ("mode", "program", "software_revision"))
 
         async def main() -> None:
-            polling = Poller(plant.profiles, utc_now)
-            await played(Daemon(plant, database, polling, told, utc_now, random.random), script, count, each)
+            await played(Daemon(plant, database, poller, told, utc_now, random.random), script, count, each)
 
         asyncio.run(main())
         changes, returns = scripted(plcs.changes())
@@ -330,7 +342,7 @@ def test_a_change_of_the_tripwire_is_alarmed_within_an_interval_and_a_second(tmp
         changes=len(late), seconds_p50=round(percentile(late, 0.5), 2), p99=round(percentile(late, 0.99), 2),
         at_most=round(max(late), 2),
     )  # fmt: skip
-    assert percentile(late, 0.99) < every + 1
+    assert percentile(late, 0.99) < every + BUSY
 
 
 class Aside(PlantFolder):
@@ -382,7 +394,7 @@ def test_a_write_on_the_wire_is_alarmed_within_a_second_with_who_it_was(wire: Wi
             writes=writes, seconds_p50=round(percentile(seconds, 0.5), 2), p99=round(percentile(seconds, 0.99), 2),
             at_most=round(max(seconds), 2),
         )  # fmt: skip
-    assert percentile(first, 0.99) < 1
+    assert percentile(first, 0.99) < BUSY
 
 
 LISTENS = "SELECT 1 FROM run JOIN asset ON asset.id = run.asset_id WHERE asset.name = 'line' AND digest NOT NULL"
