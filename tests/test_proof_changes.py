@@ -24,7 +24,7 @@ import numpy as np
 import pytest
 from pymodbus.client import ModbusTcpClient
 
-from baselines.alert import AlertState, Event, Move
+from baselines.alert import OF_NO_POLL, AlertState, Event, Move
 from baselines.baseline import Stage
 from baselines.snapshot import Snapshot
 from benchmarks.device import CHANGING, SAME, TREMBLING, Device, profile_tables
@@ -65,13 +65,13 @@ def percentile(values: Iterable[float], part: float) -> float:
 class Told(Notifier):
     """Keeps when each move of an alarm was told, which is after its commit."""
 
-    def __init__(self) -> None:
-        super().__init__("Test", ())
+    def __init__(self, plant: Plant) -> None:
+        super().__init__(plant.name, plant.routes)
         self.moves: list[tuple[float, Move]] = []
 
     def tell(self, moves: Iterable[Move]) -> None:
         now = time.monotonic()
-        self.moves += [(now, move) for move in moves]
+        self.moves += [(now, move) for move in moves if move.alert.kind not in OF_NO_POLL]
 
 
 class Counted(Poller):
@@ -221,13 +221,13 @@ def scripted(done: Iterable[tuple[float, int, str, Any]]) -> tuple[list[Change],
 
 
 def stored(database: Database) -> Counter[Row]:
-    """The moves of alarms that the store has, and how often."""
+    """The moves of alarms that polls raise which the store has, and how often."""
     query = (
-        "SELECT asset.name, alert.item, alert_move.event, alert_move.observed FROM alert_move "
+        "SELECT asset.name, alert.item, alert_move.event, alert_move.observed, alert.kind FROM alert_move "
         "JOIN alert ON alert.id = alert_move.alert_id JOIN asset ON asset.id = alert.asset_id"
     )
     with database.read() as tx:
-        return Counter((name, item, event, observed) for name, item, event, observed in tx.exec_driver_sql(query))
+        return Counter(tuple(row) for *row, kind in tx.exec_driver_sql(query) if kind not in OF_NO_POLL)
 
 
 async def played(watching: Daemon, script: Script, count: int, each: int) -> None:
@@ -247,14 +247,14 @@ LEAST_FOUND = {0.0: 100, 0.1: times(100, 99), 0.3: times(100, 90)}  # in %; in `
 
 def test_every_change_is_found_and_nothing_else_whatever_is_lost(tmp_path: Path) -> None:
     """A change that stands for two intervals is found, unless no poll got through while it stood."""
-    count, each, every = times(12, 1112) * len(RATES), times(1, 3), times(500, 20_000) / 1000
+    count, each, every = times(12, 556) * len(RATES), times(1, 6), times(500, 20_000) / 1000
     resource.setrlimit(resource.RLIMIT_NOFILE, (resource.getrlimit(resource.RLIMIT_NOFILE)[1],) * 2)
     with devices(count) as plcs:
         plant, database = plant_of(tmp_path, plcs.places, every)
         commission(plant, database)
         rates = {place.partition(":")[0]: RATES[number % len(RATES)] for number, place in enumerate(plcs.places)}
         plcs.lose(rates)
-        poller, told = Counted(plant), Told()
+        poller, told = Counted(plant), Told(plant)
 
         script = Script(plcs, poller, every, random.Random(5))
 
@@ -270,9 +270,11 @@ def test_every_change_is_found_and_nothing_else_whatever_is_lost(tmp_path: Path)
     assert len(changes) == count * each
     assert unscripted(moves, changes, returns) == []
     tell_when(told, changes, returns)
+    wrong = []
     for rate in RATES:
         names = {f"plc{number}" for number in range(count) if RATES[number % len(RATES)] == rate}
-        judge_found(rate, every, [each for each in changes if each.asset in names], poller)
+        wrong += judge_found(rate, every, [each for each in changes if each.asset in names], poller)
+    assert wrong == []
 
 
 def unscripted(moves: Iterable[Row], changes: Iterable[Change], returns: Mapping[tuple[str, str], object]) -> list[Row]:
@@ -298,8 +300,8 @@ def tell_when(told: Told, changes: Iterable[Change], returns: Mapping[tuple[str,
             assert any(back < at for back in returns[key])
 
 
-def judge_found(rate: float, every: float, changes: Sequence[Change], poller: Counted) -> None:
-    """Every change was found that a poll could see; and of all of them, as many as should be."""
+def judge_found(rate: float, every: float, changes: Sequence[Change], poller: Counted) -> list[str]:
+    """What is wrong: a change that a poll could see and that was not found, or fewer of all than should be."""
     missed = [each for each in changes if each.told is None]
     unseen = [each for each in missed if not poller.times_read(each)]
     done = [poll for asset in {each.asset for each in changes} for poll in poller.polls[asset]]
@@ -312,8 +314,10 @@ def judge_found(rate: float, every: float, changes: Sequence[Change], poller: Co
         polls_that_failed=sum(unread is None for *_, unread in done),
         read_in_part=sum(bool(unread) for *_, unread in done),
     )  # fmt: skip
-    assert missed == unseen
-    assert 100 * len(late) >= LEAST_FOUND[rate] * len(changes)
+    wrong = [f"at {rate:.0%}, missed though it was read: {each}" for each in missed if each not in unseen]
+    if 100 * len(late) < LEAST_FOUND[rate] * len(changes):
+        wrong.append(f"at {rate:.0%}, found {len(late)} of {len(changes)}")
+    return wrong
 
 
 # ---- How soon
@@ -324,7 +328,7 @@ def test_a_change_of_the_tripwire_is_alarmed_within_an_interval_and_a_second(tmp
     with devices(count) as plcs:
         plant, database = plant_of(tmp_path, plcs.places, every, 'deep_every = "1h"\n')
         commission(plant, database)
-        poller, told = Counted(plant), Told()
+        poller, told = Counted(plant), Told(plant)
         script = Script(plcs, poller, every, random.Random(6), ("mode", "program", "software_revision"))
 
         async def main() -> None:
@@ -492,7 +496,7 @@ def test_a_day_of_polls_leaves_nothing_behind_in_memory(tmp_path: Path) -> None:
         MB_at_last=round(points[-1][1] / 1e6, 1), moves_of_alarms=moves, messages=len(posted), seconds=round(seconds),
     )  # fmt: skip
     changing = {f"plc{number}" for number in range(count) if MIX[number % len(MIX)] == CHANGING}
-    assert {alert.asset for alert in alerts} == changing, "no false deviation"
+    assert {alert.asset for alert in alerts if alert.kind not in OF_NO_POLL} == changing, "no false deviation"
     assert moves > 0
     assert posted
     assert grown < SLOPE

@@ -45,6 +45,8 @@ def upgrade() -> None:
         sa.Column("longest_gap", sa.Float, nullable=False),
     )
     _begin_pulses()
+    op.create_index("ix_alert_asset_id_changed_at", "alert", ["asset_id", "changed_at"])
+    op.create_index("ix_asset_out_until", "asset", ["out_until"])
     op.create_table(
         "gap",
         sa.Column("id", sa.Integer, primary_key=True),
