@@ -68,7 +68,7 @@ asset = Table(
     metadata,
     Column("id", Integer, primary_key=True),
     Column("name", Text, nullable=False, unique=True),
-    Column("out_until", Moment),  # out of service until then (ISA-18.2, 5.4.7)
+    Column("out_until", Moment, index=True),  # out of service until then (ISA-18.2, 5.4.7)
     Column("out_by", Text),
     Column("out_reason", Text),
     Column("retired_at", Moment),
@@ -205,6 +205,7 @@ alert = Table(
     Column("closed_by", Text),
     Column("closed_at", Moment),
     Index("ix_alert_state_asset_id", "state", "asset_id"),
+    Index("ix_alert_asset_id_changed_at", "asset_id", "changed_at"),
 )
 
 alert_move = Table(  # the life of an alarm, move by move

@@ -47,6 +47,8 @@ def upgrade() -> None:
     )
     _begin_pulses()
     op.add_column("poll_request", sa.Column("what", sa.String(12), nullable=False, server_default="poll"))
+    op.create_index("ix_alert_asset_id_changed_at", "alert", ["asset_id", "changed_at"])
+    op.create_index("ix_asset_out_until", "asset", ["out_until"])
     op.create_table(
         "gap",
         sa.Column("id", sa.Integer, primary_key=True),
