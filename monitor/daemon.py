@@ -41,6 +41,7 @@ from monitor.store import Chore, Database, News, PollRequest
 from monitor.vitals import Vitals
 from monitor.watch import Watch
 
+FIRST_WITHIN, FIRST_APART = 10.0, 0.005  # seconds: every asset is looked at once soon, however seldom later
 FLUSH_EVERY = 60.0  # seconds that the end of a run may lag on disk
 LISTEN_EVERY = 0.25  # seconds between two looks for what commands did
 SWEEP_EVERY = 5.0  # seconds between two looks for alarms that were put away until now
@@ -54,12 +55,10 @@ log = structlog.get_logger()
 
 def build(plant: Plant, database: Database) -> Daemon:
     """The daemon with its real parts."""
-    poller = Poller(plant.profiles, utc_now, plant.zones)
-    poller.prepare(plant)
     return Daemon(
         plant,
         database,
-        poller,
+        Poller(plant.profiles, utc_now, plant.zones),
         Dispatcher(plant, database, utc_now, random.random),
         clock=utc_now,
         jitter=random.random,
@@ -138,6 +137,7 @@ class Daemon:
             for name in [*watch.plant.assets, *watch.plant.segments]:
                 if name not in watch.numbers:
                     await self._leave(Gone(name, "is not in plant.toml any more"))
+        self._poller.prepare(watch.plant)
         self._lookout.begin(watch.writer)
         self._schedule(next_at)
         self._clockwork.start()
@@ -195,11 +195,12 @@ class Daemon:
 
     def _schedule(self, next_at: Mapping[str, datetime]) -> None:
         """Put every asset into the queue: at the time that was settled before we were started, or at its phase."""
-        loop, now = asyncio.get_running_loop(), self._clock()
-        for name, polled in self._watch.plant.assets.items():
+        loop, now, assets = asyncio.get_running_loop(), self._clock(), self._watch.plant.assets
+        within = max(FIRST_WITHIN, len(assets) * FIRST_APART)
+        for name, polled in assets.items():
             waits = name in next_at and not self._poller.is_told(polled.target)  # who is told must first have asked
             settled = (next_at[name] - now).total_seconds() if waits else None
-            self._queue.add(name, polled.every, loop.time(), settled)
+            self._queue.add(name, polled.every, loop.time(), within, settled)
 
     async def _loop(self) -> None:
         loop = asyncio.get_running_loop()
@@ -389,7 +390,7 @@ class Daemon:
             if name not in before.assets or before.assets[name].every != assets[name].every:
                 self._queue.remove(name)
                 self._due.discard(name)
-                self._queue.add(name, assets[name].every, now)
+                self._queue.add(name, assets[name].every, now, FIRST_WITHIN)
 
     def _standings(self) -> Standings:
         plant, standing = self._watch.plant, self._watch.standing

@@ -263,6 +263,7 @@ async def _poll_once(poller: Poller, polled: Polled) -> Poll:
 
 async def _poll_ourselves(plant: Plant, database: Database, names: Iterable[str], progress: Progress) -> list[Document]:
     poller = Poller(plant.profiles, utc_now, plant.zones)
+    poller.prepare(plant)
 
     async def one(name: str) -> Document:
         if name in plant.segments:

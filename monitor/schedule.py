@@ -8,6 +8,7 @@ from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass
 from datetime import datetime, time, timedelta
 from hashlib import sha256
+from math import inf
 from zoneinfo import ZoneInfo
 
 from apscheduler.schedulers.asyncio import AsyncIOScheduler
@@ -15,7 +16,6 @@ from apscheduler.triggers.cron import CronTrigger
 
 from collectors.contract import LONGEST_PAUSE, back_off
 
-FIRST_WITHIN = 60.0  # seconds in which every asset is looked at once, however seldom later
 SOON = timedelta(seconds=30)  # after the start what was missed while nobody ran is made up for, one after the other
 
 # After a poll that failed, to twice of that: whether it is an outage is to be known within a minute of its beginning.
@@ -38,11 +38,13 @@ class DueQueue:
         self._heap: list[tuple[float, str]] = []
         self._entries: dict[str, Entry] = {}
 
-    def add(self, name: str, every: timedelta, now: float, in_seconds: float | None = None) -> None:
-        """A new asset: first due at its own phase within one interval from now, and within a minute; or in so many
-        seconds, where that was settled before and is neither over nor further away than the longest pause of one that
-        fails."""
-        entry = Entry(every.total_seconds(), now + phase(name) * min(every.total_seconds(), FIRST_WITHIN))
+    def add(
+        self, name: str, every: timedelta, now: float, within: float = inf, in_seconds: float | None = None
+    ) -> None:
+        """A new asset: first due at its own phase within one interval from now, or `within` seconds if that is less; or
+        in so many seconds, where that was settled before and is neither over nor further away than the longest pause
+        of one that fails."""
+        entry = Entry(every.total_seconds(), now + phase(name) * min(every.total_seconds(), within))
         if in_seconds is not None and 0 < in_seconds <= max(entry.every, 1.25 * LONGEST_PAUSE.total_seconds()):
             entry.due = now + in_seconds
         self._entries[name] = entry

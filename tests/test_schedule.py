@@ -155,7 +155,7 @@ def test_what_was_settled_before_a_start_holds_unless_it_is_over_or_absurd(
 ) -> None:
     """Overdue after an outage: each at its phase, and never all at once."""
     queue = DueQueue()
-    queue.add("line3/filler", EVERY, 1000.0, settled)
+    queue.add("line3/filler", EVERY, 1000.0, in_seconds=settled)
     expected = 1000.0 + (phase("line3/filler") * EVERY.total_seconds() if first is None else first)
     assert queue.next_due() == pytest.approx(expected)
     assert queue.due_at("line3/filler") == queue.next_due()
@@ -205,3 +205,10 @@ def test_a_chore_is_done_when_its_time_has_come() -> None:
         return done
 
     assert asyncio.run(main()) == ["verify"]
+
+
+def test_who_is_polled_seldom_is_looked_at_soon_once_and_then_at_its_interval() -> None:
+    queue = DueQueue()
+    queue.add("line3/filler", timedelta(hours=1), 1000.0, within=10.0)
+    times = [now for now, _ in run(queue, 1000.0, 9000.0)]
+    assert times == pytest.approx([1000 + 10 * phase("line3/filler") + hour * 3600 for hour in range(3)])
