@@ -56,14 +56,18 @@ class DueQueue:
         return entry.due if entry else None
 
     def remove(self, name: str) -> None:
-        """An asset that is polled no more."""
+        """An asset that is polled no more. Its place in the queue is passed over when its time comes."""
         self._entries.pop(name, None)
-        self._heap = [(due, other) for due, other in self._heap if other != name]
-        heapq.heapify(self._heap)
 
     def next_due(self) -> float | None:
         """The earliest due time; None if every asset is being polled."""
+        while self._heap and not self._is_in_force(*self._heap[0]):
+            heapq.heappop(self._heap)
         return self._heap[0][0] if self._heap else None
+
+    def _is_in_force(self, due: float, name: str) -> bool:
+        entry = self._entries.get(name)
+        return entry is not None and entry.due == due
 
     def late_by(self, name: str, now: float) -> float:
         """Seconds since an asset that is out of the queue was due."""
@@ -72,7 +76,7 @@ class DueQueue:
     def take_due(self, now: float) -> list[str]:
         """Take out what is due."""
         due = []
-        while self._heap and self._heap[0][0] <= now:
+        while (first := self.next_due()) is not None and first <= now:
             due.append(heapq.heappop(self._heap)[1])
         return due
 

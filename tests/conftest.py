@@ -13,7 +13,9 @@ from tests.databases import database, postgresql, url  # noqa: F401 (fixtures)
 from tests.floors import TWO, PlantFolder, RunningFloor, running
 from tests.wires import crossing, wire  # noqa: F401 (fixtures)
 
-settings.register_profile("asbuilt", deadline=None)  # how long an example takes is the machine's affair
+settings.register_profile(
+    "asbuilt", deadline=None, max_examples=60
+)  # how long an example takes is the machine's affair
 settings.load_profile("asbuilt")
 
 

@@ -358,10 +358,10 @@ MODBUS = (
     "silent", "slow:1", "drip", "half", "reset", "duplicate", "garbage", "exception:4", "wrong_function", "wrong_unit",
     "wrong_protocol", "too_few", "too_many", "short_count", "long_length", "stale_transaction", "identity_loop",
     "identity_lies", "endless", "refuse", "close",
-)[:: times(4, 1)]  # fmt: skip
-OPCUA = ("silent", "drip", "half", "reset", "duplicate", "garbage", "endless", "huge_chunk", "bad_hello")[times(6, 0) :]
+)[:: times(6, 1)]  # fmt: skip
+OPCUA = ("silent", "drip", "half", "reset", "duplicate", "garbage", "endless", "huge_chunk", "bad_hello")[times(7, 0) :]
 READ_ALL_THE_SAME = {"opcua-bad_hello"}  # what it promises is not believed, and the rest of it is honest
-UNITS = times(4, 100)  # behind one gateway that is silent
+UNITS = times(2, 100)  # behind one gateway that is silent
 EVERY = 1.0  # seconds between two polls of a device
 LATE = 0.1  # of that: what the good ones may be held up
 LARGEST_GROWTH = 32  # MB: what one peer may cost, and what all of them together do not

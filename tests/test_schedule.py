@@ -212,3 +212,13 @@ def test_who_is_polled_seldom_is_looked_at_soon_once_and_then_at_its_interval() 
     queue.add("line3/filler", timedelta(hours=1), 1000.0, within=10.0)
     times = [now for now, _ in run(queue, 1000.0, 9000.0)]
     assert times == pytest.approx([1000 + 10 * phase("line3/filler") + hour * 3600 for hour in range(3)])
+
+
+def test_what_is_removed_or_given_another_interval_keeps_no_place() -> None:
+    queue = queue_of("a", "b", "c")
+    queue.remove("a")
+    queue.remove("b")
+    queue.add("b", timedelta(seconds=7), 0.0)
+    polls = run(queue, 0, 300)
+    assert {name for _, name in polls} == {"b", "c"}
+    assert Counter(name for _, name in polls) == {"b": 43, "c": 10}

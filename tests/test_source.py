@@ -346,7 +346,7 @@ def test_a_file_that_is_not_there() -> None:
 EDITS = st.lists(st.tuples(st.integers(0, 2000), st.integers(0, 255)), min_size=1, max_size=12)
 
 
-@settings(max_examples=600)
+@settings(max_examples=200)
 @given(
     name=st.sampled_from(list(FORMATS)),
     edits=EDITS,
@@ -419,7 +419,7 @@ def test_a_block_larger_than_memory_is_passed_over(kind: int) -> None:
 CLOCKS = st.one_of(st.none(), st.integers(0, 255))
 
 
-@settings(max_examples=300)
+@settings(max_examples=100)
 @given(
     ticks=st.integers(0, 2**64 - 1),
     resolution=CLOCKS,

@@ -55,7 +55,7 @@ def registers_with(register: Register, raw: Raw, before: bytes) -> bytes:
     return b"".join(word.to_bytes(2, "big") for word in words)
 
 
-@settings(max_examples=1000)
+@settings(max_examples=300)
 @given(st.data(), registers())
 def test_what_is_entered_reads_as_the_value(data: st.DataObject, register: Register) -> None:
     seen = data.draw(st.binary(min_size=2 * register.width, max_size=2 * register.width))
