@@ -42,6 +42,8 @@ def run() -> Result:
         with daemon(plant) as process:
             first = wait_for(devices, 1) - began
             wait_for(devices, ASSETS)
+            while counted(Path(folder))[0] < ASSETS:
+                time.sleep(1)
             approve(plant)
             time.sleep(SETTLING * EVERY)
             before = used(process, Path(folder))
