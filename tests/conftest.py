@@ -20,8 +20,8 @@ settings.load_profile("asbuilt")
 
 
 def pytest_xdist_auto_num_workers() -> int:
-    """One more than two cores would take: many tests wait for something that takes its time."""
-    return max(3, os.cpu_count() or 1)
+    """More than two cores would take: many tests wait for something that takes its time."""
+    return max(4, os.cpu_count() or 1)
 
 
 @pytest.fixture

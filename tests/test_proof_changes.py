@@ -423,7 +423,7 @@ def named(folder: Path, item: str, value: float) -> bool:
 
 
 MIX = (*[SAME] * 14, *[TREMBLING] * 5, CHANGING)  # of twenty devices; what changes does so with every other poll
-SLOPE = times(64, 4)  # bytes a poll: the full proof's is the figure; a leak of one object a poll is 48 and more
+SLOPE = times(256, 4)  # bytes a poll: the full proof has the figure; small, a Poll that is kept is 4,000 and more
 WARM = times(4_000, 60_000)  # polls, until what is kept for later is there: modules, caches, arenas, SQLite's pages
 
 

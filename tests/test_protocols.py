@@ -105,7 +105,7 @@ MORE = st.one_of(st.just(b""), st.binary(max_size=16))
 
 
 @pytest.mark.parametrize("name", PROTOCOLS)
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=40, deadline=None)
 @given(data=st.data())
 def test_a_decoder_says_or_calls_it_malformed(name: str, data: st.DataObject) -> None:
     protocol, asked = PROTOCOLS[name], Asked()
@@ -158,7 +158,7 @@ def signatures(protocol: Protocol, messages: list[bytes], client: bool | list[bo
 
 
 @pytest.mark.parametrize("name", [name for name, protocol in PROTOCOLS.items() if protocol.sign])
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=40, deadline=None)
 @given(data=st.data())
 def test_what_has_the_same_signature_says_the_same(name: str, data: st.DataObject) -> None:
     protocol, messages = PROTOCOLS[name], []
