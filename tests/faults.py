@@ -17,7 +17,7 @@ from typing import Any
 
 import pytest
 
-from tests.floors import ROOT, Done, PlantFolder, wait_for
+from tests.floors import ROOT, Done, PlantFolder, Process, wait_for
 from tests.forge import Forge
 
 SOURCE = Path(__file__).parent / "data" / "faults.c"
@@ -29,6 +29,9 @@ class Apart(PlantFolder):
     """A plant whose commands can also be run in the surroundings in which its daemon runs: `forge` is there."""
 
     forge: Forge
+
+    def start(self, *words: str) -> Process:
+        return self.start_apart(*words)
 
     def apart(self, *words: str) -> Done:
         done = self.forge.run(words, self.environment, ROOT, 60)
@@ -177,6 +180,6 @@ def killed(code: int) -> bool:
     return code != 0
 
 
-def wait_for_end_or(process: subprocess.Popen[str], done: Callable[[], object], what: str) -> None:
+def wait_for_end_or(process: Process, done: Callable[[], object], what: str) -> None:
     """Wait until something is done, or the process has ended."""
     wait_for(lambda: process.poll() is not None or done(), what)

@@ -13,7 +13,7 @@ from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 
 from simulators.floor import Floor
 from simulators.gate import HOST
@@ -107,6 +107,20 @@ def running(scenario: str, host: str = HOST, enter: Callable[[], None] = lambda:
         loop.close()
 
 
+class Process(Protocol):
+    """What a test asks of a process: `subprocess.Popen`, or one that the forge started."""
+
+    pid: int
+
+    @property
+    def returncode(self) -> int | None: ...
+    def poll(self) -> int | None: ...
+    def wait(self, timeout: float | None = None) -> int: ...
+    def send_signal(self, number: int, /) -> None: ...
+    def terminate(self) -> None: ...
+    def kill(self) -> None: ...
+
+
 @dataclass(frozen=True)
 class Done:
     """A command that ended."""
@@ -161,8 +175,13 @@ class PlantFolder:
         assert "Traceback" not in done.stderr, done.stderr
         return Done(done.returncode, done.stdout, done.stderr)
 
-    def start(self, *words: str) -> subprocess.Popen[str]:
+    def start(self, *words: str) -> Process:
         """Start a command; its log goes to run.log."""
+        (self.folder / "run.log").touch()
+        return forge().start(words, self.environment, self.folder, self.folder / "run.log")
+
+    def start_apart(self, *words: str) -> subprocess.Popen[str]:
+        """The same as a program of its own: with a library preloaded, or in namespaces."""
         with (self.folder / "run.log").open("a") as log:
             return subprocess.Popen(
                 self.command(*words), env=self.environment, cwd=self.folder, stdout=log, stderr=log, text=True
@@ -173,7 +192,7 @@ class PlantFolder:
         return [json.loads(line) for line in (self.folder / "run.log").read_text().splitlines()]
 
     @contextmanager
-    def daemon(self) -> Iterator[subprocess.Popen[str]]:
+    def daemon(self) -> Iterator[Process]:
         """`asbuilt run`, ready; ended at the end if it still runs."""
         before = len(self.log()) if (self.folder / "run.log").exists() else 0
         process = self.start("run")

@@ -6,14 +6,18 @@ A test worker has one such process; it is sent a line of JSON for each command, 
 from __future__ import annotations
 
 import atexit
+import contextlib
 import importlib
 import json
 import os
 import select
+import shutil
+import signal
 import subprocess
 import sys
 import tempfile
 import threading
+import time
 from collections.abc import Mapping, Sequence
 from functools import cache
 from pathlib import Path
@@ -25,7 +29,11 @@ IMPORTED = (  # what most commands import when they run; nothing that starts a t
     "collectors.modbus",
     "collectors.opcua",
     "cryptography.hazmat.primitives.asymmetric.ed25519",
+    "monitor.backup",
     "monitor.cli",
+    "monitor.commands.running",
+    "monitor.contract",
+    "monitor.daemon",
     "monitor.evidence",
     "monitor.ordering",
     "monitor.persons",
@@ -76,6 +84,52 @@ class Forge:
             said = (file.read_text(encoding="utf-8", errors="replace") for file in (out, err))
             return subprocess.CompletedProcess(list(words), code, *said)
 
+    def start(self, words: Sequence[str], environment: Mapping[str, str], folder: Path, log: Path) -> Running:
+        """Start a command that goes on; what it writes goes to the end of `log`."""
+        status = Path(tempfile.mkdtemp()) / "status"
+        asked = {"words": list(words), "environment": dict(environment), "folder": str(folder)}
+        places = {"out": str(log), "err": str(log), "status": str(status)}
+        with self._alone:
+            assert self._process.stdin is not None
+            assert self._process.stdout is not None
+            self._process.stdin.write(json.dumps(asked | places) + "\n")
+            self._process.stdin.flush()
+            return Running(int(self._process.stdout.readline()), status)
+
+
+class Running:
+    """A process that was started, as `subprocess.Popen` has it; who waits for it notes how it ended."""
+
+    def __init__(self, pid: int, status: Path) -> None:
+        self.pid = pid
+        self.returncode: int | None = None
+        self._status = status
+
+    def poll(self) -> int | None:
+        if self.returncode is None and self._status.exists():
+            self.returncode = int(self._status.read_text())
+            shutil.rmtree(self._status.parent)
+        return self.returncode
+
+    def wait(self, timeout: float | None = None) -> int:
+        deadline = None if timeout is None else time.monotonic() + timeout
+        while (code := self.poll()) is None:
+            if deadline is not None and time.monotonic() > deadline:
+                raise subprocess.TimeoutExpired("asbuilt", timeout or 0)
+            threading.Event().wait(0.005)
+        return code
+
+    def send_signal(self, number: int) -> None:
+        if self.poll() is None:
+            with contextlib.suppress(ProcessLookupError):
+                os.kill(self.pid, number)
+
+    def terminate(self) -> None:
+        self.send_signal(signal.SIGTERM)
+
+    def kill(self) -> None:
+        self.send_signal(signal.SIGKILL)
+
 
 @cache
 def forge() -> Forge:
@@ -88,11 +142,29 @@ def _serve() -> None:
         importlib.import_module(name)
     for line in sys.stdin:
         asked = json.loads(line)
+        goes_on = "status" in asked
         child = os.fork()
         if not child:
-            _become(asked)
+            (_leave if goes_on else _become)(asked)
         _, status = os.waitpid(child, 0)
-        print(os.waitstatus_to_exitcode(status), flush=True)
+        if not goes_on:
+            print(os.waitstatus_to_exitcode(status), flush=True)
+
+
+def _leave(asked: Mapping[str, Any]) -> None:
+    """Start a command, say its number, and leave somebody behind who notes how it ends. Never returns."""
+    if os.fork():
+        os._exit(0)
+    child = os.fork()
+    if not child:
+        _become(asked)
+    print(child, flush=True)
+    _, status = os.waitpid(child, 0)
+    note = Path(asked["status"])
+    aside = note.with_suffix(".new")
+    aside.write_text(str(os.waitstatus_to_exitcode(status)))
+    aside.rename(note)
+    os._exit(0)
 
 
 def _become(asked: Mapping[str, Any]) -> None:
@@ -102,7 +174,7 @@ def _become(asked: Mapping[str, Any]) -> None:
     code = 70
     try:
         for number, name in ((0, os.devnull), (1, asked["out"]), (2, asked["err"])):
-            os.dup2(os.open(name, os.O_RDWR | os.O_CREAT, 0o600), number)
+            os.dup2(os.open(name, os.O_RDWR | os.O_CREAT | os.O_APPEND, 0o600), number)
         os.environ.clear()
         os.environ.update(asked["environment"])
         os.chdir(asked["folder"])

@@ -180,6 +180,7 @@ def test_a_silent_gateway_with_many_units_holds_up_no_other_device(floor: Runnin
 
 def test_a_store_that_vanishes_ends_the_daemon_with_a_sentence(plant: PlantFolder) -> None:
     with plant.daemon() as daemon:
+        wait_for(lambda: "evidence.sound" in events(plant), "it to be in full swing")
         for file in plant.folder.glob("asbuilt.db*"):
             file.unlink()
         assert daemon.wait(PATIENCE) == 2

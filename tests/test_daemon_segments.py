@@ -34,7 +34,7 @@ from monitor.notify.dispatcher import Dispatcher
 from monitor.ordering import close_order, open_order
 from monitor.polling import Poller, utc_now
 from monitor.store import Actor, Database
-from tests.floors import PATIENCE, PlantFolder, RunningFloor, running, wait_for
+from tests.floors import PATIENCE, PlantFolder, Process, RunningFloor, running, wait_for
 from tests.spoken import CYCLE, PLC, READ, RESTART, ROGUE, SCADA, SECOND, WRITE, WRITE_MANY, Host, Listener, arp
 from tests.test_ears import alive
 from tests.wires import Wire
@@ -564,7 +564,7 @@ class WiredPlant(PlantFolder):
         return bool(found) and what in found[0]  # nothing is in the first, which says that the sensor listens
 
 
-def sensors(daemon: subprocess.Popen[str]) -> list[int]:
+def sensors(daemon: Process) -> list[int]:
     children = Path(f"/proc/{daemon.pid}/task/{daemon.pid}/children").read_text().split()
     return [int(child) for child in children]
 

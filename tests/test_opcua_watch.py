@@ -249,7 +249,8 @@ def test_the_profile_that_a_server_turns_out_to_fit_may_subscribe(site: Site) ->
     }
 
     async def main() -> None:
-        profiles = Profiles([profile_of({}, "generic-opcua"), parse_profile(made, "test")])
+        generic = profile_of({}, "generic-opcua", timeout="10s")  # of a busy machine
+        profiles = Profiles([generic, parse_profile(made, "test")])
         we = Bench(OpcUaCollector(profiles, now), site.filler.address, {"profile": "auto"})
         await we.good()
         assert len(we.told) == 1  # poll at once: only now it is known what to watch

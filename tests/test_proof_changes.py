@@ -361,7 +361,7 @@ class Aside(PlantFolder):
 
     def start(self, *words: str) -> subprocess.Popen[str]:
         with self._wire.inside():
-            return super().start(*words)
+            return self.start_apart(*words)
 
 
 ROGUE = "127.0.0.66"

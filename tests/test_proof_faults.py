@@ -179,12 +179,12 @@ def test_killed_at_every_write_sync_and_message_the_daemon_loses_nothing(floor: 
             process = plant.start("run")
             wait_for_end_or(process, partial(lambda before: len(posted) > before, before), "the message, or the kill")
             process.terminate()
-            process.wait(20)
+            code = process.wait(20)
             for each in list(posted):
                 said.alert(each["alert"])
             said.log(plant.log())
             said.assure_kept(tmp_path / "asbuilt.db")
-            if not killed(process.returncode):
+            if not killed(code):
                 break
             kills += 1
         plant.kill_before(0)
