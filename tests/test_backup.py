@@ -505,7 +505,7 @@ def killed(what: str, source: Path, folder: Path, step: int) -> dict[int, int]:
 
 
 def test_a_killed_backup_has_no_name(site: Site, tmp_path: Path) -> None:
-    ended = killed("backup", site.made.plant.path, tmp_path / "out", times(31, 1))
+    ended = killed("backup", site.made.plant.path, tmp_path / "out", times(53, 1))
     there = {path.name for path in (tmp_path / "out").iterdir() if not path.name.startswith(".")}
     assert max(ended) > times(60, 60)
     for name in there:
@@ -516,7 +516,7 @@ def test_a_killed_backup_has_no_name(site: Site, tmp_path: Path) -> None:
 
 
 def test_a_killed_restore_is_no_plant(site: Site, tmp_path: Path) -> None:
-    ended = killed("restore", site.path, tmp_path / "out", times(83, 3))
+    ended = killed("restore", site.path, tmp_path / "out", times(131, 3))
     assert len(ended) > 3
     for number, code in ended.items():
         into = tmp_path / "out" / str(number)

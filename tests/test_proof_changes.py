@@ -424,7 +424,7 @@ def named(folder: Path, item: str, value: float) -> bool:
 
 MIX = (*[SAME] * 14, *[TREMBLING] * 5, CHANGING)  # of twenty devices; what changes does so with every other poll
 SLOPE = times(256, 4)  # bytes a poll: the full proof has the figure; small, a Poll that is kept is 4,000 and more
-WARM = times(4_000, 60_000)  # polls, until what is kept for later is there: modules, caches, arenas, SQLite's pages
+WARM = times(3_000, 60_000)  # polls, until what is kept for later is there: modules, caches, arenas, SQLite's pages
 
 
 class Mixed:
@@ -471,7 +471,7 @@ def slope(points: Sequence[tuple[float, float]]) -> float:
 def test_a_day_of_polls_leaves_nothing_behind_in_memory(tmp_path: Path) -> None:
     """`asbuilt run` over devices in another process: most of them unchanged, some tremble, some change and are
     alarmed, told and acknowledged again and again."""
-    count, polls = times(30, 200), times(12_000, 864_000)
+    count, polls = times(20, 200), times(7_000, 864_000)
     with devices(count, Mixed) as plcs, webhook() as (hook, posted), ExitStack() as stack:
         plant = load_plant(day_plant(tmp_path, plcs.places, hook))
         database = Database(plant.store_url)

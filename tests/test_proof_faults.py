@@ -171,7 +171,7 @@ def test_killed_at_every_write_sync_and_message_the_daemon_loses_nothing(floor: 
     with webhook() as (url, posted):
         plant = FaultyPlant(tmp_path, addresses(floor), route(url))
         plant.commissioned()
-        for number in range(1, 1000) if NOTES else range(7, 1000, 40):
+        for number in range(1, 1000) if NOTES else range(7, 1000, 45):
             drifts = state_of(plant, asset) == "UNACK"
             floor.apply(asset, set={"crc": "deadbeef" if drifts else "cafebabe"})
             before = len(posted)
@@ -359,7 +359,7 @@ MODBUS = (
     "wrong_protocol", "too_few", "too_many", "short_count", "long_length", "stale_transaction", "identity_loop",
     "identity_lies", "endless", "refuse", "close",
 )[:: times(6, 1)]  # fmt: skip
-OPCUA = ("silent", "drip", "half", "reset", "duplicate", "garbage", "endless", "huge_chunk", "bad_hello")[times(7, 0) :]
+OPCUA = ("silent", "drip", "half", "reset", "duplicate", "garbage", "endless", "huge_chunk", "bad_hello")[times(8, 0) :]
 READ_ALL_THE_SAME = {"opcua-bad_hello"}  # what it promises is not believed, and the rest of it is honest
 UNITS = times(2, 100)  # behind one gateway that is silent
 EVERY = 1.0  # seconds between two polls of a device

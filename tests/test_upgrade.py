@@ -197,9 +197,9 @@ def found_after(url: str, old: Old) -> str | None:
 
 
 def test_killed_at_any_statement_it_is_old_or_new_and_the_next_start_finishes(old: Old, tmp_path: Path) -> None:
-    number, step, left = 1, times(37, 1), []
+    number, step, left = 1, times(41, 1), []
     if not old.url.startswith("sqlite"):
-        step = times(61, 1)
+        step = times(83, 1)
     with upgrading() as upgrade_until:
         while True:
             url = old.copy(tmp_path)
