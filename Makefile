@@ -37,11 +37,11 @@ lock: $(VENV)/dev.done           ## pin the newest versions that pyproject.toml 
 	@$(PIP) uv
 	@for kind in run dev bench; do \
 	  $(BIN)/uv pip compile pyproject.toml --quiet --upgrade --universal --python-version 3.11 --generate-hashes \
-	    --no-emit-index-url --no-header --extra postgresql --group build $$([ $$kind = run ] || echo --group $$kind) \
+	    --no-header --extra postgresql --group build $$([ $$kind = run ] || echo --group $$kind) \
 	    --output-file requirements/$$kind.txt || exit 1; \
 	done
 	@echo pip | $(BIN)/uv pip compile - --quiet --upgrade --universal --python-version 3.11 --generate-hashes \
-	  --no-emit-index-url --no-header --output-file requirements/pip.txt    # the one that the archive carries
+	  --no-header --output-file requirements/pip.txt    # the one that the archive carries
 
 $(VENV)/bin/python:
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "asbuilt needs Python 3.11 or newer; name one with make PYTHON=…")'

@@ -10,9 +10,9 @@ import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from functools import partial
-from multiprocessing import get_context
 from multiprocessing.connection import Connection
 
+from benchmarks.apart import apart
 from benchmarks.device import Device
 
 FIRST = 2  # 127.1.0.2 and on: 127.0.0.1 is everybody's
@@ -44,16 +44,8 @@ def address_of(number: int) -> str:
 @contextmanager
 def hosts(count: int) -> Iterator[Hosts]:
     """So many devices; they end with the block, or with us."""
-    context = get_context("spawn")
-    ours, theirs = context.Pipe()
-    process = context.Process(target=serve, args=(theirs, count), daemon=True)
-    process.start()
-    theirs.close()
-    try:
-        yield Hosts(ours, count)
-    finally:
-        ours.close()
-        process.join()
+    with apart(serve, count) as pipe:
+        yield Hosts(pipe, count)
 
 
 class Timed(Device):

@@ -8,9 +8,9 @@ import socket
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from functools import partial
-from multiprocessing import get_context
 from multiprocessing.connection import Connection
 
+from benchmarks.apart import apart
 from benchmarks.device import Device
 
 HOST = "127.0.0.1"
@@ -33,16 +33,8 @@ class Responders:
 @contextmanager
 def responders(count: int) -> Iterator[Responders]:
     """So many devices; they end with the block, or with us."""
-    context = get_context("spawn")
-    ours, theirs = context.Pipe()
-    process = context.Process(target=serve, args=(theirs, count), daemon=True)
-    process.start()
-    theirs.close()
-    try:
-        yield Responders(ours)
-    finally:
-        ours.close()
-        process.join()
+    with apart(serve, count) as pipe:
+        yield Responders(pipe)
 
 
 def serve(pipe: Connection, count: int) -> None:

@@ -39,7 +39,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except ValueError as error:
         print(f"make bundle: {error}", file=sys.stderr)
         return 2
-    print(f"{made}  {made.stat().st_size / 1e6:.0f} MB\nsha256 {archive.sha256(made)}")
+    print(f"{os.path.relpath(made)}  {made.stat().st_size / 1e6:.0f} MB\nsha256 {archive.sha256(made)}")
     return 0
 
 

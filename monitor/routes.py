@@ -40,7 +40,7 @@ class Route:
     @property
     def place(self) -> str:
         """Where it leads, without what may be secret."""
-        raise NotImplementedError
+        return self.host
 
     @property
     def host(self) -> str:
@@ -55,10 +55,6 @@ class Webhook(Route):
     url: str
     secret_env: str = ""
     secret_file: str = ""
-
-    @property
-    def place(self) -> str:
-        return self.host
 
     @property
     def host(self) -> str:

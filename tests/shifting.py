@@ -14,10 +14,10 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import partial
-from multiprocessing import get_context
 from multiprocessing.connection import Connection
 from typing import Any, Protocol
 
+from benchmarks.apart import apart
 from tests.lossy import lose
 
 FIRST = 2  # 127.2.0.2 and on: 127.0.0.1 is everybody's
@@ -107,17 +107,9 @@ class Devices:
 @contextmanager
 def devices(count: int, make: Callable[[int], Device] = Shifting, host: str = "", port: int = 0) -> Iterator[Devices]:
     """So many; they end with the block, or with us. One may be at a `host` that is no loopback."""
-    context = get_context("spawn")
-    ours, theirs = context.Pipe()
-    process = context.Process(target=_serve, args=(theirs, count, make, port), daemon=True)
-    process.start()
-    theirs.close()
-    try:
-        port = ours.recv()
-        yield Devices(ours, [f"{_host(number)}:{port}" for number in range(count)])
-    finally:
-        ours.close()
-        process.join()
+    with apart(_serve, count, make, port) as pipe:
+        port = pipe.recv()
+        yield Devices(pipe, [f"{_host(number)}:{port}" for number in range(count)])
 
 
 def _host(number: int) -> str:
