@@ -23,6 +23,7 @@ from benchmarks.results import Result, Row
 from collectors.profile import Profiles
 from monitor import store
 from monitor.config import Evidence, Plant
+from monitor.logs import Trouble
 from monitor.notify.dispatcher import Dispatcher
 from monitor.polling import utc_now
 from monitor.routes import Webhook
@@ -110,7 +111,7 @@ async def storm(plant: Plant, database: Database, box: Inbox) -> tuple[float, fl
         store.add_assets(tx, [f"plc{number}" for number in range(ASSETS)])
     dispatcher = Metered(plant, database, utc_now, lambda: 0.0)
     await writer.write(dispatcher.begin)
-    running = asyncio.create_task(dispatcher.run(writer.write))
+    running = asyncio.create_task(dispatcher.run(writer.write, Trouble("store").failed))
     began, size = time.monotonic(), ALARMS // GROUPS + 1
     for group in range(GROUPS):
         numbers = range(group * size, min((group + 1) * size, ALARMS))

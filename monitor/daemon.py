@@ -26,7 +26,7 @@ from monitor.config import ITSELF, Plant, Polled, load_plant
 from monitor.contract import COUNTS, Ledger
 from monitor.ears import hear
 from monitor.errors import CallError, Gone, NotNow, StoreError
-from monitor.health import Health, Lookout, log_shout
+from monitor.health import Lookout, log_shout
 from monitor.listening import Hear, Listening
 from monitor.notary import Notary
 from monitor.notify.dispatcher import Dispatcher
@@ -114,10 +114,10 @@ class Daemon:
         teller, known = self._dispatcher, (self._plant, self._database, self._clock)
         self._watch = watch = Watch(*known, teller.tell, self._leave, self.vitals, teller.begin)
         signs = Signs(self._database, self.vitals, watch.trouble, self._manager)
-        self._lookout = Lookout(
+        self.lookout = Lookout(
             lambda: watch.plant, self._database, self._clock, watch.tell_moves, self._limits, shout=self._shout
         )
-        self._listening = Listening(watch, self._hear, self._suspect, self._lookout.heard)
+        self._listening = Listening(watch, self._hear, self._suspect, self.lookout.heard)
         self._notary = Notary(watch)
         self._ledger = Ledger(self._poller, watch.writer.write, watch.trouble.failed)
         self._clockwork = Clockwork(self._do)
@@ -138,7 +138,7 @@ class Daemon:
                 if name not in watch.numbers:
                     await self._leave(Gone(name, "is not in plant.toml any more"))
         self._poller.prepare(watch.plant)
-        self._lookout.begin(watch.writer)
+        self.lookout.begin(watch.writer)
         self._schedule(next_at)
         self._clockwork.start()
         self._keep_time({name: chore.next_at for name, chore in kept.items() if chore.next_at})
@@ -150,11 +150,11 @@ class Daemon:
                 self._ledger.keep_at_times(),
                 self._sweep(),
                 self._verify_at_first(),
-                self._dispatcher.run(watch.writer.write),
+                self._dispatcher.run(watch.writer.write, watch.trouble.failed),
                 self._loop(),
                 self._listening.run(),
                 self._reload_when_asked(),
-                self._lookout.run(),
+                self.lookout.run(),
                 signs.beat(self._queue.next_due),
                 signs.count(self._standings),
             )
@@ -184,12 +184,8 @@ class Daemon:
             await self._flush()
         except StoreError as error:
             self._watch.trouble.failed(error)
-        await self._lookout.close()
+        await self.lookout.close()
         self._watch.writer.stop()
-
-    def health(self) -> Health:
-        """How the watch is, from any thread."""
-        return self._lookout.snapshot()
 
     # Polling
 
@@ -267,7 +263,7 @@ class Daemon:
 
     async def _poll(self, polled: Polled, tripwire: bool = False) -> Poll:
         poll = await self._poller.poll(polled, tripwire=tripwire)
-        self._lookout.looked(poll)
+        self.lookout.looked(poll)
         self.vitals.polled(poll.outcome.kind if isinstance(poll.outcome, CollectError) else "ok", poll.seconds)
         return poll
 
@@ -396,7 +392,8 @@ class Daemon:
         plant, standing = self._watch.plant, self._watch.standing
         names = (*plant.assets, *plant.segments)
         known = {name: there.checked if (there := standing.get(name)) else None for name in names}
-        return known, {name: ear.sensed() for name, ear in self._listening.ears.items()}
+        sensed = {name: ear.sensed() for name, ear in self._listening.ears.items()}
+        return known, sensed, len({each.asset for each in self.lookout.blind} & known.keys())
 
     # What commands do, and what time does
 
@@ -486,7 +483,7 @@ class Daemon:
         now, known = self._clock(), await asyncio.to_thread(self._dispatcher.health)
         dead = sorted(name for name, route in known.items() if route.oldest and now - route.oldest > UNDELIVERED)
         why = f"messages do not arrive by {', '.join(dead)}: asbuilt notify list says why" if dead else ""
-        self._lookout.say(Cause.ROUTE, why)
+        self.lookout.say(Cause.ROUTE, why)
 
     async def _flush(self) -> None:
         """Bring the ends of runs on disk up to date, and when each asset is due."""
@@ -506,7 +503,7 @@ class Daemon:
 
     async def _verify(self) -> str:
         text = await self._notary.verify()
-        self._lookout.say(Cause.EVIDENCE, self._notary.why)
+        self.lookout.say(Cause.EVIDENCE, self._notary.why)
         return text
 
     async def _forget(self) -> str:
@@ -517,9 +514,9 @@ class Daemon:
         try:
             made, _ = await asyncio.to_thread(scheduled, self._watch.plant, self._database, self._clock())
         except (CallError, NotNow, StoreError) as error:
-            self._lookout.say(Cause.BACKUP, f"the backup failed: {error}")
+            self.lookout.say(Cause.BACKUP, f"the backup failed: {error}")
             raise
-        self._lookout.say(Cause.BACKUP, "")
+        self.lookout.say(Cause.BACKUP, "")
         return f"wrote {made.path}"
 
     async def _self_test(self) -> str:
@@ -529,7 +526,7 @@ class Daemon:
         """Test the whole way from a change to the message; one test at a time."""
         async with self._testing:
             test = await self_test(self._watch.writer.write, self._clock, self._watch.tell_moves, self._dispatcher.told)
-        self._lookout.self_tested(test)
+        self.lookout.self_tested(test)
         log.info("self-test.passed" if test.ok else "self-test.failed", **self_test_document(test))
         return self_test_document(test)
 

@@ -76,26 +76,6 @@ class Blindness:
     since: datetime
 
 
-@dataclass(frozen=True, slots=True)
-class Health:
-    """How the watch is, as plain data: for /readyz, /metrics, the watchdog of the service manager. Times in seconds."""
-
-    now: datetime
-    ready: bool  # it has looked at least once
-    loop_silent_for: float  # the loop has not come round; above a few seconds it stands still
-    loop_lag: float  # how late it came round last
-    store_ok: bool
-    store_why: str
-    write_under_way: float
-    writes_waiting: int
-    disk_free: int | None  # bytes; None where the store is elsewhere
-    disk_total: int | None
-    assets: int
-    segments: int
-    blind: tuple[Blindness, ...]
-    self_test: SelfTest | None
-
-
 @dataclass(slots=True, eq=False)
 class _Episode:
     """One time of blindness, as far as it is known. `row` is its gap in the store; `alarms` that it raises an alarm."""
@@ -144,8 +124,8 @@ def disk_of(database: Database) -> Callable[[], tuple[int, int]] | None:
 
 
 class Lookout:
-    """The facts, what follows from them, and what of it the store holds. All of it on the loop's thread but
-    `snapshot`. `clock` tells the time, `monotonic` seconds that never jump."""
+    """The facts, what follows from them, and what of it the store holds. All of it on the loop's thread.
+    `clock` tells the time, `monotonic` seconds that never jump."""
 
     def __init__(
         self,
@@ -182,13 +162,11 @@ class Lookout:
         self._beat_on = clock()  # the same by the wall clock
         self._jumped_at: float | None = None
         self._patient_until = monotonic()
-        self._lag = 0.0
         self._writer: Writer  # from `begin` on
         self._watchdog: Watchdog | None = None
         self._self_test: SelfTest | None = None
         self._said: dict[Cause, str] = {}  # what others say of themselves; "" that it works
         self._passed_at = clock()  # the last self-test, or our beginning
-        self._health: Health | None = None
 
     def begin(self, writer: Writer) -> None:
         """Take up what an earlier run has left: what it saw last, and the gaps that it did not see the end of."""
@@ -335,7 +313,6 @@ class Lookout:
             text = "the program stood still, and nobody was polled: the log says where (loop.stalled)"
             self._note_past(ITSELF, Cause.LOOP, text, min(self._beat_on, now), now)
             self._patient_until = at + self._limits.patience  # whom nobody looked at meanwhile is looked at now
-        self._lag = max(0.0, passed - self._limits.beat)
         self._beat_at, self._beat_on = at, now
 
     def tick(self) -> None:
@@ -351,7 +328,6 @@ class Lookout:
         for cause, why in self._said.items():
             self._judge_itself(bool(why), cause, why, now)
         self._write(at)
-        self._health = self._state()
 
     def _follow(self, now: datetime) -> None:
         """Watch what is in the plant now, and nothing else."""
@@ -401,7 +377,6 @@ class Lookout:
             self._shouted = True
             self._shout(f"the store takes no writes: {self._refused_why}", Severity.CRITICAL)
         if self._taken is not None and at - self._refused_last >= self._limits.write_within:
-            log.info("store.back")
             self._refused_since, self._shouted = None, False
             self._end(STORE, self._taken)
         elif not self._unwritten:
@@ -411,7 +386,6 @@ class Lookout:
         at, now = self._monotonic(), self._clock()
         self._refusals, self._refused_last, self._taken = self._writer.refusals, at, None
         if self._refused_since is None:
-            log.error("store.refuses", why=why)
             self._refused_since, self._refused_why = at, why
         if STORE not in self._lasting:
             self._begin(ITSELF, Blind(Cause.STORE, f"the store takes no writes: {self._refused_why}", at), now)
@@ -521,38 +495,17 @@ class Lookout:
 
     # What others ask
 
-    def _state(self) -> Health:
-        plant = self._plant
-        blindness = tuple(
+    @property
+    def blind(self) -> tuple[Blindness, ...]:
+        """What is not seen now."""
+        return tuple(
             Blindness(each.asset, each.what, each.cause, each.text, each.first_at) for each in self._lasting.values()
         )
-        free, total = self._disk or (None, None)
-        return replace(
-            self._unknown(),
-            ready=True,
-            loop_lag=self._lag,
-            store_ok=self._refused_since is None,
-            store_why=self._refused_why if self._refused_since is not None else "",
-            disk_free=free,
-            disk_total=total,
-            assets=len(plant.assets) if plant else 0,
-            segments=len(plant.segments) if plant else 0,
-            blind=blindness,
-            self_test=self._self_test,
-        )
 
-    def _unknown(self) -> Health:
-        """Before it has looked."""
-        return Health(self._clock(), False, 0.0, 0.0, True, "", 0.0, 0, None, None, 0, 0, (), None)
-
-    def snapshot(self) -> Health:
-        """How the watch is, from any thread."""
-        known, watchdog = self._health, self._watchdog
-        if known is None:
-            return self._unknown()
-        writer = self._writer
-        silent = watchdog.silent_for if watchdog else 0.0
-        return replace(known, loop_silent_for=silent, write_under_way=writer.under_way, writes_waiting=writer.waiting)
+    @property
+    def store_ok(self) -> bool:
+        """Whether the store takes what is written, as far as is known."""
+        return self._refused_since is None
 
 
 class _Job:

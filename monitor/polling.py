@@ -89,14 +89,13 @@ class Poller:
         if not polled.allowed:
             text = 'a safety controller is polled only with "allow_safety = true" on the asset itself'
             return Poll(target, Refused(target.asset, text), Sent(), 0.0)
-        contract = self.collector(target.address.protocol).contract(target)
-        contract.shared = self._paces.get(polled.asset.zone)
-        return await self.poll_target(target, tripwire)
+        return await self.poll_target(target, tripwire, self._paces.get(polled.asset.zone))
 
-    async def poll_target(self, target: Target, tripwire: bool = False) -> Poll:
-        """Poll a target that is of no plant."""
+    async def poll_target(self, target: Target, tripwire: bool = False, zone: Pace | None = None) -> Poll:
+        """Poll a target, also one that is of no plant, at its own pace and at that of its zone."""
         collector = self.collector(target.address.protocol)
-        self._contracts[target.address.device] = collector.contract(target)
+        contract = self._contracts[target.address.device] = collector.contract(target)
+        contract.shared = zone
         done = await poll(collector, target, self._places, tripwire=tripwire)
         self._say_watching(target)
         return done

@@ -19,7 +19,7 @@ from monitor.vitals import Sensed, Tally, Vitals
 BEAT_EVERY = 1.0  # seconds between two signs of life, at most
 COUNT_EVERY = 5.0  # seconds between two counts of how the plant stands
 
-Standings: TypeAlias = tuple[Mapping[str, Checked | None], Mapping[str, Sensed]]
+Standings: TypeAlias = tuple[Mapping[str, Checked | None], Mapping[str, Sensed], int]
 
 
 class Signs:
@@ -53,14 +53,14 @@ class Signs:
 
     async def count(self, standings: Callable[[], Standings]) -> None:
         """Count how the plant stands. `standings` gives what is known of each asset and segment (None: it was not
-        polled yet), and what each segment's sensor has counted."""
+        polled yet), what each segment's sensor has counted, and how many of both are not seen now."""
         while True:
             with contextlib.suppress(StoreError):  # which is said by those who need the store
                 alarms, waiting, runs = await asyncio.to_thread(self._counted)
-                known, sensed = standings()
+                known, sensed, blind = standings()
                 self._vitals.tally = Tally(
                     len(known) - len(sensed),
-                    sum(checked is not None and checked.error is not None for checked in known.values()),
+                    blind,
                     Counter(str(checked.verdict) for name, checked in known.items() if checked and name not in sensed),
                     alarms,
                     waiting,

@@ -48,7 +48,7 @@ class Tally:
     """The plant as it stands, counted now and then."""
 
     assets: int = 0
-    blind: int = 0  # assets and segments whose last look failed
+    blind: int = 0  # assets and segments that are not seen now
     verdicts: Mapping[str, int] = field(default_factory=dict)  # assets, by verdict
     alarms: Mapping[tuple[str, str], int] = field(default_factory=dict)  # by state and severity
     messages: int = 0  # waiting to be sent

@@ -49,11 +49,6 @@ class Writer:
         return done
 
     @property
-    def waiting(self) -> int:
-        """Jobs that wait."""
-        return self._jobs.qsize()
-
-    @property
     def under_way(self) -> float:
         """For how many seconds a transaction has been under way."""
         began = self._began

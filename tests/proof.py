@@ -27,6 +27,9 @@ PROOFS = {  # and how many processes share them
     "tests/test_evidence.py": "0",
     "tests/test_upgrade.py": "0",
     "tests/test_backup.py": "0",
+    "tests/test_protocols.py": "2",  # these three measure nothing: with more examples they must hold
+    "tests/test_source.py": "2",
+    "tests/test_words.py": "2",
     "tests/test_proof_wire.py": "2",
     "tests/test_poll_contract.py": "0",
     "tests/test_proof_changes.py": "2",
@@ -54,7 +57,8 @@ def main(wanted: Sequence[str]) -> int:
             done = subprocess.run(command, cwd=ROOT, env={**os.environ, "ASBUILT_PROOF": str(notes)}, check=False)
             if done.returncode:
                 return done.returncode
-            write(proof, map(json.loads, notes.read_text(encoding="utf-8").splitlines()))
+            if notes.exists():
+                write(proof, map(json.loads, notes.read_text(encoding="utf-8").splitlines()))
     return 0
 
 

@@ -24,6 +24,7 @@ from collectors.collector import Target
 from collectors.profile import Profiles
 from monitor import store
 from monitor.config import Evidence, Plant, Polled
+from monitor.logs import Trouble
 from monitor.notify.dispatcher import Dispatcher
 from monitor.notify.grouping import CALM, FLAPS
 from monitor.polling import utc_now
@@ -79,7 +80,7 @@ class Room:
     async def dispatcher(self) -> AsyncIterator[Dispatcher]:
         writer = Writer(self.database)
         dispatcher = Dispatcher(self.plant, self.database, self.clock, lambda: 0.0, every=0.05)
-        running = asyncio.create_task(dispatcher.run(writer.write))
+        running = asyncio.create_task(dispatcher.run(writer.write, Trouble("store").failed))
         try:
             yield dispatcher
         finally:

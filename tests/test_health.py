@@ -196,8 +196,8 @@ def test_a_plant_that_is_well_writes_nothing(bench: Bench) -> None:
         async with bench.running() as watch:
             await bench.go(watch, 900)
             assert [bench.count(table) for table in ("gap", "alert", "alert_move")] == [0, 0, 0]
-            assert watch.snapshot().blind == ()
-            assert watch.snapshot().store_ok
+            assert watch.blind == ()
+            assert watch.store_ok
 
     asyncio.run(main())
 
@@ -212,7 +212,7 @@ def test_a_silent_device_is_an_alarm_within_a_minute_and_a_gap_from_to(bench: Be
             ((key, alert),) = bench.alerts().items()
             assert key == ("filler", "watch.poll")
             assert (alert.severity, alert.observed) == (Severity.HIGH, "no answer")
-            assert [each.asset for each in watch.snapshot().blind] == ["filler"]
+            assert [each.asset for each in watch.blind] == ["filler"]
             await bench.go(watch, 600)
             bench.answers["filler"] = True
             await bench.go(watch, 60)
@@ -516,7 +516,7 @@ def test_a_store_that_is_locked_is_shouted_and_stored_when_it_is_back(tmp_path: 
                 if bench.seconds % 5 == 0:
                     watch.tick()
                     await asyncio.sleep(0)
-            assert not watch.snapshot().store_ok
+            assert not watch.store_ok
             assert len(bench.shouts) == 1
             assert bench.shouts[0].startswith("critical: the store takes no writes")
             bench.answers["filler"] = True
@@ -525,7 +525,7 @@ def test_a_store_that_is_locked_is_shouted_and_stored_when_it_is_back(tmp_path: 
             other.close()
             await watch.settle()
             await bench.go(watch, 60)
-            assert watch.snapshot().store_ok
+            assert watch.store_ok
             for asset, item in ((ITSELF, "watch.store"), ("filler", "watch.poll")):
                 assert bench.state(asset, item) is AlertState.RTN_UNACK
             assert [seconds_of(gap) for gap in bench.gaps("filler")] == [("poll", "unreachable", 60, 120)]
@@ -567,13 +567,13 @@ async def main():
         while bench.seconds - began < 60:
             bench.disk = ask()
             await bench.go(watch, 5)
-            health = watch.snapshot()
-        print("blind", sorted((each.asset, each.what) for each in health.blind))
-        print("shouts", len(bench.shouts), "ok", health.store_ok)
+            blind, ok = watch.blind, watch.store_ok
+        print("blind", sorted((each.asset, each.what) for each in blind))
+        print("shouts", len(bench.shouts), "ok", ok)
         ballast.unlink()
         bench.disk = (500 * 10**9, 1000 * 10**9)
         await bench.go(watch, 60)
-        print("ok", watch.snapshot().store_ok)
+        print("ok", watch.store_ok)
         print("alerts", sorted((*key, alert.state.value) for key, alert in bench.alerts().items()))
         print("gaps", [(gap.cause, (gap.last_at is None)) for gap in bench.gaps("filler")])
 
@@ -738,7 +738,8 @@ def test_the_daemon_says_what_it_does_not_see_and_when_it_sees_again(tmp_path: P
             await tap.say(Deaf("eth9 is gone"))
             expected = {("filler", "watch.poll", AlertState.UNACK), ("line3", "watch.capture", AlertState.UNACK)}
             await come(lambda: found_blind() >= expected, "the alarms")
-            assert {each.asset for each in daemon.health().blind} >= {"filler", "line3"}
+            assert {each.asset for each in daemon.lookout.blind} >= {"filler", "line3"}
+            await come(lambda: daemon.vitals.tally.blind == 2, "both to be counted, as /metrics shows")
             await asyncio.to_thread(floor.apply, "filler", behave="honest")
             await tap.say(told(CYCLE))
             await come(lambda: {state for *_, state in found_blind()} == {AlertState.RTN_UNACK}, "the end")
@@ -753,7 +754,6 @@ def test_the_daemon_says_what_it_does_not_see_and_when_it_sees_again(tmp_path: P
                 ("line3", "wire", "deaf"),
                 (ITSELF, "self", "loop"),
             }
-            assert daemon.health().ready
 
     with running(ONE) as floor:
         made = room(tmp_path, floor.plcs["filler"].address, SEGMENT)

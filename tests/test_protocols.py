@@ -17,6 +17,7 @@ from hypothesis import strategies as st
 
 from collectors.passive.protocols.protocol import CONTINUES, GLANCE, HEAD, Carrier, Protocol
 from collectors.passive.said import SENDER, Asked, Malformed, Said
+from tests.measured import times
 
 DATA = sorted((Path(__file__).parent / "data" / "wire").glob("*.toml"))
 
@@ -105,7 +106,7 @@ MORE = st.one_of(st.just(b""), st.binary(max_size=16))
 
 
 @pytest.mark.parametrize("name", PROTOCOLS)
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=times(40, 150), deadline=None)
 @given(data=st.data())
 def test_a_decoder_says_or_calls_it_malformed(name: str, data: st.DataObject) -> None:
     protocol, asked = PROTOCOLS[name], Asked()
@@ -158,7 +159,7 @@ def signatures(protocol: Protocol, messages: list[bytes], client: bool | list[bo
 
 
 @pytest.mark.parametrize("name", [name for name, protocol in PROTOCOLS.items() if protocol.sign])
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=times(40, 150), deadline=None)
 @given(data=st.data())
 def test_what_has_the_same_signature_says_the_same(name: str, data: st.DataObject) -> None:
     protocol, messages = PROTOCOLS[name], []
@@ -201,7 +202,7 @@ def test_a_stream_is_cut_where_its_messages_end(name: str) -> None:
 
 
 @pytest.mark.parametrize("name", [name for name, protocol in PROTOCOLS.items() if protocol.begins])
-@settings(max_examples=30, deadline=None)
+@settings(max_examples=times(30, 50), deadline=None)
 @given(junk=st.binary(max_size=100))
 def test_what_begins_a_conversation_is_told_without_an_error(name: str, junk: bytes) -> None:
     begins = PROTOCOLS[name].begins

@@ -25,6 +25,7 @@ from hypothesis import strategies as st
 from collectors.passive import source
 from collectors.passive.source import BLOCK, LARGEST, LATEST, MOST, PAD, Batch, Capture, NoCapture, open_capture
 from tests.frames import PCAPS
+from tests.measured import times
 
 REAL = list(csv.DictReader((PCAPS / "SOURCES.tsv").open(), delimiter="\t")) if (PCAPS / "SOURCES.tsv").exists() else []
 # tshark and capinfos count 154 in it, not what the list says
@@ -346,7 +347,7 @@ def test_a_file_that_is_not_there() -> None:
 EDITS = st.lists(st.tuples(st.integers(0, 2000), st.integers(0, 255)), min_size=1, max_size=12)
 
 
-@settings(max_examples=200)
+@settings(max_examples=times(200, 600))
 @given(
     name=st.sampled_from(list(FORMATS)),
     edits=EDITS,
@@ -419,7 +420,7 @@ def test_a_block_larger_than_memory_is_passed_over(kind: int) -> None:
 CLOCKS = st.one_of(st.none(), st.integers(0, 255))
 
 
-@settings(max_examples=100)
+@settings(max_examples=times(100, 300))
 @given(
     ticks=st.integers(0, 2**64 - 1),
     resolution=CLOCKS,

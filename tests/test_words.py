@@ -13,6 +13,7 @@ from baselines.snapshot import Value, canonical
 from collectors.modbus.registers import register_value
 from collectors.profile import COUNTED, INTEGERS, REGISTERS, ItemType, Register
 from monitor.words import ESCAPED, Bit, Raw, encode, reference
+from tests.measured import times
 
 KINDS: tuple[ItemType, ...] = get_args(ItemType)
 ORDERS = st.sampled_from(["big", "little"])
@@ -55,7 +56,7 @@ def registers_with(register: Register, raw: Raw, before: bytes) -> bytes:
     return b"".join(word.to_bytes(2, "big") for word in words)
 
 
-@settings(max_examples=300)
+@settings(max_examples=times(300, 1000))
 @given(st.data(), registers())
 def test_what_is_entered_reads_as_the_value(data: st.DataObject, register: Register) -> None:
     seen = data.draw(st.binary(min_size=2 * register.width, max_size=2 * register.width))

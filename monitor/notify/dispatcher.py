@@ -92,9 +92,8 @@ class Dispatcher:
         """See to it that each route has its mark. To be called before anything moves that they are to tell of."""
         store.begin_routes(tx, [*self._routes])
 
-    async def run(self, write: Write) -> None:
-        """Make and send messages for ever."""
-        failed = False
+    async def run(self, write: Write, failed: Callable[[StoreError], None]) -> None:
+        """Make and send messages for ever. `failed` is told when the store refuses."""
         try:
             while True:
                 self._moved.clear()
@@ -104,12 +103,9 @@ class Dispatcher:
                         await write(self.begin)
                         self._staff(write)
                     await self._make(write)
-                    failed = False
                 except StoreError as error:
                     self._has_begun = False
-                    if not failed:
-                        log.error("store.failed", chore="notify", why=str(error))
-                    failed = True
+                    failed(error)
                 except Exception:  # a bug of ours: said with all that helps, and monitoring goes on
                     self._has_begun = False
                     log.exception("bug", chore="notify")

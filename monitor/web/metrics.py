@@ -51,7 +51,7 @@ class _Daemon(Collector):
 
 def _tally(tally: Tally) -> Iterator[Metric]:
     yield _gauge("assets", "Assets, by verdict.", {(key,): n for key, n in tally.verdicts.items()}, ["verdict"])
-    yield _gauge("blind", "Assets and segments whose last look failed.", tally.blind)
+    yield _gauge("blind", "Assets and segments that are not seen now.", tally.blind)
     yield _gauge("alarms", "Alarms that are not normal.", tally.alarms, ["state", "severity"])
     yield _gauge("messages_waiting", "Messages that are still to be sent.", tally.messages)
     yield _gauge("runs", "Runs of equal outcomes that were ever begun.", tally.runs)
