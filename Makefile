@@ -4,6 +4,8 @@ VENV   := .venv
 BIN    := $(VENV)/bin
 PIP    := $(BIN)/python -m pip install --quiet --disable-pip-version-check
 
+unexport PYTHONDONTWRITEBYTECODE  # else every process that a test starts compiles the whole program anew
+
 .PHONY: demo test check format bench proof bundle bundle-test lock clean
 
 demo: $(VENV)/run.done           ## a simulated plant, commissioned, changed, alarmed (ONCE=1: without stopping)

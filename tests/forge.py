@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import atexit
 import contextlib
+import gc
 import importlib
 import json
 import os
@@ -138,8 +139,13 @@ def forge() -> Forge:
 
 
 def _serve() -> None:
+    from monitor.cli import command
+
     for name in IMPORTED:
         importlib.import_module(name)
+    command()
+    gc.collect()
+    gc.freeze()  # so that no child copies what it never changes
     for line in sys.stdin:
         asked = json.loads(line)
         goes_on = "status" in asked
