@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -17,12 +18,13 @@ from monitor.store import Database, store_url
 
 ROOT = Path(__file__).parent.parent
 NUMBERS = count(1)
+ROOM = 4_000_000_000  # bytes; every worker's server takes up to a tenth of that
 
 
 @pytest.fixture(scope="session")
 def postgresql() -> Iterator[PostgresServer]:
     """A server on a socket of its own. What it holds need not survive a power cut, so it does not wait for the disk."""
-    server = get_server(mkdtemp(prefix="asbuilt-postgresql-"), cleanup_mode="delete")
+    server = get_server(mkdtemp(prefix="asbuilt-postgresql-", dir=_memory()), cleanup_mode="delete")
     try:
         with psycopg.connect(server.get_uri(), autocommit=True) as connection:
             connection.execute("ALTER SYSTEM SET fsync = off")
@@ -30,6 +32,12 @@ def postgresql() -> Iterator[PostgresServer]:
         yield server
     finally:
         server.cleanup()
+
+
+def _memory() -> str | None:
+    """A folder in memory, if there is one with room: making a database there takes a third of the time."""
+    memory = Path("/dev/shm")
+    return str(memory) if memory.is_dir() and shutil.disk_usage(memory).free > ROOM else None
 
 
 @pytest.fixture(params=["sqlite", "postgresql"])
