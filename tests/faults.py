@@ -17,7 +17,7 @@ from typing import Any
 
 import pytest
 
-from tests.floors import ROOT, Done, PlantFolder, Process, wait_for
+from tests.floors import ROOT, Done, PlantFolder, Process, RunningFloor, wait_for
 from tests.forge import Forge
 
 SOURCE = Path(__file__).parent / "data" / "faults.c"
@@ -183,3 +183,18 @@ def killed(code: int) -> bool:
 def wait_for_end_or(process: Process, done: Callable[[], object], what: str) -> None:
     """Wait until something is done, or the process has ended."""
     wait_for(lambda: process.poll() is not None or done(), what)
+
+
+def addresses(floor: RunningFloor) -> dict[str, str]:
+    return {name: plc.address for name, plc in floor.plcs.items()}
+
+
+def route(url: str) -> str:
+    return f'[notify.shift]\nkind = "webhook"\nurl = "{url}"\n'
+
+
+def sound(plant: PlantFolder) -> bool:
+    """Whether the evidence verifies once a daemon ran and has published what a kill left unpublished."""
+    with plant.daemon():
+        wait_for(lambda: plant.asbuilt("verify").code == 0, "the evidence to verify")
+    return True

@@ -22,6 +22,7 @@ PAGE = ROOT / "docs" / "PROOF.md"
 PROOFS = {  # and how many processes share them
     "tests/test_proof.py": "0",
     "tests/test_proof_change.py": "0",
+    "tests/test_proof_kill.py": "0",
     "tests/test_proof_faults.py": "0",
     "tests/test_verifier.py": "0",
     "tests/test_evidence.py": "0",

@@ -24,6 +24,7 @@ from monitor.store.audit import (
     audit_entries,
     audit_head,
     audit_news,
+    head_at,
     last_audit_id,
     last_detail,
 )
@@ -164,6 +165,7 @@ __all__ = [
     "forget_some",
     "forgetting",
     "has_history",
+    "head_at",
     "hold_back_news",
     "is_empty",
     "keep_alert",

@@ -79,6 +79,15 @@ def audit_head(tx: Transaction) -> tuple[int, str] | None:
     return (last.id, last.hash) if last else None
 
 
+def head_at(tx: Transaction, until: datetime) -> tuple[int, str]:
+    """How many entries the chain had before a moment, and the hash of the last of them; (0, "") for none."""
+    table = tables.audit_entry
+    later = select(func.min(table.c.id)).where(table.c.at >= until).scalar_subquery()
+    before = select(table.c.id, table.c.hash).where(table.c.id < func.coalesce(later, LAST_ID + 1))
+    last = tx.execute(before.order_by(table.c.id.desc()).limit(1)).first()
+    return (last.id, last.hash) if last else (0, "")
+
+
 def last_audit_id(tx: Transaction) -> int:
     """The number of the newest entry; 0 for an empty chain."""
     return tx.execute(select(func.max(tables.audit_entry.c.id))).scalar() or 0

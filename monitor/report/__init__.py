@@ -1,0 +1,1 @@
+"""Reports: what the store holds, as a document that is written as PDF, HTML, XLSX, CSV or JSON. Reads only."""

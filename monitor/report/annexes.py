@@ -1,0 +1,62 @@
+"""The annexes of a report: every table, whole, as CSV. A page names each with its SHA-256."""
+
+from __future__ import annotations
+
+import csv
+import io
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+from hashlib import sha256
+
+from monitor.report.cells import for_sheets
+from monitor.report.document import Report, Table
+
+ROWS_AT_ONCE = 1000
+
+
+@dataclass(frozen=True, slots=True)
+class Annex:
+    """`name` of the file, what it holds, and what is known of it."""
+
+    name: str
+    title: str
+    rows: int
+    size: int  # bytes
+    digest: str  # SHA-256
+
+
+def annex_name(table: Table) -> str:
+    return f"{table.key}.csv"
+
+
+def csv_parts(table: Table) -> Iterator[bytes]:
+    """A table as CSV (RFC 4180) in UTF-8, in parts: the keys of the columns, then the rows."""
+    text = io.StringIO(newline="")
+    writer = csv.writer(text)
+    writer.writerow([column.key for column in table.columns])
+    for number, row in enumerate(table.rows, 1):
+        writer.writerow([for_sheets(cell) for cell in row])
+        if number % ROWS_AT_ONCE == 0:
+            yield _taken(text)
+    yield _taken(text)
+
+
+def _taken(text: io.StringIO) -> bytes:
+    """What is in it, which is then empty. Half a surrogate pair is shown as an escape."""
+    data = text.getvalue().encode("utf-8", "backslashreplace")
+    text.seek(0)
+    text.truncate()
+    return data
+
+
+def annexes(report: Report) -> list[Annex]:
+    """What the tables of a report are as files."""
+    return [_annex(table, csv_parts(table)) for table in report.tables]
+
+
+def _annex(table: Table, parts: Iterable[bytes]) -> Annex:
+    size, digest = 0, sha256()
+    for part in parts:
+        size += len(part)
+        digest.update(part)
+    return Annex(annex_name(table), table.title, len(table.rows), size, digest.hexdigest())
