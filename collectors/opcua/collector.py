@@ -13,7 +13,7 @@ from collectors.opcua.channel import Lifetimes
 from collectors.opcua.faults import STALE, Fault, Gone
 from collectors.opcua.link import Link
 from collectors.opcua.session import log_in
-from collectors.opcua.watch import Lookout
+from collectors.opcua.watch import Vigil
 from collectors.profile import GENERIC, Profile, Profiles
 
 RARE = 0.75  # of a session's timeout: polls that are further apart leave between them
@@ -25,7 +25,7 @@ class Device:
 
     contract: Contract
     link: Link | None = None
-    lookout: Lookout | None = None
+    vigil: Vigil | None = None
     profile: Profile | None = None  # the last that an "auto" target was found to fit
     polled_at: float | None = None
     between: float = 0.0  # seconds between the last two polls
@@ -67,13 +67,13 @@ class OpcUaCollector:
 
     def watching(self, target: Target) -> Watching | None:
         device = self._devices.get(target.address.device)
-        if device is None or device.lookout is None or device.lookout.asset != target.asset:
+        if device is None or device.vigil is None or device.vigil.asset != target.asset:
             return None
         profile = device.profile if target.profile == "auto" else self._profiles[target.profile]
         if profile is None or not profile.limits.subscribe:
             return None
         watch = device.link.watch if device.link else None
-        return watch.state if watch else Watching(0, len(profile.items), device.lookout.why)
+        return watch.state if watch else Watching(0, len(profile.items), device.vigil.why)
 
     async def collect(self, target: Target, tripwire: bool = False) -> Snapshot:
         device = self._device(target)
@@ -85,8 +85,8 @@ class OpcUaCollector:
             return snapshot
         except CollectError:
             await _leave(device)
-            if device.lookout and device.lookout.missed:
-                device.lookout.bell.pull()  # or nobody would tell of changes until the next poll is due
+            if device.vigil and device.vigil.missed:
+                device.vigil.bell.pull()  # or nobody would tell of changes until the next poll is due
             raise
         except BaseException:
             _abandon(device)
@@ -95,8 +95,8 @@ class OpcUaCollector:
     async def close(self, target: Target | None = None) -> None:
         devices = [self._devices.get(target.address.device)] if target else list(self._devices.values())
         for device in devices:
-            if device and device.lookout:
-                device.lookout.bell.silence()
+            if device and device.vigil:
+                device.vigil.bell.silence()
         await asyncio.gather(*(_leave(device) for device in devices if device))
 
     async def _poll(self, device: Device, target: Target, tripwire: bool) -> Snapshot:
@@ -109,16 +109,16 @@ class OpcUaCollector:
                     raise
             await _leave(device)
         session = await log_in(target, device.contract, self._clock, self._lifetimes)
-        lookout = self._lookout(device, target)
-        device.link = Link(target, session, self._profiles, self._clock, device.profile, lookout)
+        vigil = self._vigil(device, target)
+        device.link = Link(target, session, self._profiles, self._clock, device.profile, vigil)
         return await self._through(device, device.link, tripwire)
 
-    def _lookout(self, device: Device, target: Target) -> Lookout | None:
+    def _vigil(self, device: Device, target: Target) -> Vigil | None:
         if self.on_change is None:
             return None
-        if device.lookout is None or device.lookout.asset != target.asset:
-            device.lookout = Lookout(target.asset, self.on_change)
-        return device.lookout
+        if device.vigil is None or device.vigil.asset != target.asset:
+            device.vigil = Vigil(target.asset, self.on_change)
+        return device.vigil
 
     async def _through(self, device: Device, link: Link, tripwire: bool) -> Snapshot:
         snapshot = await (link.poll_tripwire() if tripwire else link.poll())

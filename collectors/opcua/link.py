@@ -24,7 +24,7 @@ from collectors.opcua.items import (
 from collectors.opcua.reads import Answer, Reads, decode
 from collectors.opcua.services import Reading
 from collectors.opcua.session import Session, decode_endpoints, get_endpoints
-from collectors.opcua.watch import Lookout, Watch, begin
+from collectors.opcua.watch import Vigil, Watch, begin
 from collectors.profile import Profile, Profiles
 
 TELLTALES = ("identity.", "server.state")
@@ -55,7 +55,7 @@ class Seen:
 class Link:
     """One target's session. `profile` is None until an "auto" target has said who it is.
 
-    `lookout` is None where nobody wants to be told; `watch` is what watches, once the server agreed.
+    `vigil` is None where nobody wants to be told; `watch` is what watches, once the server agreed.
     """
 
     def __init__(
@@ -65,13 +65,13 @@ class Link:
         profiles: Profiles,
         clock: Clock,
         known: Profile | None,
-        lookout: Lookout | None = None,
+        vigil: Vigil | None = None,
     ) -> None:
         self.target = target
         self.session = session
         self.profile = known if target.profile == "auto" else profiles[target.profile]
         self.watch: Watch | None = None
-        self._lookout = lookout
+        self._vigil = vigil
         self._watched: list[bytes] | None = None  # the nodes that the server was asked to watch
         self._outdated = False
         self._profiles = profiles
@@ -157,16 +157,16 @@ class Link:
 
         A session is asked once. Other nodes than it was asked for are for the next one, with a poll at once.
         """
-        if self._lookout is None or self.profile is None or not self.profile.limits.subscribe:
+        if self._vigil is None or self.profile is None or not self.profile.limits.subscribe:
             return
         nodes = [asked.node for asked in plan.asked if asked.key.startswith("item.") and not asked.why]
         if self._watched not in (None, nodes):
             self._outdated = True
-            self._lookout.bell.pull()
-        elif self._watched is None and nodes and self._lookout.may_ask:
+            self._vigil.bell.pull()
+        elif self._watched is None and nodes and self._vigil.may_ask:
             self._watched = nodes
             self.session.channel.may_watch = True
-            self.watch = await begin(self.session, self.reads, nodes, self.profile, self._lookout)
+            self.watch = await begin(self.session, self.reads, nodes, self.profile, self._vigil)
         if self.watch:
             await self.watch.arm()
 
@@ -231,8 +231,8 @@ class Link:
         if chosen is self.profile:
             return
         self.profile, self._plan = chosen, None
-        if self._lookout and chosen.limits.subscribe:
-            self._lookout.bell.pull()  # what was read already is not watched yet
+        if self._vigil and chosen.limits.subscribe:
+            self._vigil.bell.pull()  # what was read already is not watched yet
         channel = self.session.channel
         channel.contract.tighten(chosen.limits)
         self.reads.allowed = chosen.limits.nodes_per_read

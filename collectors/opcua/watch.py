@@ -77,7 +77,7 @@ class Bell:
         self._ring()
 
 
-class Lookout:
+class Vigil:
     """What of an asset's watches outlasts their sessions: the bell, why nothing is watched, and when to ask again."""
 
     def __init__(self, asset: str, changed: Callable[[str], None]) -> None:
@@ -100,11 +100,11 @@ class Lookout:
 class Watch:
     """One subscription, and the task that keeps a Publish outstanding for it. It ends with its session."""
 
-    def __init__(self, session: Session, lookout: Lookout, subscribed: Subscribed, state: Watching) -> None:
+    def __init__(self, session: Session, vigil: Vigil, subscribed: Subscribed, state: Watching) -> None:
         self.lost = False  # what is to be watched needs another session
         self._session = session
         self._channel = session.channel
-        self._lookout = lookout
+        self._vigil = vigil
         self._subscribed = subscribed
         self._state = state
         self._ended = False
@@ -112,11 +112,11 @@ class Watch:
         self._told = asyncio.Event()  # the first values, or the end
         self._armed = False
         self._task = asyncio.create_task(self._run())
-        lookout.missed = True
+        vigil.missed = True
 
     @property
     def state(self) -> Watching:
-        return Watching(0, self._state.of, self._lookout.why) if self._ended else self._state
+        return Watching(0, self._state.of, self._vigil.why) if self._ended else self._state
 
     async def arm(self) -> None:
         """Wait for the first values, which are no change; what is told from here on is one.
@@ -140,7 +140,7 @@ class Watch:
     def abandon(self) -> None:
         """Whoever broke the protocol while it was to publish may have done so in publishing."""
         if not self._ended and isinstance(self._channel.cause, Malformed):
-            self._lookout.give_up(self._channel.cause.text)
+            self._vigil.give_up(self._channel.cause.text)
         self._end(self._channel.cause.text if self._channel.cause else "there is no session")
         self._task.cancel()
 
@@ -148,7 +148,7 @@ class Watch:
         try:
             await self._listen()
         except Malformed as failure:
-            self._lookout.give_up(failure.text)
+            self._vigil.give_up(failure.text)
             self._lose(failure.text)
         except Fault as fault:
             self._lose(fault.text, fault.status in ENDED)
@@ -157,7 +157,7 @@ class Watch:
         except TimeoutError:
             why = f"nothing was published for {self._patience:g} s"
             if not self._heard:
-                self._lookout.give_up(why)
+                self._vigil.give_up(why)
             self._lose(why)
         finally:
             if not self._ended:
@@ -194,27 +194,25 @@ class Watch:
         if not said.changed:
             return 0
         if self._armed:
-            self._lookout.bell.pull()
+            self._vigil.bell.pull()
         self._told.set()
         return said.sequence
 
     def _lose(self, why: str, for_another: bool = True) -> None:
         self.lost = for_another
         self._end(why)
-        self._lookout.bell.pull()
+        self._vigil.bell.pull()
 
     def _end(self, why: str) -> None:
         if not self._ended:
-            self._ended, self._lookout.why = True, why
+            self._ended, self._vigil.why = True, why
         self._told.set()
 
 
-async def begin(
-    session: Session, reads: Reads, nodes: Sequence[bytes], profile: Profile, lookout: Lookout
-) -> Watch | None:
+async def begin(session: Session, reads: Reads, nodes: Sequence[bytes], profile: Profile, vigil: Vigil) -> Watch | None:
     """Subscribe to the values of a profile's nodes, every `publishing` seconds or as often as the contract allows.
 
-    None if the server does not want to; `lookout` knows why.
+    None if the server does not want to; `vigil` knows why.
     """
     channel = session.channel
     least = 1 / (PUBLISHING_SHARE * channel.contract.limits.requests_per_second)
@@ -227,15 +225,15 @@ async def begin(
         except Fault as fault:
             statuses, refusal = [], fault.text
         if not refusal:
-            return Watch(session, lookout, subscribed, _state(statuses, len(profile.items)))
+            return Watch(session, vigil, subscribed, _state(statuses, len(profile.items)))
         await channel.ask_raw(services.delete_subscriptions(subscribed.id))
-        lookout.why = refusal
+        vigil.why = refusal
     except Fault as fault:
         if fault.status in STALE:
             raise
-        lookout.why = fault.text
+        vigil.why = fault.text
     except CollectError as failure:
-        lookout.give_up(failure.text)
+        vigil.give_up(failure.text)
         raise
     return None
 
