@@ -470,8 +470,8 @@ def slope(points: Sequence[tuple[float, float]]) -> float:
 
 def test_a_day_of_polls_leaves_nothing_behind_in_memory(tmp_path: Path) -> None:
     """`asbuilt run` over devices in another process: most of them unchanged, some tremble, some change and are
-    alarmed, told and acknowledged again and again."""
-    count, polls = times(20, 200), times(7_000, 864_000)
+    alarmed, told and acknowledged again and again. In full a million polls, which is more than a day has (864,000)."""
+    count, polls = times(20, 200), times(7_000, 1_010_000)
     with devices(count, Mixed) as plcs, webhook() as (hook, posted), ExitStack() as stack:
         plant = load_plant(day_plant(tmp_path, plcs.places, hook))
         database = Database(plant.store_url)
@@ -493,7 +493,7 @@ def test_a_day_of_polls_leaves_nothing_behind_in_memory(tmp_path: Path) -> None:
         moves = sum(stored(database).values())
     grown = slope(points)
     note(
-        f"resident memory of the daemon over a day of polls of {count} assets",
+        f"no false deviation, and the resident memory of the daemon, in the polls of a day of {count} assets",
         polls=done, bytes_a_poll=round(grown, 2), MB_at_first=round(points[0][1] / 1e6, 1),
         MB_at_last=round(points[-1][1] / 1e6, 1), moves_of_alarms=moves, messages=len(posted), seconds=round(seconds),
     )  # fmt: skip
