@@ -12,7 +12,7 @@ from pathlib import Path
 
 from tests.faults import Said, addresses, route, sound
 from tests.floors import TWO, PlantFolder, running, wait_for
-from tests.measured import note, times
+from tests.measured import NOTES, note, times
 from tests.test_daemon import events, webhook
 
 READY = 3.0  # seconds from the start of a daemon until it says that it polls
@@ -96,7 +96,7 @@ def test_kill_9_at_random_moments_loses_nothing_that_was_acknowledged(tmp_path: 
                 said.assure_kept(tmp_path / "asbuilt.db")
         assert sound(plant)
     clock, processor = (sorted(times) for times in zip(*ready, strict=True))
-    assert processor[-1] < READY  # the clock says how busy the machine is besides
+    assert (clock if NOTES else processor)[-1] < READY  # beside other tests, the clock says how busy the machine is
     note(
         "kill -9 at random moments loses nothing that was acknowledged, and no alarm is there twice",
         kills=kills,
