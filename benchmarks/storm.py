@@ -131,7 +131,7 @@ async def storm(plant: Plant, database: Database, box: Inbox) -> tuple[float, fl
 
 
 def stored(moves: list[Move], tx: Transaction) -> list[Move]:
-    return [store.store_move(tx, move) for move in moves]
+    return store.store_moves(tx, moves)
 
 
 class Metered(Dispatcher):

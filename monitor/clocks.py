@@ -27,7 +27,7 @@ def look_at_clocks(tx: Transaction, assets: Iterable[str], now: datetime) -> lis
         due = running_out(began.get(asset, {}), now)
         done = keys() - {finding.deviation.key for finding in due}
         moves += contradict(alerts[asset], due, done, asset, now, Kind.BLIND)
-    return [store.store_move(tx, move) for move in moves]
+    return store.store_moves(tx, moves)
 
 
 def _running(tx: Transaction, assets: set[str]) -> dict[str, dict[Clock, datetime]]:

@@ -176,7 +176,7 @@ def retired(tx: Transaction, plant: Plant, name: str, reason: Reason) -> Step:
         supersede(tx, proposed)
     ended = [move for alert in store.alerts(tx, [name]) if (move := retire(alert, reason.at))]
     told = [replace(move, alert=replace(move.alert, reason=reason.why, suppressed_by=None)) for move in ended]
-    moves = tuple(store.store_move(tx, move, reason.actor.name) for move in told)
+    moves = tuple(store.store_moves(tx, told, reason.actor.name))
     store.retire_asset(tx, name, reason.at)
     there = name in _names(plant)
     removed = edits.take_table_out(plant.path, _section(plant, name), name) if there else ""

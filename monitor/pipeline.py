@@ -6,7 +6,7 @@ The pure functions of `baselines` decide; this reads what they need and stores w
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Collection, Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 
@@ -129,13 +129,19 @@ def move_alarms(
     alerts, findings = store.alerts(tx, [observed.asset]), tuple(findings)
     swapped = replaced(findings, observed)
     moves = advance(alerts, [swapped] if swapped else findings, verdicts(baseline, observed), observed, now)
-    return [_store(tx, move) for move in moves]
+    return _store(tx, moves)
 
 
-def _store(tx: Transaction, move: Move) -> Move:
-    """Store a move; of an alarm that the program itself keeps back, or lets go, write down that it did."""
-    stored = store.store_move(tx, move)
-    alert = stored.alert
+def _store(tx: Transaction, moves: Sequence[Move]) -> list[Move]:
+    """Store moves; of alarms that the program itself keeps back, or lets go, write down that it did."""
+    stored = store.store_moves(tx, moves)
+    for move in stored:
+        _note_kept_back(tx, move)
+    return stored
+
+
+def _note_kept_back(tx: Transaction, move: Move) -> None:
+    alert = move.alert
     if SUPPRESSED in (move.before, alert.state) and move.before is not alert.state:
         action = "alert.suppress" if alert.state is SUPPRESSED else "alert.unsuppress"
         detail = {
@@ -145,7 +151,6 @@ def _store(tx: Transaction, move: Move) -> Move:
             "state": alert.state.value,
         }
         store.audit(tx, alert.changed_at, store.ITSELF, action, alert.asset, detail)
-    return stored
 
 
 def _kept_back(tx: Transaction, asset: str, findings: tuple[Finding, ...], now: datetime) -> tuple[Finding, ...]:
@@ -176,7 +181,7 @@ def _in_force(tx: Transaction, asset: str, now: datetime) -> list[Order]:
 
 def release_due(tx: Transaction, now: datetime) -> list[Move]:
     """Let go of the alarms that nothing keeps back any more."""
-    return [_store(tx, move) for alert in _released(tx, now) if (move := unsuppress(alert, now))]
+    return _store(tx, [move for alert in _released(tx, now) if (move := unsuppress(alert, now))])
 
 
 def return_alarms(tx: Transaction, now: datetime) -> list[Move]:
@@ -224,9 +229,9 @@ def occur(tx: Transaction, asset: str, finding: Finding, now: datetime, items: C
             finding = replace(finding, suppressed_by=str(order.id))
     if asset in store.out_of_service(tx, now):
         finding = replace(finding, suppressed_by=finding.suppressed_by or OUT_OF_SERVICE)
-    raised = _store(tx, happened(alerts, finding, asset, now))
+    [raised] = _store(tx, [happened(alerts, finding, asset, now)])
     ended = over(raised.alert, now)
-    return [raised, _store(tx, ended)] if ended else [raised]
+    return [raised, *_store(tx, [ended])] if ended else [raised]
 
 
 def take_written(tx: Transaction, asset: str, write: Written, now: datetime) -> list[Move]:
@@ -253,7 +258,7 @@ def confront(tx: Transaction, found: Mapping[str, Weighed], now: datetime) -> li
         for asset, said in found.items()
         for move in contradict(alerts[asset], said.contradictions, said.agreed, asset, now)
     ]
-    return [store.store_move(tx, move) for move in moves]
+    return store.store_moves(tx, moves)
 
 
 def move_blind(
@@ -273,13 +278,12 @@ def move_blind(
         if asset in out:
             findings = [replace(each, suppressed_by=OUT_OF_SERVICE) for each in findings]
         moves += contradict(alerts[asset], findings, seen.get(asset, ()), asset, now, Kind.BLIND)
-    return [_store(tx, move) for move in moves]
+    return _store(tx, moves)
 
 
 def unshelve_due(tx: Transaction, now: datetime) -> list[Move]:
     """Bring back the shelved alarms whose time is over."""
-    moved = [move for alert in store.shelved_until(tx, now) if (move := unshelve(alert, now))]
-    return [store.store_move(tx, move) for move in moved]
+    return store.store_moves(tx, [move for alert in store.shelved_until(tx, now) if (move := unshelve(alert, now))])
 
 
 def goes_on(held: Snapshot, observed: Snapshot, baseline: Snapshot | None) -> bool:

@@ -18,7 +18,7 @@ def for_programs(cell: Cell) -> str | int | float | bool | None:
 
 
 def for_sheets(cell: Cell) -> str:
-    """As CSV has it; what a spreadsheet would take for a formula gets an apostrophe before it, which makes it a text."""
+    """As CSV has it; what a spreadsheet would take for a formula gets an apostrophe before it: then it is a text."""
     if cell is None:
         return ""
     if isinstance(cell, bool):

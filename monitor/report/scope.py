@@ -20,8 +20,8 @@ def _silent(_what: str, _done: int, _of: int) -> None:
 class Scope:
     """`names` are the assets, in the order of plant.toml (segments at the end), and `whole` says that these are all.
 
-    A report says how things stood at `until`: what was decided or seen later is not in it, so that the same question has
-    the same answer later. `since` is where its time begins. `now` is when it is made, for what has no history.
+    A report says how things stood at `until`: what was decided or seen later is not in it, so that the same question
+    has the same answer later. `since` is where its time begins. `now` is when it is made, for what has no history.
     """
 
     plant: Plant

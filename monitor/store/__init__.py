@@ -1,6 +1,6 @@
 """The store: what is kept, and how it is read back. Every function takes the transaction that it is part of."""
 
-from monitor.store.alerts import alerts, keep_alert, shelved_until, store_move, suppressed
+from monitor.store.alerts import alerts, keep_alert, shelved_until, store_move, store_moves, suppressed
 from monitor.store.artefacts import add_artefact, artefacts
 from monitor.store.assets import (
     OutOfService,
@@ -217,6 +217,7 @@ __all__ = [
     "sign_offs",
     "snapshot_of",
     "store_move",
+    "store_moves",
     "store_url",
     "suppressed",
     "take_out",

@@ -69,26 +69,44 @@ def keep_alert(tx: Transaction, alert: Alert) -> None:
 
 def store_move(tx: Transaction, move: Move, by: str | None = None) -> Move:
     """Store how an alarm moved; the move with the alarm's number."""
-    values = _alert_values(move.alert)
-    if move.alert.id:
-        tx.execute(update(tables.alert).where(tables.alert.c.id == move.alert.id).values(values))
-        number = move.alert.id
-    else:
-        values["asset_id"] = asset_id(tx, move.alert.asset)
-        number = tx.execute(insert(tables.alert).values(values).returning(tables.alert.c.id)).scalar_one()
-    tx.execute(
-        insert(tables.alert_move).values(
-            alert_id=number,
-            at=move.alert.changed_at,
-            event=move.event,
-            before=move.before,
-            after=move.alert.state,
-            observed=values["observed"],
-            by=by,
-            reason=move.alert.reason,
-        )
-    )
-    return replace(move, alert=replace(move.alert, id=number))
+    [stored] = store_moves(tx, [move], by)
+    return stored
+
+
+def store_moves(tx: Transaction, moves: Sequence[Move], by: str | None = None) -> list[Move]:
+    """Store how alarms moved, in this order, each of them once; the moves with the alarms' numbers."""
+    numbers = iter(_added(tx, [move.alert for move in moves if not move.alert.id]))
+    stored = [move if move.alert.id else replace(move, alert=replace(move.alert, id=next(numbers))) for move in moves]
+    for move in moves:
+        if move.alert.id:
+            keep_alert(tx, move.alert)
+    if stored:
+        tx.execute(insert(tables.alert_move), [_move_values(move, by) for move in stored])
+    return stored
+
+
+def _added(tx: Transaction, alerts: Sequence[Alert]) -> list[int]:
+    """The numbers that new alarms get. A storm is many of them: they go in together."""
+    if not alerts:
+        return []
+    assets = {name: asset_id(tx, name) for name in {alert.asset for alert in alerts}}
+    rows = [{**_alert_values(alert), "asset_id": assets[alert.asset]} for alert in alerts]
+    added = insert(tables.alert).returning(tables.alert.c.id, sort_by_parameter_order=True)
+    return [row.id for row in tx.execute(added, rows)]
+
+
+def _move_values(move: Move, by: str | None) -> dict[str, Any]:
+    alert = move.alert
+    return {
+        "alert_id": alert.id,
+        "at": alert.changed_at,
+        "event": move.event,
+        "before": move.before,
+        "after": alert.state,
+        "observed": json.dumps(alert.observed),
+        "by": by,
+        "reason": alert.reason,
+    }
 
 
 def _alert_values(alert: Alert) -> dict[str, Any]:
