@@ -356,8 +356,8 @@ def test_a_plant_that_goes_dark_at_once_is_written_in_groups_and_with_so_many_st
     asyncio.run(main())
     assert bench.count("gap") == bench.count("alert") == GROUP + 102
     assert sum("INSERT INTO gap" in said for said in statements) == GROUP + 102
-    assert sum("INSERT INTO alert" in said for said in statements) < 10, "what is alarmed together is stored together"
-    assert len(statements) < 3 * (GROUP + 102) + 200
+    assert sum("INSERT INTO alert_move" in said for said in statements) < 10, "what moves together is stored together"
+    assert len(statements) < 4 * (GROUP + 102) + 200
     bench.database.close()
 
 

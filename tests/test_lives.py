@@ -423,7 +423,9 @@ def alarms(folder: PlantFolder) -> list[Any]:
 
 
 def is_sound(folder: PlantFolder) -> bool:
-    return folder.asbuilt("verify").code == 0
+    done = folder.asbuilt("verify")
+    assert done.code == 0, done
+    return True
 
 
 def names_stored(folder: PlantFolder) -> list[str]:
