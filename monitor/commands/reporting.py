@@ -69,7 +69,7 @@ def report(
     from monitor.report.making import made, scope_of
 
     format = _format(kind, wanted, output, packed)
-    begin, end = _whole(*asked_times(since, until, utc_now()))
+    begin, end = _whole_times(since, until, utc_now())
     with opened(plant_file) as (plant, database), watched() as progress:
         scope = scope_of(plant, chosen(plant, names), zones or (), begin, end, utc_now(), progress)
         path = output or _path(plant, kind, end, format)
@@ -106,10 +106,11 @@ def _format(kind: Kind, wanted: str, output: Path | None, packed: bool) -> Forma
     return format
 
 
-def _whole(begin: datetime, end: datetime) -> tuple[datetime, datetime]:
-    """Times of whole seconds, as people read them in the report: who asks for the same again gets the same."""
-    first, last = begin.replace(microsecond=0), end.replace(microsecond=0)
-    return first, last if last == end else last + SECOND
+def _whole_times(since: str, until: str, now: datetime) -> tuple[datetime, datetime]:
+    """The times that a call asks for, in whole seconds, as people read them in a report: who asks for them again gets
+    the same. Now is the end of this second."""
+    begin, end = asked_times(since, until, now.replace(microsecond=0) + SECOND)
+    return begin.replace(microsecond=0), end.replace(microsecond=0)
 
 
 def _path(plant: Plant, kind: Kind, until: datetime, format: Format | None) -> Path | None:

@@ -77,6 +77,7 @@ def html(report: Report) -> bytes:
             style=style,
             policy=_policy(style),
             facts=_facts(report),
+            by_weight=by_weight,
             findings=by_weight(report.findings),
             counts=[(weight, sum(each.weight is weight for each in report.findings)) for weight in WORDS],
             words=WORDS,
@@ -85,7 +86,7 @@ def html(report: Report) -> bytes:
             titles={section.key: section.title for section in report.sections},
             worst=worst,
             kind_of=_kind_of,
-                people=_people(report),
+            people=_people(report),
             clean=_clean,
             size=size_text,
         )
@@ -181,7 +182,6 @@ def _clean_text(text: str) -> str:
 def _facts(report: Report) -> list[tuple[str, Cell, str]]:
     since: Sequence[tuple[str, Cell, str]] = [("From", report.since, "")] if report.since else []
     return [
-        ("Plant", report.plant, ""),
         ("Scope", report.scope, ""),
         *since,
         ("Until" if since else "As of", report.until, ""),

@@ -8,7 +8,7 @@ from datetime import datetime
 
 from monitor import evidence
 from monitor.config import Plant
-from monitor.errors import CallError
+from monitor.errors import CallError, Unverified, UserError
 from monitor.report.document import Finding, Kind, Report, Section, Text, Weight
 from monitor.report.kinds import report
 from monitor.report.scope import Progress, Scope, silent
@@ -50,12 +50,21 @@ def zone_of(plant: Plant, name: str) -> str:
 
 
 def made(plant: Plant, database: Database, kind: Kind, scope: Scope) -> tuple[Report, Flaw | None]:
-    """The report of a scope, and what is wrong with the evidence in the store, if something is. The report says so."""
+    """The report of a scope, and what is wrong with the evidence in the store, if something is. The report says so.
+
+    Unverified where somebody has changed the store so that nothing can be read out of it.
+    """
     scope.progress("verifying the evidence", 0, 1)
     flaw = evidence.verified_in_full(database, plant).first_bad
     scope.progress("verifying the evidence", 1, 1)
-    with database.read() as tx:
-        found = report(tx, kind, scope)
+    try:
+        with database.read() as tx:
+            found = report(tx, kind, scope)
+    except Exception as error:
+        if flaw is None or isinstance(error, UserError):
+            raise
+        why = f"the evidence does not verify, and what is stored cannot be read: {flaw_text(flaw)} (asbuilt verify)"
+        raise Unverified(why) from error
     return (doubted(found, flaw) if flaw else found), flaw
 
 
