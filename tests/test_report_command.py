@@ -188,7 +188,8 @@ def test_a_report_of_evidence_that_does_not_verify_is_written_and_says_so(plant:
     done = report(plant, "audit", "--format", "json")
     assert done.code == 4
     assert done.err == f"asbuilt: the evidence does not verify, and the report says so: {why}\n"
-    found = done.json
+    assert any(why in each["text"] for each in done.json["findings"] if each["weight"] == "bad")
+    found = report(plant, "changes", "--format", "json").json
     assert found["sections"][0]["key"] == "evidence"
     text = f"The evidence in the store does not verify: {why}."
     assert found["findings"][0] == {"weight": "bad", "text": text, "section": "evidence"}

@@ -153,11 +153,11 @@ def _shown(column: Column, cell: Cell, zone: ZoneInfo) -> Shown:
 
 
 def _look(column: Column, cell: Cell) -> str:
-    if column.form is Form.STATE:
+    if column.form is Form.STATE and cell is not None:
         return f"state {_tone(str(cell))}".strip()
     if column.form in RIGHT:
         return "number"
-    return column.form
+    return "" if column.form is Form.STATE else column.form
 
 
 def _tone(word: str) -> str:

@@ -9,7 +9,7 @@ from datetime import datetime
 from monitor import evidence
 from monitor.config import Plant
 from monitor.errors import CallError, Unverified, UserError
-from monitor.report.document import Finding, Kind, Report, Section, Text, Weight
+from monitor.report.document import Finding, Kind, Report, Section, Table, Text, Weight
 from monitor.report.kinds import report
 from monitor.report.scope import Progress, Scope, silent
 from monitor.store import Database
@@ -17,6 +17,7 @@ from monitor.verifier import Flaw
 
 MOST_ZONES = 20  # in a message
 DOUBT = "evidence"  # the key of the section
+TOLD = "flaws"  # the key of the table in which a report says itself what does not verify: entry, why
 
 
 def scope_of(
@@ -54,18 +55,36 @@ def made(plant: Plant, database: Database, kind: Kind, scope: Scope) -> tuple[Re
 
     Unverified where somebody has changed the store so that nothing can be read out of it.
     """
-    scope.progress("verifying the evidence", 0, 1)
-    flaw = evidence.verified_in_full(database, plant).first_bad
-    scope.progress("verifying the evidence", 1, 1)
     try:
         with database.read() as tx:
             found = report(tx, kind, scope)
+    except UserError:
+        raise
     except Exception as error:
-        if flaw is None or isinstance(error, UserError):
+        if (flaw := _flaw(plant, database, scope)) is None:
             raise
         why = f"the evidence does not verify, and what is stored cannot be read: {flaw_text(flaw)} (asbuilt verify)"
         raise Unverified(why) from error
+    told = next((table for table in found.tables if table.key == TOLD), None)
+    if told is not None:  # its own section has verified it all
+        return found, _first(told)
+    flaw = _flaw(plant, database, scope)
     return (doubted(found, flaw) if flaw else found), flaw
+
+
+def _first(flaws: Table) -> Flaw | None:
+    return next((Flaw(entry if isinstance(entry, int) else None, str(why)) for entry, why in flaws.rows), None)
+
+
+def _flaw(plant: Plant, database: Database, scope: Scope) -> Flaw | None:
+    """What is wrong with the evidence; also that it cannot be read."""
+    scope.progress("verifying the evidence", 0, 1)
+    try:
+        return evidence.verified_in_full(database, plant).first_bad
+    except CallError as error:
+        return Flaw(None, str(error))
+    finally:
+        scope.progress("verifying the evidence", 1, 1)
 
 
 def doubted(report: Report, flaw: Flaw) -> Report:
