@@ -23,7 +23,7 @@ import pytest
 from tests.floors import ROOT, TWO, Done, PlantFolder, RunningFloor, running
 
 UNTIL = "2100-01-01"  # not yet: so it is now
-NAME = "Wörk <b>1</b> ../../x"
+NAME = "Wörk <i>1</i> ../../x"
 KINDS = ["audit", "commissioning", "inventory", "changes"]
 SUFFIXES = ["pdf", "html", "xlsx", "zip", "json"]
 
@@ -90,8 +90,8 @@ def test_a_report_is_written_in_every_format(watched: PlantFolder, tmp_path: Pat
         assert done.out.startswith(f"wrote {path}: Audit report, all of the plant: 2 assets\n")
     assert (tmp_path / "a.pdf").read_bytes().startswith(b"%PDF-")
     page = (tmp_path / "a.html").read_text()
-    assert "<b>1</b>" not in page
-    assert "Wörk &lt;b&gt;1&lt;/b&gt;" in page
+    assert "<i>1</i>" not in page
+    assert "Wörk &lt;i&gt;1&lt;/i&gt;" in page
     found = json.loads((tmp_path / "a.json").read_text())
     assert openpyxl.load_workbook(tmp_path / "a.xlsx").sheetnames[0] == "Summary"
     with zipfile.ZipFile(tmp_path / "a.zip") as packed:
@@ -102,12 +102,28 @@ def test_a_report_is_written_in_every_format(watched: PlantFolder, tmp_path: Pat
             assert len(rows) == len(table["rows"])
 
 
+def test_an_evidence_pack_is_one_zip(watched: PlantFolder, tmp_path: Path) -> None:
+    done = report(watched, "audit", "--pack", "-o", str(tmp_path / "a.zip"))
+    assert (done.code, done.err) == (0, "")
+    with zipfile.ZipFile(tmp_path / "a.zip") as packed:
+        assert any(name.endswith("MANIFEST") for name in packed.namelist())
+        assert packed.testzip() is None
+
+
+def test_the_inventory_is_a_bill_of_materials(watched: PlantFolder, tmp_path: Path) -> None:
+    done = report(watched, "inventory", "-o", str(tmp_path / "a.cdx.json"))
+    assert (done.code, done.err) == (0, "")
+    found = json.loads((tmp_path / "a.cdx.json").read_text())
+    assert (found["bomFormat"], found["specVersion"]) == ("CycloneDX", "1.6")
+    assert {"line1/filler", "line2/filler"} <= {each["name"] for each in found["components"]}
+
+
 def test_without_a_name_it_is_called_by_plant_report_and_date(watched: PlantFolder) -> None:
     before = files_in(watched)
     done = report(watched, "changes", "--format", "html", "--until", "2026-11-25T23:30Z", "--from", "2026-11-01")
     (name,) = files_in(watched) - before
     assert done.code == 0
-    assert re.fullmatch(r"Wörk-_b_1__b_-.*-changes-2026-11-26\.html", name)  # in Berlin it is the next day
+    assert re.fullmatch(r"Wörk-_i_1__i_-.*-changes-2026-11-26\.html", name)  # in Berlin it is the next day
     assert "/" not in name
     (watched.folder / name).unlink()
 
