@@ -400,6 +400,24 @@ def test_what_a_report_wrote_is_replaced_and_nothing_else(tmp_path: Path, format
         write(sample(3), format, tmp_path / "none" / "a")
 
 
+@pytest.mark.parametrize(
+    ("name", "theirs"),
+    [
+        ("a.html", b"<!doctype html><title>mine</title>"),
+        ("a.json", b'{"name": "mine"}'),
+        ("a.csv", b"Name;IP\nline1;10.0.0.1\n"),
+        ("a.xlsx", b"PK\3\4"),
+        ("a.zip", b"PK\5\6" + bytes(18)),
+    ],
+)
+def test_a_file_of_the_same_kind_that_we_did_not_write_stays(tmp_path: Path, name: str, theirs: bytes) -> None:
+    path = tmp_path / name
+    path.write_bytes(theirs)
+    with pytest.raises(CallError, match="exists already"):
+        write(of_cells("a"), format_of(path) or Format.PDF, path)
+    assert path.read_bytes() == theirs
+
+
 def test_a_folder_that_is_not_ours_is_refused(tmp_path: Path) -> None:
     folder = tmp_path / "tables"
     write(sample(3), Format.CSV, folder)

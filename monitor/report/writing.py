@@ -50,7 +50,12 @@ SUFFIXES = {  # the first of a format is what its files are called
 }
 ONLY = {Format.CYCLONEDX: (Kind.INVENTORY,)}  # the reports that there are in a format, if not all
 TABLE = re.compile(rb"[a-z0-9_]+(,[a-z0-9_]+)*\r?\n")  # how a table begins: the keys of its columns
-BEGINS = {Format.PDF: b"%PDF-", Format.HTML: b"<!doctype html", Format.JSON: b"{", Format.CYCLONEDX: b"{"}
+MARKS = {  # what is in the first bytes of a file of ours
+    Format.PDF: b"%PDF-",
+    Format.HTML: b'name="generator" content="asbuilt ',
+    Format.JSON: b'{"report": ',
+    Format.CYCLONEDX: b"cyclonedx.org/schema/bom",
+}
 
 
 def suffix_of(format: Format) -> str:
@@ -128,18 +133,18 @@ def assure_place(format: Format, path: Path) -> None:
     if not os.path.lexists(path):
         return None
     mode = os.lstat(path).st_mode
-    if stat.S_ISDIR(mode) and is_folder(format, path):
+    if stat.S_ISDIR(mode) and _is_folder(format, path):
         return _assure_folder(path)
     if stat.S_ISDIR(mode):
         raise CallError(f"{path} is a folder; name a file in it")
     if not stat.S_ISREG(mode):
         raise CallError(f"{path} is no regular file; name another")
-    if is_folder(format, path) or (path.stat().st_size and not _is_like(format, path)):
+    if _is_folder(format, path) or (path.stat().st_size and not _is_like(format, path)):
         raise CallError(f"{path} exists already, and no report of ours is like it; it is left as it is: name another")
     return None
 
 
-def is_folder(format: Format, path: Path) -> bool:
+def _is_folder(format: Format, path: Path) -> bool:
     """Whether a report is written as a folder."""
     return format is Format.CSV and path.suffix.lower() not in (".zip", ".csv")
 
@@ -157,8 +162,8 @@ def _is_like(format: Format, path: Path) -> bool:
     """Whether a file begins, or is packed, as one of this format is."""
     with path.open("rb") as file:
         begins = file.read(LOOKED_AT)
-    if format in BEGINS:
-        return begins.startswith(BEGINS[format])
+    if format in MARKS:
+        return MARKS[format] in begins
     if format is Format.CSV and path.suffix.lower() == ".csv":
         return TABLE.match(begins) is not None
     try:
