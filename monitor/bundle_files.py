@@ -65,7 +65,7 @@ def write(path: Path, files: Files) -> None:
                 os.replace(new, path)
             else:
                 _write_folder(new, files)
-                _change_places(new, path)
+                change_places(new, path)
     except OSError as error:
         why = (error.strerror or str(error)).lower()
         raise CallError(f"{path} cannot be written: {why}; what was there is left as it was") from None
@@ -141,7 +141,7 @@ def _write_folder(path: Path, files: Files) -> None:
             os.fsync(file.fileno())
 
 
-def _change_places(new: Path, path: Path) -> None:
+def change_places(new: Path, path: Path) -> None:
     """Put the new folder in the place of the old one."""
     if not path.exists():
         return os.rename(new, path)

@@ -53,7 +53,9 @@ def quality(
 
     by = By(period)
     now = utc_now()
-    begin, end = asked_times(since, until, by, now)
+    begin, end = asked_times(since, until, now)
+    if (end - begin) / SHORTEST[by] > MOST_PERIODS:
+        raise CallError(f"that is more than {MOST_PERIODS} periods; choose a later --from, or a longer --by")
     with opened(plant_file) as (plant, database), database.read() as tx:
         found = measured(tx, plant, begin, end, by, now)
     if pictures is not None:
@@ -66,7 +68,7 @@ def quality(
     return None
 
 
-def asked_times(since: str, until: str, by: By, now: datetime) -> tuple[datetime, datetime]:
+def asked_times(since: str, until: str, now: datetime) -> tuple[datetime, datetime]:
     """The time that a call asks for, as far as it is past; CallError for none, or one that nobody would look at."""
     end = min(moment(until, now), now)
     if end < EARLIEST + USUALLY:
@@ -74,8 +76,6 @@ def asked_times(since: str, until: str, by: By, now: datetime) -> tuple[datetime
     begin = moment(since, now) if since else end - USUALLY
     if begin >= end:
         raise CallError("--from is not before --until, or lies in the future")
-    if (end - begin) / SHORTEST[by] > MOST_PERIODS:
-        raise CallError(f"that is more than {MOST_PERIODS} periods; choose a later --from, or a longer --by")
     return begin, end
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import io
+import re
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from hashlib import sha256
@@ -12,6 +13,7 @@ from monitor.report.cells import for_sheets
 from monitor.report.document import Report, Table
 
 ROWS_AT_ONCE = 1000
+KEY = re.compile(r"[a-z0-9]+(-[a-z0-9]+)*")  # of a table: it is the name of a file
 
 
 @dataclass(frozen=True, slots=True)
@@ -26,7 +28,18 @@ class Annex:
 
 
 def annex_name(table: Table) -> str:
+    """The name of its file; ValueError for a key that could lead out of a folder."""
+    if not KEY.fullmatch(table.key):
+        raise ValueError(f"{table.key!r} is no key of a table")
     return f"{table.key}.csv"
+
+
+def annex_tables(report: Report) -> dict[str, Table]:
+    """The tables by the names of their files; ValueError if two have the same."""
+    found = {annex_name(table): table for table in report.tables}
+    if len(found) != len(list(report.tables)):
+        raise ValueError("two tables of a report have the same key")
+    return found
 
 
 def csv_parts(table: Table) -> Iterator[bytes]:

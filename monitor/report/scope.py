@@ -12,7 +12,7 @@ from monitor.config import Plant
 Progress = Callable[[str, int, int], None]  # what is being done, how much of it is done, and how much there is
 
 
-def _silent(_what: str, _done: int, _of: int) -> None:
+def silent(_what: str, _done: int, _of: int) -> None:
     """Nobody looks."""
 
 
@@ -31,7 +31,7 @@ class Scope:
     until: datetime
     now: datetime
     zones: tuple[str, ...] = ()  # that somebody asked for
-    progress: Progress = field(default=_silent, compare=False)
+    progress: Progress = field(default=silent, compare=False)
 
     @property
     def timezone(self) -> ZoneInfo:
