@@ -33,6 +33,8 @@ class Form(StrEnum):
     STATE = "state"  # a word that says how something stands: match, drift, UNACK, as-planned, …
 
 
+PAGE_ROWS = 200  # of a table, that a page shows: its annex has them all
+
 Cell = str | int | float | bool | datetime | None  # None: nothing is known, or there is none
 
 
@@ -146,3 +148,10 @@ class Report:
     @property
     def findings(self) -> Iterator[Finding]:
         return (finding for section in self.sections for finding in section.findings)
+
+
+def not_shown(rows: int, annex: str, digest: str) -> str:
+    """What is to be said beneath a table of which a page shows only the first rows; "" where it shows all."""
+    if rows <= PAGE_ROWS:
+        return ""
+    return f"The first {PAGE_ROWS} of {rows:,} rows; all of them are in the annex {annex}, SHA-256 {digest}."
