@@ -1,8 +1,8 @@
 """A report as report.typ takes it: one JSON document of texts that are only shown, and of the measures of its pages.
 
-{"title", "plant", "kicker", "period": text, "facts": [[name, value]], "head", "foot",
+{"title", "plant", "about", "author", "header": [text, text], "footer", "facts": [{"name", "value", "code"}],
  "findings": [{"weight", "symbol", "word", "text", "section": number | null}], "tally": text,
- "sections": [{"title", "clauses": text, "blocks": [{"kind": "text" | "facts" | "table" | "chart", …}]}],
+ "sections": [{"title", "clauses": [text], "blocks": [{"kind": "text" | "facts" | "table" | "chart", …}]}],
  "annexes": a table, "size": {…}}
 """
 
@@ -33,7 +33,7 @@ from monitor.report.document import (
     Text,
     not_shown,
 )
-from monitor.report.fitting import Pieces, lettered, pieces, shown, width_of, widths
+from monitor.report.fitting import Pieces, lettered, pieces, shown, width_of, widths, within
 from monitor.report.weights import WORDS, by_weight
 
 Data = dict[str, Any]
@@ -50,7 +50,7 @@ FONTS = "'Libertinus Serif', 'DejaVu Sans Mono', 'New Computer Modern Math'"  # 
 
 CELL_MOST = 240  # letters of a cell that a page shows: its annex has them all
 SMALL_ROWS, SMALL_LETTERS = 8, 800  # of what is kept on one page
-HEADER_MOST = 70  # letters of a name in the header
+SMALL = 8.0  # points of header and footer
 WORD_MOST = 96.0  # points that a column has at least for a long word, if there is room
 
 TO_THE_RIGHT = (Form.NUMBER, Form.SECONDS, Form.SHARE)
@@ -71,17 +71,13 @@ def page_data(report: Report) -> Data:
     numbers = {section.key: number for number, section in enumerate(report.sections, 1)}
     sections = [_section(section, number, zone, known) for number, section in enumerate(report.sections, 1)]
     return {
-        "title": _long(report.title, 26),
-        "plant": _long(report.plant, 18),
+        "title": _long(report.title, 33),
+        "plant": _long(report.plant, 19),
         "about": lettered(f"{shown(report.title)}: {shown(report.plant)}"),
         "author": lettered(f"asbuilt {shown(report.version)}"),
-        "header": [_shortened(shown(text), HEADER_MOST) for text in (report.plant, report.title)],
-        "footer": f"Audit chain at the end: {report.entries:,} entries, {shown(report.head)}"
-        if report.head
-        else "Audit chain at the end: no entry",
-        "facts": [
-            [name, *(_long(text, SIZE["text"], 0.75) for text in texts)] for name, *texts in _facts(report, zone)
-        ],
+        "header": [within(shown(text), SIZE["page"] / 2 - SIZE["gap"], SMALL) for text in (report.plant, report.title)],
+        "footer": within(f"Audit chain at the end: {_footer(report)}", SIZE["page"] - 60, SMALL),
+        "facts": _facts(report, zone),
         "findings": _findings(report, numbers),
         "tally": _tally(report),
         "sections": sections,
@@ -126,26 +122,34 @@ def _time(at: datetime, zone: ZoneInfo) -> str:
     return f"{local:%Y-%m-%d %H:%M:%S} (UTC{ahead})"
 
 
-def _facts(report: Report, zone: ZoneInfo) -> list[tuple[str, ...]]:
+def _facts(report: Report, zone: ZoneInfo) -> list[Data]:
+    """What stands on the title page: name, value, and what is in a fixed pitch beneath it."""
+    room = SIZE["page"] * 0.75
     until = _time(report.until, zone)
     when = ("As of", until) if report.since is None else ("Period", f"{_time(report.since, zone)} to {until}")
-    return [
+    rows = [
         ("Plant", report.plant),
         ("Scope", report.scope),
         when,
         ("Times", f"{report.timezone}, unless they say otherwise; it ends at {utc_text(report.until)}"),
         ("Made by", f"asbuilt {report.version}"),
-        ("Audit chain", *_chain(report)),
+        ("Audit chain", _chain(report)),
+    ]
+    head = pieces(shown(report.head), room, SIZE["cell"], code=True) if report.head else None
+    return [
+        {"name": name, "value": _long(text, SIZE["text"], 0.75), "code": head if name == "Audit chain" else None}
+        for name, text in rows
     ]
 
 
-def _chain(report: Report) -> tuple[str, ...]:
-    if not report.entries:
-        return ("no entry at the end",)
-    return (
-        f"{report.entries:,} entr{'y' if report.entries == 1 else 'ies'} at the end; the last one has the hash",
-        report.head,
-    )
+def _footer(report: Report) -> str:
+    return f"{report.entries:,} entries, {shown(report.head)}" if report.head else "no entry"
+
+
+def _chain(report: Report) -> str:
+    if not report.head:
+        return "no entry at the end"
+    return f"{report.entries:,} entr{'y' if report.entries == 1 else 'ies'} at the end; the last one has the hash"
 
 
 def _findings(report: Report, numbers: dict[str, int]) -> list[Data]:
@@ -171,7 +175,7 @@ def _tally(report: Report) -> str:
 
 def _section(section: Section, number: int, zone: ZoneInfo, known: dict[str, Annex]) -> Data:
     return {
-        "title": _long(section.title, 15),
+        "title": _long(section.title, 17, 0.9),
         "clauses": [_long(clause, SIZE["label"]) for clause in section.clauses],
         "blocks": [
             _block(block, _picture(number, place), section, zone, known) for place, block in enumerate(section.blocks)
@@ -231,7 +235,7 @@ def _table(table: Table, zone: ZoneInfo, annex: Annex, titled: bool = True) -> D
     if hidden := [shown(column.title) for column in table.columns if column.width <= 0]:
         notes.append(f"In the annex {annex.name} only: {', '.join(hidden)}.")
     return {
-        "title": _long(table.title, 11.5) if titled else None,
+        "title": _long(table.title, 13) if titled else None,
         "empty": _long(table.empty, SIZE["text"]),
         "notes": [_long(note, SIZE["label"]) for note in notes if rows],
         **_grid([column for _, column in columns], rows),

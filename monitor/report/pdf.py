@@ -8,6 +8,8 @@ however much there is of it, neither a daemon nor a command ends with it.
 from __future__ import annotations
 
 import json
+import os
+import signal
 import subprocess
 import sys
 import tempfile
@@ -22,6 +24,8 @@ from monitor.report.pages import charts, page_data
 TEMPLATE = "report.typ"
 REMEDY = "make it of fewer assets or of a shorter time, or write it as HTML, which needs no typesetter"
 MIB = 1024 * 1024
+UNLOADED = 2  # how typesetting.py ends where there is no compiler
+ONE_THREAD = {"RAYON_NUM_THREADS": "1", "MALLOC_ARENA_MAX": "1"}  # each takes address space, and there is a limit
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,7 +44,7 @@ def pdf(report: Report, limits: Limits = LIMITS) -> bytes:
     with tempfile.TemporaryDirectory(prefix="asbuilt-pdf-") as name:
         folder = Path(name)
         _lay_out(report, folder)
-        return _typeset(folder, int(report.until.timestamp()), limits)
+        return typeset(folder, int(report.until.timestamp()), limits)
 
 
 def _lay_out(report: Report, folder: Path) -> None:
@@ -51,27 +55,36 @@ def _lay_out(report: Report, folder: Path) -> None:
         (folder / name).write_text(svg, "utf-8")
 
 
-def _typeset(folder: Path, timestamp: int, limits: Limits) -> bytes:
+def typeset(folder: Path, timestamp: int, limits: Limits = LIMITS) -> bytes:
+    """The PDF of a folder's report.typ as of a time in seconds since 1970. CallError says why there is none."""
     program = Path(__file__).with_name("typesetting.py")
     command = [sys.executable, "-I", str(program), str(folder), str(timestamp), str(limits.memory)]
     try:
         done = subprocess.run(
-            command, stdin=subprocess.DEVNULL, capture_output=True, timeout=limits.seconds, check=False
+            command,
+            stdin=subprocess.DEVNULL,
+            capture_output=True,
+            timeout=limits.seconds,
+            check=False,
+            env={**os.environ, **ONE_THREAD},
         )
     except subprocess.TimeoutExpired:
         raise CallError(f"the PDF was not typeset within {limits.seconds:g} s: {REMEDY}") from None
     except OSError as error:
         raise CallError(f"the typesetter of PDFs cannot be started: {error.strerror}; free some memory") from None
     if done.returncode:
-        raise CallError(_why(done.returncode, done.stderr.decode("utf-8", "backslashreplace"), limits))
+        raise CallError(_why(done.returncode, done.stderr.decode("utf-8", "backslashreplace").strip(), limits))
     return done.stdout
 
 
 def _why(code: int, said: str, limits: Limits) -> str:
-    """Why there is no PDF. A process that ends by a signal has a negative code; it aborts where memory is refused."""
-    if code < 0 or "memory" in said.lower():
+    """Why there is no PDF. Where memory is refused the compiler says so, and aborts."""
+    if "memory allocation" in said or code == -signal.SIGABRT:
         return f"the PDF takes more than the {limits.memory // MIB:,} MiB of memory that it may take: {REMEDY}"
-    line = next((line for line in said.splitlines() if line.strip()), f"it ended with {code}")
+    if code < 0:
+        return f"the typesetter of PDFs was ended by signal {-code}; if memory is short, {REMEDY}"
+    if code == UNLOADED:
+        return f"the typesetter of PDFs cannot be loaded: {said}; install asbuilt again, or write it as HTML"
     return (
-        f"the PDF cannot be typeset, which is a bug of asbuilt: {line.strip()}; write it as HTML, and tell its makers"
+        f"the PDF cannot be typeset: {said}; this is a bug of asbuilt: please report it, and write it as HTML meanwhile"
     )

@@ -19,30 +19,28 @@ def _limit_memory(most: int) -> None:
         resource.setrlimit(resource.RLIMIT_CORE, (0, 0))  # what ends at its limit leaves no file behind
 
 
-def typeset(folder: str, timestamp: int) -> bytes:
-    """The PDF of report.typ in a folder, as of a time in seconds since 1970. Raises typst.TypstError."""
-    import typst
-
-    return typst.compile(
-        f"{folder}/report.typ",
-        root=folder,
-        font_paths=[],
-        ignore_system_fonts=True,
-        format="pdf",
-        sys_inputs={},
-        pdf_standards=["a-2b"],
-        timestamp=timestamp,
-    )
-
-
 def main() -> int:
-    """Arguments: the folder, the time, and how many bytes of memory it may take at most."""
+    """Arguments: the folder, the time in seconds since 1970 and how many bytes of memory it may take at most.
+
+    Gives the PDF of the folder's report.typ and 0, or what is wrong and 1; 2 if the compiler cannot be loaded.
+    """
     folder, timestamp, most = sys.argv[1:]
     _limit_memory(int(most))
     try:
-        made = typeset(folder, int(timestamp))
-    except Exception as error:  # a bug, in the template or in the compiler: the parent says so
-        print(getattr(error, "diagnostic", repr(error)), file=sys.stderr)
+        import typst
+    except (ImportError, MemoryError) as error:
+        print(error, file=sys.stderr)
+        return 2
+    try:
+        made = typst.compile(
+            f"{folder}/report.typ",
+            root=folder,
+            ignore_system_fonts=True,
+            pdf_standards=["a-2b"],
+            timestamp=int(timestamp),
+        )
+    except typst.TypstError as error:
+        print(error.message, file=sys.stderr)
         return 1
     sys.stdout.buffer.write(made)
     return 0
