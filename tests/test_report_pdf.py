@@ -25,6 +25,7 @@ from monitor.report.annexes import annexes
 from monitor.report.document import Chart, Column, Facts, Finding, Form, Report, Section, Table, Text, Weight, not_shown
 from monitor.report.fitting import RANGES, lettered, pieces, shown, width_of, widths, within
 from monitor.report.pdf import Limits, pdf, typeset
+from monitor.report.weights import WORDS
 from monitor.show import value_text
 from tests.reports import HOSTILE, UNTIL, sample
 
@@ -121,6 +122,9 @@ def test_it_says_that_it_is_pdf_a_2b(reader: PdfReader) -> None:
     assert re.search(r"<pdfaid:conformance>B</pdfaid:conformance>", metadata)
     assert [each["/S"] for each in root["/OutputIntents"]] == ["/GTS_PDFA1"]
     assert not reader.is_encrypted
+    assert reader.trailer["/ID"]
+    assert not root.keys() & {"/OpenAction", "/AA", "/AF", "/AcroForm"}  # nothing that acts, nothing attached
+    assert not root.get("/Names", {}).keys() & {"/JavaScript", "/EmbeddedFiles"}
 
 
 def test_it_is_tagged_and_says_its_language_title_and_author(report: Report, reader: PdfReader) -> None:
@@ -173,11 +177,15 @@ def test_the_title_page_says_what_when_and_how_the_chain_ended(reader: PdfReader
 def test_findings_have_a_word_each_and_lead_to_their_section(reader: PdfReader) -> None:
     page = reader.pages[1]
     text = page.extract_text()
-    places = [text.index(word) for word in ("✗", "not so", "look at it", "not known", "as it should be")]
-    assert text.index("not so: 1".capitalize()) >= 0
-    assert all(place > 0 for place in places)
+    tally = "4 findings. Not so: 1; look at it: 1; not known: 1; as it should be: 1."
+    assert tally in text
+    rows = text.partition(tally)[2]
+    places = [rows.index(each) for weight in WORDS for each in WORDS[weight]]
+    assert places == sorted(places)
     links = [annotation.get_object() for annotation in page["/Annots"]]  # type: ignore[attr-defined]
     assert len(links) >= 8  # four findings, three sections and the annexes
+    assert {(link["/Subtype"], "/A" in link) for link in links} == {("/Link", False)}  # within the document only
+    assert all(int(link["/F"]) == 4 for link in links)  # they are printed, and never hidden
 
 
 def test_a_table_ends_after_200_rows_and_says_where_all_are(report: Report, text: str) -> None:

@@ -78,10 +78,10 @@ def within(text: str, room: float, size: float) -> str:
 
 
 def _letter_width(letter: str, code: bool) -> float:
-    if code and letter <= "~":
-        return FIXED
-    if letter in HEAVY or (letter > "~" and not letter.isalpha()) or letter > "\u04ff":
+    if letter > "\u04ff" or (letter > "~" and not letter.isalpha()) or (letter in HEAVY and not code):
         return WIDE
+    if code:
+        return FIXED
     if letter in LIGHT:
         return THIN
     return DIGIT if letter.isdecimal() else CAPITAL if letter.isupper() else NARROW
