@@ -206,6 +206,14 @@ def test_no_rows_are_a_sentence(text: str) -> None:
     assert packed("No order was open.") in text
 
 
+def test_rows_without_a_column_on_the_page_are_not_said_to_be_none() -> None:
+    hidden = Table("hidden", "Hidden", (Column("a", "A", width=0),), [("x",), ("y",)], "Nothing is hidden.")
+    text = said(pdf(replace(sample(0), sections=(Section("s", "Section", (hidden,)),))))
+    assert packed("2 rows that only the annex shows.") in text
+    assert packed("In the annex hidden.csv only: A.") in text
+    assert packed("Nothing is hidden.") not in text
+
+
 def test_hostile_texts_are_shown_as_they_are(text: str) -> None:
     for each in HOSTILE:
         most = 239 if len(each) > 240 else 240  # where a cell ends in dots
@@ -263,7 +271,8 @@ def test_another_moment_is_another_file() -> None:
 def test_a_report_of_a_moment_without_sections(report: Report) -> None:
     text = said(pdf(replace(report, since=None, sections=(), head="", entries=0)))
     assert packed("As of 2026-11-26 13:00:00 (UTC+01:00)") in text
-    assert packed("no entry at the end") in text
+    assert packed("Audit chain no entry at the end") in text
+    assert packed("Audit chain: no entry") in text
     assert packed("This report has no tables.") in text
 
 
