@@ -41,7 +41,7 @@ DOORS = {  # a library, and the modules that may import it
     "apprise": ["monitor.notify.chat"],
     "cyclonedx": ["monitor.report.hbom"],
     "jinja2": ["monitor.report.html", "monitor.web"],
-    "typst": ["monitor.report.pdf"],
+    "typst": ["monitor.report.typesetting"],
     "xlsxwriter": ["monitor.report.xlsx"],
     "numpy": ["collectors.passive"],
     "tomlkit": ["monitor.edits"],
