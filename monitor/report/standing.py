@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Collection, Iterable, Iterator, Mapping
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 
@@ -146,6 +146,16 @@ def baseline_snapshots(tx: Transaction, found: Iterable[Baseline]) -> Iterator[t
     """What baselines hold, each with its digest and once, one after the other: of 10,000 assets it is much."""
     for digest, text in store.snapshot_texts(tx, {each.digest for each in found}):
         yield digest, _parsed(text)
+
+
+def snapshots_with_gaps(tx: Transaction, digests: Collection[str]) -> dict[str, Snapshot]:
+    """By digest what was not read and what is not compared, of the snapshots that have any: they come without items."""
+    found = store.snapshot_texts(tx, digests)
+    return {digest: _parsed(_gaps_of(text)) for digest, text in found if any(line in text for line in GAP_LINES)}
+
+
+def _gaps_of(text: str) -> str:
+    return "\n".join(line for line in text.split("\n") if line.startswith(GAP_LINES))
 
 
 def lives_at(tx: Transaction, until: datetime) -> dict[str, Life]:

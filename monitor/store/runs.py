@@ -91,6 +91,13 @@ def compared_at(tx: Transaction) -> dict[str, datetime]:
     return {row.asset: run_of(row).read_at for row in tx.execute(select_runs().where(tables.run.c.id.in_(last)))}
 
 
+def last_profiles(tx: Transaction) -> dict[str, str | None]:
+    """By asset the digest of the profile that it was read with last, of those that were ever read."""
+    last = select(func.max(tables.run.c.id)).where(tables.run.c.digest.is_not(None)).group_by(tables.run.c.asset_id)
+    statement = select(tables.asset.c.name, tables.run.c.profile).join(tables.run)
+    return {row.name: row.profile for row in tx.execute(statement.where(tables.run.c.id.in_(last)))}
+
+
 def runs(tx: Transaction, asset: str) -> list[Run]:
     """All runs of an asset, the oldest first."""
     return [
