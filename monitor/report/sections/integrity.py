@@ -45,12 +45,14 @@ RESTORES = (
 )
 DECISIONS = (Column("action", "Action", Form.CODE, 2), Column("entries", "Entries in the period", Form.NUMBER))
 FLAWS = (Column("entry", "Entry", Form.NUMBER, 0.5), Column("why", "Why it does not verify", width=5))
+FLAWS_MOST = 1000
+FIRST = f"No more than the first {FLAWS_MOST:,}; asbuilt verify counts them all."
 ABOUT = (
     "Whatever people decide, and whatever asbuilt decides by itself, is an entry of one chain, each with the hash of"
     " the one before. The plant's key signs the newest (a checkpoint), and this is kept outside of the store too. What"
-    " was approved, signed off, ordered, acknowledged and registered is held against what the chain says of it. How this"
-    " is verified without asbuilt is in docs/evidence.md; the first public key is to be compared with the one that was"
-    " written down at commissioning.",
+    " was approved, signed off, ordered, acknowledged and registered is held against what the chain says of it. How"
+    " this is verified without asbuilt is in docs/evidence.md; the first public key is to be compared with the one that"
+    " was written down at commissioning.",
 )
 
 
@@ -65,7 +67,7 @@ def integrity(tx: Transaction, scope: Scope) -> Section:
         result, why = verified_within(tx, scope.plant, scope.now), ""
     except CallError as error:  # a file outside cannot be read: the report says so, and is made
         result, why = None, str(error)
-    flaws = sorted(result.flaws, key=lambda each: (each.entry is None, each.entry or 0, each.why)) if result else []
+    flaws = _first_flaws(result) if result else []
     counts = store.count_audited(tx, scope.since, until)
     return Section(
         KEY,
@@ -73,7 +75,7 @@ def integrity(tx: Transaction, scope: Scope) -> Section:
         (
             Text(ABOUT),
             _facts(entries, head, keys, checkpoints, newest),
-            Table("flaws", "What does not verify", FLAWS, [(each.entry, each.why) for each in flaws], _empty(result)),
+            Table("flaws", "What does not verify", FLAWS, flaws, _empty(result), FIRST if flaws else ""),
             Table("keys", "The plant's keys", KEYS, [_key_row(each) for each in keys], "The chain has no key yet."),
             Table("persons", "Persons with a key of their own", PEOPLE, people, "Nobody was registered."),
             Table(
@@ -88,6 +90,12 @@ def integrity(tx: Transaction, scope: Scope) -> Section:
             *_people_findings(people),
         ),
     )
+
+
+def _first_flaws(result: Result) -> list[tuple[Cell, ...]]:
+    """Where the chain is broken early, everything behind it is a flaw: the first ones say what there is to say."""
+    found = sorted(result.flaws, key=lambda each: (each.entry is None, each.entry or 0, each.why))
+    return [(each.entry, each.why) for each in found[:FLAWS_MOST]]
 
 
 def _empty(result: Result | None) -> str:

@@ -114,9 +114,10 @@ def unseen(tx: Transaction, scope: Scope) -> Section:
 
 
 def _at_the_end(covered: Covered, until: datetime) -> Covered:
-    """With the gaps as they were known then: one that ended later lasted."""
+    """As it was known then: a gap that ended later lasted, and what was first asked later was not watched."""
     gaps = (replace(gap, last_at=None) if gap.last_at and gap.last_at > until else gap for gap in covered.gaps)
-    return replace(covered, gaps=tuple(gaps))
+    since = covered.since if covered.since and covered.since < until else None
+    return replace(covered, since=since, gaps=tuple(gaps))
 
 
 def _least_seen(covered: Covered) -> tuple[float, float]:
