@@ -5,14 +5,16 @@ from __future__ import annotations
 import re
 from collections import Counter
 from dataclasses import replace
-from datetime import date, timedelta
+from datetime import UTC, date, datetime, timedelta
 from pathlib import Path
 
 import pytest
-from sqlalchemy import event
+from sqlalchemy import event, update
 
+from baselines.audit import Checkpoint
 from baselines.snapshot import Item
-from monitor import evidence, store
+from monitor import evidence, keys, store, tables
+from monitor.config import load_plant
 from monitor.report.annexes import annexes
 from monitor.report.document import Kind, Report, Weight
 from monitor.report.kinds import SECTIONS
@@ -20,6 +22,7 @@ from monitor.report.sections.standards import standards as standards_section
 from monitor.report.standards import Clause, clauses, standards
 from monitor.report.standing import standings
 from monitor.store import Database
+from tests.histories import history
 from tests.standings import BEGIN, FIRMWARE, KIM, UNTIL, Made, made, row, rows, section, table, texts
 
 
@@ -254,6 +257,41 @@ def test_the_chain_its_keys_and_its_persons(report: Report, plant: Made) -> None
     assert texts(report, "integrity")[-1] == "good: 1 person was registered with a key of their own."
 
 
+def test_evidence_that_verifies(tmp_path: Path, database: Database) -> None:
+    history(tmp_path, database)
+    told = Made(load_plant(tmp_path / "plant.toml"), database)
+    found = told.report(until=datetime.now(UTC))
+    assert texts(found, "integrity")[0].startswith(f"good: The audit chain of {found.entries} entries is whole")
+    assert [each["action"] for each in rows(found, "keys")] == ["the first key", "rotated to"]
+    assert {str(each["person"]): each["roles"] for each in rows(found, "persons")} == {
+        "ada": "admin",
+        "bo": "supplier",
+        "cem": "customer",  # who gave up a role; dan has left
+    }
+    with database.write() as tx:
+        tx.execute(update(tables.baseline).where(tables.baseline.c.id == 1).values(reason="another"))
+    edited = told.report(until=datetime.now(UTC))
+    assert texts(edited, "integrity")[0].startswith(
+        "bad: The evidence does not verify; the first of 1 flaw is at entry"
+    )
+    assert len(rows(edited, "flaws")) == 1
+
+
+def test_checkpoints_that_cannot_be_read_are_said(plant: Made) -> None:
+    (place,) = plant.plant.evidence.files
+    place.unlink()
+    place.mkdir()
+    assert texts(plant.report("plc"), "integrity")[0].startswith("unknown: The evidence could not be verified: the ch")
+
+
+def test_a_plant_of_which_nothing_is_known(tmp_path: Path, database: Database) -> None:
+    (tmp_path / "plant.toml").write_text('[plant]\nname = "New"\n[store]\nurl = "sqlite:///asbuilt.db"\n')
+    found = Made(load_plant(tmp_path / "plant.toml"), database).report()
+    assert {each.key for each in found.tables if each.rows} <= {"standards", "clauses"}
+    assert all(each.empty.endswith(".") for each in found.tables)
+    assert found.entries == 0
+
+
 def test_a_restore_is_named(plant: Made) -> None:
     detail = {"made_at": "2026-11-24T08:00:00.000Z", "entries": "3", "reason": "a disk", "aside": "x.before-restore"}
     with plant.database.write() as tx:
@@ -279,11 +317,6 @@ def test_checkpoints_that_were_made_meanwhile_are_no_flaw(plant: Made) -> None:
 
 def _line(plant: Made) -> str:
     """A checkpoint that was signed just now, of entries that nobody here knows."""
-    from datetime import UTC, datetime
-
-    from baselines.audit import Checkpoint
-    from monitor import keys
-
     signer = keys.load(plant.plant.evidence.key)
     fresh = Checkpoint(10_000, "a" * 64, datetime.now(UTC) + timedelta(seconds=1), signer.key)
     return replace(fresh, signature=signer.sign(fresh.statement())).line() + "\n"
