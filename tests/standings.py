@@ -99,7 +99,7 @@ class Made:
     def scope(self, *names: str, until: datetime = UNTIL) -> Scope:
         """All assets, or some."""
         every = (*self.plant.assets, *self.plant.segments)
-        return Scope(self.plant, names or every, not names, SINCE, until, datetime.now(UTC))
+        return Scope(self.plant, names or every, not names, SINCE, until, until + timedelta(hours=1))
 
     def report(self, *names: str, until: datetime = UNTIL, kind: Kind = Kind.AUDIT) -> Report:
         with self.database.read() as tx:
@@ -114,7 +114,7 @@ def made(folder: Path, database: Database) -> Made:
     with database.write() as tx:
         evidence.note_assets(tx, found.plant, store.ITSELF, BEGIN)
         evidence.plant_key(tx, found.plant.evidence, BEGIN)
-        persons.add_person(tx, Person("ada", ("admin",), ADA.key), Actor("ada", "ada@w", "", ADA), BEGIN)
+        persons.add_person(tx, Person("ada", ("admin",), ADA.key), Actor("ada", "ada@w"), BEGIN)
     _devices(found)
     _segment(found)
     with database.write() as tx:
