@@ -66,6 +66,12 @@ KIM = Actor("kim", "kim@workstation")
 ADA = Signer.new()
 FIRMWARE = Item("identity.software_revision", "2.4.1", Category.FIRMWARE, Severity.HIGH)
 CRC = Item("item.crc", b"\xde\xad", Category.PROGRAM, Severity.CRITICAL)
+HEARD = (
+    Item("host.00:11:22:33:44:55.ips", ("10.0.0.1",), Category.NETWORK),
+    Item("service.00:11:22:33:44:55.tcp.502", ("modbus",), Category.NETWORK),
+    Item("service.00:11:22:33:44:55.tcp.80", (), Category.NETWORK),
+    Item("service.aa:bb:cc:dd:ee:ff.tcp.22", (), Category.NETWORK),
+)
 
 
 @dataclass
@@ -157,14 +163,9 @@ def _devices(found: Made) -> None:
 
 
 def _segment(found: Made) -> None:
-    heard = (
-        Item("host.00:11:22:33:44:55.ips", ("10.0.0.1",), Category.NETWORK),
-        Item("service.00:11:22:33:44:55.tcp.502", ("modbus",), Category.NETWORK),
-        Item("service.00:11:22:33:44:55.tcp.80", (), Category.NETWORK),
-        Item("service.aa:bb:cc:dd:ee:ff.tcp.22", (), Category.NETWORK),
-    )
-    found.approved("wire", found.at(2), *heard)
-    found.polled("wire", UNTIL - timedelta(seconds=10), *heard)
+    found.approved("wire", found.at(2), *HEARD)
+    for at in (found.at(3), found.at(30), found.at(55), UNTIL - timedelta(seconds=10)):
+        found.polled("wire", at, *HEARD)
 
 
 def _lives(tx: Any, found: Made) -> None:

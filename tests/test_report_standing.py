@@ -110,6 +110,18 @@ def test_a_run_that_goes_on_behind_a_gap_hides_nothing(plant: Made) -> None:
     assert row(found, "gaps", asset="plc")["end"] is None
 
 
+@pytest.mark.parametrize(
+    ("cause", "unseen", "state"),
+    [("frames-lost", None, "within"), ("garbage", None, "within"), ("deaf", "stale", "over")],
+)
+def test_what_is_heard_beside_lost_frames_is_heard(plant: Made, cause: str, unseen: str | None, state: str) -> None:
+    with plant.database.write() as tx:
+        store.add_gap(tx, store.Gap("wire", "wire", cause, "", plant.at(16), None))
+    found = plant.report("wire")
+    assert row(found, "assets", asset="wire")["unseen"] == unseen
+    assert row(found, "comparisons", asset="wire")["state"] == state
+
+
 def test_a_renamed_asset_keeps_its_life(plant: Made) -> None:
     with plant.database.write() as tx:
         store.audit(tx, plant.at(64), KIM, "asset.rename", "old", {"to": "kiln"})
@@ -174,7 +186,7 @@ def test_the_longest_time_without_a_comparison(report: Report, plant: Made) -> N
         "gone": "within",
         "never": "over",
         "safe": "no baseline",
-        "wire": "over",
+        "wire": "within",
     }
     press, old = row(report, "comparisons", asset="press"), row(report, "comparisons", asset="old")
     assert (press["start"], press["end"], press["longest"]) == (plant.at(1), plant.at(41), 40 * 86400.0)
@@ -185,8 +197,8 @@ def test_the_longest_time_without_a_comparison(report: Report, plant: Made) -> N
     assert plc["longest"] == pytest.approx(30 * 86400, abs=60)
     assert (plc["is_exact"], plc["start"], plc["end"]) == (False, plant.at(1), UNTIL - timedelta(seconds=20))
     found = texts(report, "monitoring")
-    assert found[0].startswith("attention: Of 8 assets 2 were compared at least every 35 days (CIP-010-4 R2.1)")
-    assert found[1] == "bad: 4 of 8 assets were not compared for longer than 35 days: press, old, never and 1 more."
+    assert found[0].startswith("attention: Of 8 assets 3 were compared at least every 35 days (CIP-010-4 R2.1)")
+    assert found[1] == "bad: 3 of 8 assets were not compared for longer than 35 days: press, old, never."
 
 
 def test_what_could_not_be_seen(report: Report, plant: Made) -> None:

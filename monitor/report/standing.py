@@ -8,6 +8,7 @@ from datetime import UTC, datetime
 
 from baselines.asset import Asset
 from baselines.baseline import Baseline
+from baselines.coverage import Cause
 from baselines.drift import Verdict, verdict, worst
 from baselines.snapshot import Snapshot, parse_snapshot
 from monitor import store
@@ -95,9 +96,13 @@ def standings(tx: Transaction, scope: Scope) -> list[Standing]:
 
 
 def _lasting(tx: Transaction, scope: Scope) -> list[Gap]:
-    """The gaps that lasted at the moment and have ended since: a run that goes on hides them."""
-    found = store.gaps(tx, scope.names, scope.until, scope.until)
-    return [gap for gap in found if gap.last_at is not None]
+    """The gaps that lasted at the moment: a run that went on behind one, or was heard to be silent, hides it."""
+    return [gap for gap in store.gaps(tx, scope.names, scope.until, scope.until) if hides_all(gap)]
+
+
+def hides_all(gap: Gap) -> bool:
+    """Whether nothing is looked at while it lasts. What is heard beside lost frames, or garbage, is compared."""
+    return gap.cause not in (Cause.FRAMES_LOST, Cause.GARBAGE)
 
 
 def _not_after(runs: dict[str, Run], asset: str, at: datetime) -> dict[str, Run]:

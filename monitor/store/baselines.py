@@ -109,6 +109,7 @@ def add_sign_off(tx: Transaction, baseline: Baseline, given: SignOff) -> None:
 
 
 def baseline_of(row: Row[Any]) -> Baseline:
+    """The baseline in a row of its table, with the name of its asset."""
     return Baseline(
         row.id,
         row.asset,

@@ -170,6 +170,7 @@ def select_runs() -> Select[Any]:
 
 
 def run_of(row: Row[Any]) -> Run:
+    """The run in a row of `select_runs`."""
     known = (row.id, row.asset, row.digest, row.profile, row.cause, row.cause_text, row.first_at)
     if row.now_last_at is None:
         return Run(*known, row.last_at, row.polls, row.longest_gap)

@@ -17,6 +17,7 @@ from monitor.report.document import Cell, Column, Finding, Form, Section, Table,
 from monitor.report.scope import Scope
 from monitor.report.sentences import counted, has_have, is_are, was_were
 from monitor.report.standards import clauses_of
+from monitor.report.standing import hides_all
 from monitor.store import Transaction
 
 KEY = "monitoring"
@@ -105,10 +106,10 @@ def _lines(tx: Transaction, scope: Scope) -> list[_Line]:
 
 
 def _gaps(tx: Transaction, scope: Scope, approved: Mapping[str, datetime]) -> defaultdict[str, list[Span]]:
-    """By asset when it was not seen; frames that were lost are none: what else was heard was compared."""
+    """By asset when it was not looked at."""
     found: defaultdict[str, list[Span]] = defaultdict(list)
     for gap in store.gaps(tx, approved.keys(), scope.since, scope.until):
-        if gap.witness != "wire":
+        if hides_all(gap):
             found[gap.asset].append(Span(gap.first_at, gap.last_at or scope.until))
     return found
 
