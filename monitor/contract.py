@@ -107,24 +107,30 @@ def contracts(tx: Transaction, plant: Plant, names: Sequence[str]) -> list[Docum
         device = device_text(polled.target.address.device)
         if device in behind:
             behind[device].append(polled)
+    profiles = _profiles(tx, behind)
     known: dict[str, Record] = {}
     devices = [*behind]
     for start in range(0, len(devices), AT_ONCE):
         known |= store.records(tx, devices[start : start + AT_ONCE])
     return [
-        _document(device, assets, [_limits(tx, plant, each) for each in assets], known.get(device))
+        _document(device, assets, [_limits(plant, each, profiles) for each in assets], known.get(device))
         for device, assets in behind.items()
     ]
 
 
-def _limits(tx: Transaction, plant: Plant, polled: Polled) -> Limits:
+def _profiles(tx: Transaction, behind: Mapping[str, Sequence[Polled]]) -> Mapping[str, str | None]:
+    """By asset the digest of the profile that it was read with last, if some of them choose it themselves."""
+    choosing = (each for assets in behind.values() for each in assets if each.target.profile == "auto")
+    return store.last_profiles(tx) if any(choosing) else {}
+
+
+def _limits(plant: Plant, polled: Polled, profiles: Mapping[str, str | None]) -> Limits:
     """The limits of the profile that an asset is read with; of one that chooses itself, that it was read with last."""
     from collectors.profile import GENERIC
 
     if polled.target.profile != "auto":
         return plant.profiles[polled.target.profile].limits
-    last = store.last_run(tx, polled.asset.name, observed=True)
-    found = plant.profiles.by_digest(last.profile or "") if last else None
+    found = plant.profiles.by_digest(profiles.get(polled.asset.name) or "")
     return (found or plant.profiles[GENERIC[polled.target.address.protocol]]).limits
 
 

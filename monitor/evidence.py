@@ -97,12 +97,14 @@ def verified(
     key: str | None = None,
     more: Iterable[Path] = (),
     every_signature: bool = True,
+    begun: datetime | None = None,
 ) -> Result:
     """The evidence in the store, and the checkpoints that are kept outside of it (`more` of them in other files),
     verified. CallError if one of these cannot be read.
 
-    They are read before anything is read in `tx`: each was in the store before it was there. Without `every_signature`
-    only the newest are, which cover all that the others do.
+    They are read before anything is read in `tx`: each was in the store before it was there. Where something was, as
+    since `begun`, those that were made from then on are left out. Without `every_signature` only the newest are read,
+    which cover all that the others do.
     """
     outside, missing = [], []
     for path in (*plant.evidence.files, *more):
@@ -114,12 +116,29 @@ def verified(
             missing.append(path)
         except OSError as error:
             raise CallError(f"the checkpoints in {path} cannot be read: {error.strerror}") from None
+    if begun is not None:
+        outside = [row for row in outside if not _is_later(row, begun)]
     with store.any_text(tx):
         result = verifier.verify(store.evidence(tx, tables, whole=False), outside, key, every_signature)
     if result.checkpoints:
         why = "the checkpoints outside of the store are missing: {}; put the file back, or take it out of [evidence]"
         noted = _noted_files(tx, plant) if missing else ()
         result.flaws += [verifier.Flaw(None, why.format(path)) for path in missing if path in noted]
+    return result
+
+
+def _is_later(row: verifier.Row, begun: datetime) -> bool:
+    at = row.get("at")
+    return isinstance(at, str) and at >= utc_text(begun)
+
+
+def verified_within(tx: Transaction, plant: Plant, begun: datetime) -> Result:
+    """All that there is verified in full, in a transaction in which things were read already, as since `begun`."""
+    result = verified(tx, plant, begun=begun)
+    deadline = time.monotonic() + CATCH_UP_SECONDS
+    while (late := _behind(tx, plant)) and time.monotonic() < deadline:
+        time.sleep(CATCH_UP_SECONDS / 10)
+    result.flaws += late
     return result
 
 

@@ -96,8 +96,9 @@ def standing(
     return worst([verdict(baseline, observed), *([gap] if gap else [])])
 
 
-def unseen(observed: Snapshot | None, last: Run | None, now: datetime, every: timedelta) -> Verdict | None:
-    """Why nobody can tell how an asset is by now: never seen, an outage, or age; None if it was seen lately."""
+def unseen(observed: Snapshot | Run | None, last: Run | None, now: datetime, every: timedelta) -> Verdict | None:
+    """Why nobody can tell how an asset is by now: never seen, an outage, or age; None if it was seen lately. `observed`
+    is what was seen of it, or the run in which it was."""
     if observed is None or last is None:
         return Verdict.NEVER_SEEN
     if last.is_outage:

@@ -8,6 +8,13 @@ from importlib.metadata import version
 from monitor import store
 from monitor.report.document import Kind, Report, Section
 from monitor.report.scope import Scope
+from monitor.report.sections.baselines import baselines
+from monitor.report.sections.contract import contract
+from monitor.report.sections.integrity import integrity
+from monitor.report.sections.monitoring import monitoring
+from monitor.report.sections.scope import scope as in_scope
+from monitor.report.sections.standards import standards
+from monitor.report.sections.unseen import unseen
 from monitor.store import Transaction
 
 Gather = Callable[[Transaction, Scope], Section]
@@ -19,7 +26,7 @@ TITLES = {
     Kind.CHANGES: "Changes",
 }
 SECTIONS: dict[Kind, tuple[Gather, ...]] = {
-    Kind.AUDIT: (),
+    Kind.AUDIT: (in_scope, baselines, monitoring, unseen, contract, integrity, standards),
     Kind.COMMISSIONING: (),
     Kind.INVENTORY: (),
     Kind.CHANGES: (),

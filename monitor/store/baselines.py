@@ -24,7 +24,7 @@ def baselines(tx: Transaction, assets: Sequence[str] = (), state: State | None =
         statement = statement.where(tables.asset.c.name.in_(assets))
     if state:
         statement = statement.where(tables.baseline.c.state == state)
-    return [_baseline(row) for row in tx.execute(statement.order_by(tables.baseline.c.id))]
+    return [baseline_of(row) for row in tx.execute(statement.order_by(tables.baseline.c.id))]
 
 
 def current_baseline(tx: Transaction, asset: str, state: State = State.APPROVED) -> Baseline | None:
@@ -108,7 +108,8 @@ def add_sign_off(tx: Transaction, baseline: Baseline, given: SignOff) -> None:
     )
 
 
-def _baseline(row: Row[Any]) -> Baseline:
+def baseline_of(row: Row[Any]) -> Baseline:
+    """The baseline in a row of its table, with the name of its asset."""
     return Baseline(
         row.id,
         row.asset,

@@ -78,30 +78,39 @@ def snapshot_of(tx: Transaction, asset: str, digest: str, taken_at: datetime, pr
 
 def last_run(tx: Transaction, asset: str, observed: bool = False) -> Run | None:
     """The newest run of an asset; with `observed` the newest that is no outage."""
-    statement = _runs().where(tables.asset.c.name == asset).order_by(tables.run.c.id.desc()).limit(1)
+    statement = select_runs().where(tables.asset.c.name == asset).order_by(tables.run.c.id.desc()).limit(1)
     if observed:
         statement = statement.where(tables.run.c.digest.is_not(None))
     row = tx.execute(statement).first()
-    return None if row is None else _run(row)
+    return None if row is None else run_of(row)
 
 
 def compared_at(tx: Transaction) -> dict[str, datetime]:
     """When all of each asset was read last, of those that were ever read."""
     last = select(func.max(tables.run.c.id)).where(tables.run.c.digest.is_not(None)).group_by(tables.run.c.asset_id)
-    return {row.asset: _run(row).read_at for row in tx.execute(_runs().where(tables.run.c.id.in_(last)))}
+    return {row.asset: run_of(row).read_at for row in tx.execute(select_runs().where(tables.run.c.id.in_(last)))}
+
+
+def last_profiles(tx: Transaction) -> dict[str, str | None]:
+    """By asset the digest of the profile that it was read with last, of those that were ever read."""
+    last = select(func.max(tables.run.c.id)).where(tables.run.c.digest.is_not(None)).group_by(tables.run.c.asset_id)
+    statement = select(tables.asset.c.name, tables.run.c.profile).join(tables.run)
+    return {row.name: row.profile for row in tx.execute(statement.where(tables.run.c.id.in_(last)))}
 
 
 def runs(tx: Transaction, asset: str) -> list[Run]:
     """All runs of an asset, the oldest first."""
-    return [_run(row) for row in tx.execute(_runs().where(tables.asset.c.name == asset).order_by(tables.run.c.id))]
+    return [
+        run_of(row) for row in tx.execute(select_runs().where(tables.asset.c.name == asset).order_by(tables.run.c.id))
+    ]
 
 
 def runs_since(tx: Transaction, asset: str, since: datetime) -> list[Run]:
     """The runs that began at a time or later, and the last observation before it, the oldest first."""
-    of_asset = _runs().where(tables.asset.c.name == asset).order_by(tables.run.c.id.desc())
+    of_asset = select_runs().where(tables.asset.c.name == asset).order_by(tables.run.c.id.desc())
     before = of_asset.where(tables.run.c.first_at < since, tables.run.c.digest.is_not(None)).limit(1)
     after = of_asset.where(tables.run.c.first_at >= since)
-    return [_run(row) for statement in (after, before) for row in tx.execute(statement)][::-1]
+    return [run_of(row) for statement in (after, before) for row in tx.execute(statement)][::-1]
 
 
 def add_run(tx: Transaction, run: Run) -> Run:
@@ -152,14 +161,16 @@ def next_polls(tx: Transaction) -> dict[str, datetime]:
     return {row.name: row.next_at for row in tx.execute(statement.where(tables.pulse.c.next_at.is_not(None)))}
 
 
-def _runs() -> Select[Any]:
+def select_runs() -> Select[Any]:
+    """All runs, with their assets, and with how far the current ones go: as `run_of` takes them."""
     pulse = tables.pulse.c
     columns = [pulse[name].label(f"now_{name}") for name in ("last_at", "deep_at", "polls", "longest_gap")]
     every = select(tables.run, *columns, tables.asset.c.name.label("asset"))
     return every.select_from(live_runs().join(tables.asset, tables.asset.c.id == tables.run.c.asset_id))
 
 
-def _run(row: Row[Any]) -> Run:
+def run_of(row: Row[Any]) -> Run:
+    """The run in a row of `select_runs`."""
     known = (row.id, row.asset, row.digest, row.profile, row.cause, row.cause_text, row.first_at)
     if row.now_last_at is None:
         return Run(*known, row.last_at, row.polls, row.longest_gap)
