@@ -224,6 +224,7 @@ def test_what_could_not_be_seen(report: Report, plant: Made) -> None:
     assert rows(report, "self-tests")[0]["seconds"] == 1.5
     found = texts(report, "unseen")
     assert "unknown: 2 of 8 assets were not watched in this period." in found
+    assert "attention: Of 6 assets that were watched, 3 were seen all of the time; gone the least: 0% of it." in found
     assert "attention: The monitor itself had 1 gap: disk 1." in found
     assert "bad: Of 2 self-tests 1 was passed: a change was found, and its alarm was stored." in found
     assert "unknown: 1 item of 1 of 8 assets was not read at the last look." in found

@@ -210,11 +210,11 @@ def _covered_findings(assets: Sequence[Covered]) -> Iterator[Finding]:
     if shares:
         whole = sum(1 for share, _ in shares if share == 1)
         least, asset = min(shares)
-        text = f"Of {counted(len(shares), 'asset')} that {was_were(len(shares))} watched, {whole:,} had no gap"
-        less = (
-            "" if whole == len(shares) else f"; {asset} was seen the least: {share_text(max(least, 0.0))} of the time"
+        text = (
+            f"Of {counted(len(shares), 'asset')} that {was_were(len(shares))} watched, {whole:,} {was_were(whole)} seen"
         )
-        yield Finding(Weight.GOOD if not less else Weight.ATTENTION, f"{text}{less}.", KEY)
+        less = "" if whole == len(shares) else f"; {asset} the least: {share_text(max(least, 0.0))} of it"
+        yield Finding(Weight.GOOD if not less else Weight.ATTENTION, f"{text} all of the time{less}.", KEY)
     if blind := [each.asset for each in assets if each.is_blind]:
         text = f"At the end of the period {len(blind):,} of {of} {was_were(len(blind))} not seen"
         yield Finding(Weight.UNKNOWN, f"{text}: {', '.join(blind[:3])}{' and more' if len(blind) > 3 else ''}.", KEY)
