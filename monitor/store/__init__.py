@@ -58,6 +58,18 @@ from monitor.store.gaps import (
     last_self_test,
     open_gaps,
 )
+from monitor.store.history import (
+    Change,
+    Entry,
+    approvals_by_name,
+    approved_items,
+    changes,
+    entries_of,
+    first_seen,
+    lives,
+    names_now,
+    texts,
+)
 from monitor.store.messages import (
     Message,
     MessageState,
@@ -76,7 +88,7 @@ from monitor.store.messages import (
 )
 from monitor.store.orders import add_order, add_written, close_order, orders, written
 from monitor.store.persons import Person, keep_person, person, persons
-from monitor.store.quality import quality_records
+from monitor.store.quality import quality_at, quality_records
 from monitor.store.requests import (
     PollRequest,
     answer_poll,
@@ -102,8 +114,10 @@ from monitor.store.runs import (
 
 __all__ = [
     "Actor",
+    "Change",
     "Chore",
     "Database",
+    "Entry",
     "Gap",
     "Forgetting",
     "Held",
@@ -133,6 +147,8 @@ __all__ = [
     "add_written",
     "alerts",
     "answer_poll",
+    "approvals_by_name",
+    "approved_items",
     "any_text",
     "artefacts",
     "asset_id",
@@ -144,6 +160,7 @@ __all__ = [
     "baseline_at",
     "baseline_snapshot",
     "baselines",
+    "changes",
     "chores",
     "bring_up",
     "begin_routes",
@@ -156,9 +173,11 @@ __all__ = [
     "document",
     "end_gap",
     "dumped",
+    "entries_of",
     "evidence",
     "extend_runs",
     "first_looks",
+    "first_seen",
     "first_move_after",
     "forget_polls",
     "gaps",
@@ -182,9 +201,11 @@ __all__ = [
     "last_looks",
     "last_run",
     "last_self_test",
+    "lives",
     "load",
     "make_schema",
     "move_baseline",
+    "names_now",
     "next_polls",
     "newest_checkpoint",
     "newest_moment",
@@ -202,6 +223,7 @@ __all__ = [
     "persons",
     "poll_answers",
     "probe",
+    "quality_at",
     "quality_records",
     "records",
     "rename_asset",
@@ -220,6 +242,7 @@ __all__ = [
     "store_url",
     "suppressed",
     "take_out",
+    "texts",
     "withdraw_polls",
     "written",
 ]

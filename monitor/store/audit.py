@@ -98,11 +98,11 @@ def last_detail(tx: Transaction, *actions: str) -> Mapping[str, str] | None:
     table = tables.audit_entry
     statement = select(table.c.detail).where(table.c.action.in_(actions)).order_by(table.c.id.desc()).limit(1)
     text = tx.execute(statement).scalar()
-    return None if text is None else _readable(text)
+    return None if text is None else readable(text)
 
 
-def _readable(text: Any) -> dict[str, str]:
-    """What a detail says, as far as it can be read."""
+def readable(text: Any) -> dict[str, str]:
+    """What a detail says, as far as it can be read: also of an entry that is broken."""
     try:
         found = json.loads(text)
     except (ValueError, TypeError, RecursionError):
@@ -126,7 +126,7 @@ def audit_news(tx: Transaction, after: int) -> list[News]:
     table = tables.audit_entry
     columns = (table.c.id, table.c.actor, table.c.action, table.c.subject, table.c.detail)
     rows = tx.execute(select(*columns).where(table.c.id > after).order_by(table.c.id))
-    return [News(row.id, row.actor, row.action, row.subject, _readable(row.detail)) for row in rows]
+    return [News(row.id, row.actor, row.action, row.subject, readable(row.detail)) for row in rows]
 
 
 def audit_entries(tx: Transaction, after: int = 0) -> Iterable[AuditEntry]:

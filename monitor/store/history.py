@@ -1,0 +1,345 @@
+"""What happened until a moment, for reports: a few queries over everything, and nothing that came later."""
+
+from __future__ import annotations
+
+import json
+from collections import defaultdict
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
+from datetime import UTC, datetime
+from itertools import groupby, pairwise
+from operator import attrgetter
+from typing import Any
+
+from sqlalchemy import ColumnElement, Row, String, and_, func, or_, select, type_coerce
+
+from baselines.alert import AlertState, Event
+from baselines.baseline import Baseline, SignOff, State
+from baselines.drift import Kind
+from baselines.life import Life, Moved, as_it_was
+from baselines.snapshot import Category, Item, Severity, parse_item
+from monitor import tables
+from monitor.store.audit import News, readable
+from monitor.store.baselines import baselines
+from monitor.store.database import Transaction
+from monitor.store.quality import approvals
+
+AT_ONCE = 500  # texts or rows that are asked for together
+TELLING = (Event.DEVIATES, Event.MOVES_ON, Event.SUPPRESS)  # the moves that say anew what an alarm is about
+KEY = '{"key":'  # begins a line of a canonical text that is of an item
+
+Pair = tuple[int, str]  # the number of an asset, and an item of it
+
+
+@dataclass(frozen=True, slots=True)
+class Entry(News):
+    """An entry of the audit chain with its time, also of one that is broken."""
+
+    at: datetime
+    account: str
+
+
+def entries_of(
+    tx: Transaction, actions: Collection[str], until: datetime | None = None, since: datetime | None = None
+) -> list[Entry]:
+    """The entries of some actions before a time (and not before another), in order, whatever they hold. One whose time
+    cannot be read is left out: verifying says so."""
+    table = tables.audit_entry
+    at = type_coerce(table.c.at, String).label("at")
+    columns = (table.c.id, table.c.actor, table.c.action, table.c.subject, table.c.detail, table.c.account)
+    statement = select(*columns, at).where(table.c.action.in_(actions)).order_by(table.c.id)
+    if until is not None:
+        statement = statement.where(table.c.at < until)
+    if since is not None:
+        statement = statement.where(table.c.at >= since)
+    return [
+        Entry(row.id, row.actor, row.action, row.subject, readable(row.detail), moment, row.account)
+        for row in tx.execute(statement)
+        if (moment := _moment(row.at)) is not None
+    ]
+
+
+def _moment(text: str | None) -> datetime | None:
+    try:
+        return datetime.fromisoformat(text or "").astimezone(UTC)
+    except (ValueError, TypeError):
+        return None
+
+
+@dataclass(frozen=True, slots=True)
+class _Told:
+    """What the chain says of alarms: who shelved one until when, and what suppressed it last."""
+
+    shelved: Mapping[tuple[int, datetime], datetime]
+    suppressed: Mapping[int, str]
+
+
+def lives(tx: Transaction, since: datetime, until: datetime, wanted: Callable[[str], bool]) -> Iterator[Life]:
+    """The alarms of some assets that were open, moved or had their cases closed between two times, each as it stood at
+    `until`, the oldest first."""
+    told, names = _told(tx, until), _names(tx)
+    then = _approved_then(tx, since, until)
+    moves = groupby(_moves(tx, since, until), attrgetter("alert_id"))
+    number, rows = next(moves, (None, iter(())))
+    for row in _alerts(tx, since, until):
+        made: Sequence[Row[Any]] = ()
+        if number == row.id:
+            made = tuple(rows)
+            number, rows = next(moves, (None, iter(())))
+        if not wanted(names[row.asset_id]):
+            continue
+        life = _life(row, names[row.asset_id], [each for each in made if each.at < until], told, until)
+        if any(each.at >= until and each.event in TELLING for each in made):
+            life = as_it_was(life, then.get((row.asset_id, row.item)))
+        if _touched(life, since):
+            yield life
+
+
+def _of_interest(since: datetime, until: datetime) -> ColumnElement[bool]:
+    """Which alarms may have to do with a time; some of them only as they are now."""
+    alert = tables.alert.c
+    open_now = alert.state != AlertState.NORMAL
+    return and_(
+        alert.raised_at < until,
+        or_(alert.raised_at >= since, open_now, alert.changed_at >= since, alert.closed_at >= since),
+    )
+
+
+def _touched(life: Life, since: datetime) -> bool:
+    closed = life.closed_at is not None and life.closed_at >= since
+    return life.is_open or closed or any(move.at >= since for move in life.moves)
+
+
+def _alerts(tx: Transaction, since: datetime, until: datetime) -> Iterable[Row[Any]]:
+    alert = tables.alert.c
+    columns = (
+        *(alert.id, alert.asset_id, alert.item, alert.kind, alert.approved, alert.observed, alert.severity),
+        *(alert.category, alert.techniques, alert.direction, alert.raised_at, alert.who, alert.suppressed_by),
+        *(alert.cause, alert.prevention, alert.closed_by, alert.closed_at),
+    )
+    statement = select(*columns).where(_of_interest(since, until)).order_by(alert.id)
+    return tx.execute(statement.execution_options(yield_per=AT_ONCE))
+
+
+def _moves(tx: Transaction, since: datetime, until: datetime) -> Iterable[Row[Any]]:
+    move = tables.alert_move.c
+    columns = (move.alert_id, move.at, move.event, move.before, move.after, move.observed, move.by, move.reason)
+    joined = select(*columns).join(tables.alert, tables.alert.c.id == move.alert_id)
+    statement = joined.where(_of_interest(since, until)).order_by(move.alert_id, move.id)
+    return tx.execute(statement.execution_options(yield_per=AT_ONCE))
+
+
+def _life(row: Row[Any], asset: str, moves: Sequence[Row[Any]], told: _Told, until: datetime) -> Life:
+    made = tuple(_moved(move, told) for move in moves)
+    closed = row.closed_at is not None and row.closed_at < until
+    return Life(
+        row.id,
+        row.asset_id,
+        asset,
+        row.item,
+        Kind(row.kind),
+        row.approved or "null",
+        Severity(row.severity),
+        Category(row.category),
+        row.techniques,
+        row.direction,
+        row.raised_at,
+        _who(row.who, until),
+        told.suppressed.get(row.id),
+        row.cause if closed else None,
+        row.prevention if closed else None,
+        row.closed_by if closed else None,
+        row.closed_at if closed else None,
+        made or (_unmoved(row),),
+    )
+
+
+def _unmoved(row: Row[Any]) -> Moved:
+    """An alarm whose moves are gone: somebody took them out, and the chain does not verify."""
+    return Moved(row.raised_at, Event.DEVIATES, AlertState.NORMAL, AlertState.UNACK, row.observed, None, "")
+
+
+def _moved(row: Row[Any], told: _Told) -> Moved:
+    """A move; what the program did by itself has no reason, and carries on the one of the last person."""
+    until = told.shelved.get((row.alert_id, row.at)) if row.event == Event.SHELVE else None
+    event, before, after = Event(row.event), AlertState(row.before), AlertState(row.after)
+    return Moved(row.at, event, before, after, row.observed, row.by, row.reason if row.by else "", until)
+
+
+def _who(text: str | None, until: datetime) -> Mapping[str, Any] | None:
+    """Who did it, if that was before."""
+    who = json.loads(text) if text else None
+    at = _moment(who.get("at")) if who else None
+    return None if at is not None and at >= until else who
+
+
+def _told(tx: Transaction, until: datetime) -> _Told:
+    shelved, suppressed = {}, {}
+    for entry in entries_of(tx, ("alert.shelve", "alert.suppress"), until):
+        said = entry.detail
+        number = int(said["alert"]) if said.get("alert", "").isdecimal() else 0
+        if entry.action == "alert.suppress":
+            suppressed[number] = said.get("by", "")
+        elif end := _moment(said.get("until")):
+            shelved[number, entry.at] = end
+    return _Told(shelved, suppressed)
+
+
+def _names(tx: Transaction) -> dict[int, str]:
+    return {row.id: row.name for row in tx.execute(select(tables.asset.c.id, tables.asset.c.name))}
+
+
+def _approved_then(tx: Transaction, since: datetime, until: datetime) -> dict[Pair, Item]:
+    """What was approved at `until` of the items whose alarms were told anew later."""
+    alert, move = tables.alert.c, tables.alert_move.c
+    retold = select(alert.asset_id, alert.item).join(tables.alert_move, move.alert_id == alert.id).distinct()
+    retold = retold.where(_of_interest(since, until), move.at >= until, move.event.in_(TELLING))
+    return dict(approved_items(tx, [(row.asset_id, row.item) for row in tx.execute(retold)], until))
+
+
+def approved_items(tx: Transaction, pairs: Iterable[Pair], at: datetime) -> Iterator[tuple[Pair, Item]]:
+    """The items of assets as they were approved at a time, of those that were."""
+    wanted: defaultdict[int, set[str]] = defaultdict(set)
+    for asset, key in pairs:
+        wanted[asset].add(key)
+    if not wanted:
+        return
+    digests = _approved_at(tx, at)
+    there = sorted(wanted.keys() & digests.keys())
+    for start in range(0, len(there), AT_ONCE):
+        assets = there[start : start + AT_ONCE]
+        found = texts(tx, {digests[asset] for asset in assets})
+        for asset in assets:
+            for item in _items(found.get(digests[asset], ""), wanted[asset]):
+                yield (asset, item.key), item
+
+
+def _approved_at(tx: Transaction, at: datetime) -> dict[int, str]:
+    """By the number of an asset the digest of what was approved of it at a time."""
+    baseline = tables.baseline.c
+    decided = and_(_decided_here(), baseline.decided_at < at)
+    statement = select(baseline.asset_id, baseline.digest).where(decided).order_by(baseline.decided_at, baseline.id)
+    return {row.asset_id: row.digest for row in tx.execute(statement)}
+
+
+def _decided_here() -> ColumnElement[bool]:
+    baseline = tables.baseline.c
+    return and_(
+        baseline.state.in_([State.APPROVED, State.SUPERSEDED]),
+        baseline.decided_at.is_not(None),
+        baseline.origin.is_(None),  # an imported one was approved elsewhere
+    )
+
+
+def _items(text: str, keys: Collection[str]) -> Iterator[Item]:
+    """Some items of a canonical text."""
+    beginnings = {f"{KEY}{json.dumps(key)}," for key in keys}
+    for line in text.splitlines():
+        if line[: line.find(',"type":') + 1] in beginnings:
+            yield parse_item(json.loads(line))
+
+
+def texts(tx: Transaction, digests: Collection[str]) -> dict[str, str]:
+    """The canonical texts of some snapshots, by digest."""
+    snapshot = tables.snapshot.c
+    statement = select(snapshot.digest, snapshot.text).where(snapshot.digest.in_(digests))
+    return {row.digest: row.text for row in tx.execute(statement)}
+
+
+@dataclass(frozen=True, slots=True)
+class Change:
+    """A baseline that was approved in the place of another one; `is_approved` is False for a proposal that waited for
+    its approval. `words` are those who had signed it off."""
+
+    before: Baseline
+    after: Baseline
+    is_approved: bool
+    words: tuple[SignOff, ...]
+
+
+def changes(tx: Transaction, since: datetime, until: datetime) -> list[Change]:
+    """The changes of baselines that were approved between two times, and those that waited at `until`, by asset and in
+    the order in which they came."""
+    made, words = [], _words(tx, until)
+    by_asset: defaultdict[str, list[Baseline]] = defaultdict(list)
+    for each in baselines(tx):
+        if each.origin is None and each.proposed_at < until:
+            by_asset[each.asset].append(each)
+    amended = {entry.detail.get("digest") for entry in entries_of(tx, ("baseline.amend",), until)}
+    retired = _retired(tx)
+    for asset, found in sorted(by_asset.items()):
+        approved = [each for each in found if _was_approved(each, until)]
+        approved.sort(key=lambda each: (each.decided_at, each.id))
+        made += [
+            Change(before, after, True, words.get(after.id, ()))
+            for before, after in pairwise(approved)
+            if after.decided_at is not None and after.decided_at >= since
+        ]
+        waiting = _waiting(found, amended, until)
+        gone = retired.get(asset)
+        if approved and waiting and (gone is None or gone >= until):
+            made.append(Change(approved[-1], waiting, False, words.get(waiting.id, ())))
+    return made
+
+
+def _was_approved(baseline: Baseline, until: datetime) -> bool:
+    decided = baseline.state in (State.APPROVED, State.SUPERSEDED) and baseline.decided_at is not None
+    return decided and baseline.decided_at is not None and baseline.decided_at < until
+
+
+def _waiting(found: Sequence[Baseline], amended: Collection[str | None], until: datetime) -> Baseline | None:
+    """The proposal that waited for a decision at a time: the newest, as far as it was amended by then, if nobody had
+    decided. A proposal that was amended and its successor have the time in common."""
+    last = found[-1].proposed_at
+    same = [each for each in found if each.proposed_at == last]
+    if any(each.decided_at is not None and each.decided_at < until for each in same):
+        return None
+    there = [each for number, each in enumerate(same) if number == 0 or each.digest in amended]
+    return replace(there[-1], state=State.PROPOSED, decided_by=None, decided_at=None)
+
+
+def _words(tx: Transaction, until: datetime) -> dict[int, tuple[SignOff, ...]]:
+    word = tables.sign_off.c
+    found: defaultdict[int, tuple[SignOff, ...]] = defaultdict(tuple)
+    for row in tx.execute(select(tables.sign_off).where(word.at < until).order_by(word.id)):
+        found[row.baseline_id] += (SignOff(row.by, row.role, row.at, row.reason, row.ticket),)
+    return found
+
+
+def _retired(tx: Transaction) -> dict[str, datetime]:
+    asset = tables.asset.c
+    gone = select(asset.name, asset.retired_at).where(asset.retired_at.is_not(None))
+    return {row.name: row.retired_at for row in tx.execute(gone)}
+
+
+def first_seen(tx: Transaction, since: datetime, until: datetime) -> dict[tuple[str, str], datetime]:
+    """By asset and digest when what was proposed or approved meanwhile was first seen so."""
+    run, baseline = tables.run.c, tables.baseline.c
+    here = select(baseline.digest).where(or_(baseline.decided_at >= since, baseline.decided_at.is_(None)))
+    first = (
+        select(tables.asset.c.name, run.digest, func.min(run.first_at).label("at"))
+        .join(tables.asset, tables.asset.c.id == run.asset_id)
+        .where(run.digest.in_(here), run.first_at < until)
+        .group_by(tables.asset.c.name, run.digest)
+    )
+    return {(row.name, row.digest): row.at for row in tx.execute(first)}
+
+
+def names_now(tx: Transaction) -> Callable[[Entry], str]:
+    """How the asset that an entry is about is called now, whatever it was called when that was written."""
+    renamed = [(entry.id, entry.subject, entry.detail.get("to", "")) for entry in entries_of(tx, ("asset.rename",))]
+
+    def name(entry: Entry) -> str:
+        called = entry.subject
+        for number, old, new in renamed:
+            if number >= entry.id and old == called:
+                called = new
+        return called
+
+    return name
+
+
+def approvals_by_name(tx: Transaction) -> Mapping[str, Collection[datetime]]:
+    """By asset when its baselines were approved."""
+    names, found = _names(tx), approvals(tx)
+    return {names[asset]: times for asset, times in found.items()}
