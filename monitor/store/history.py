@@ -15,7 +15,7 @@ from sqlalchemy import ColumnElement, Row, String, and_, func, or_, select, type
 
 from baselines.alert import AlertState, Event
 from baselines.baseline import Baseline, SignOff, State
-from baselines.drift import Kind
+from baselines.drift import DEVIATIONS, Kind
 from baselines.life import Life, Moved, as_it_was
 from baselines.snapshot import Category, Item, Severity, parse_item
 from monitor import tables
@@ -93,6 +93,13 @@ def lives(tx: Transaction, since: datetime, until: datetime, wanted: Callable[[s
             life = as_it_was(life, then.get((row.asset_id, row.item)))
         if _touched(life, since):
             yield life
+
+
+def deviating(tx: Transaction, since: datetime, until: datetime) -> list[Pair]:
+    """The items that may have deviated between two times."""
+    alert = tables.alert.c
+    found = select(alert.asset_id, alert.item).where(_of_interest(since, until), alert.kind.in_(DEVIATIONS)).distinct()
+    return [(row.asset_id, row.item) for row in tx.execute(found)]
 
 
 def _of_interest(since: datetime, until: datetime) -> ColumnElement[bool]:
@@ -323,6 +330,35 @@ def first_seen(tx: Transaction, since: datetime, until: datetime) -> dict[tuple[
         .group_by(tables.asset.c.name, run.digest)
     )
     return {(row.name, row.digest): row.at for row in tx.execute(first)}
+
+
+def ended_by_approval(tx: Transaction, since: datetime, until: datetime) -> dict[tuple[str, datetime], datetime]:
+    """By asset and approval between two times when the first of the deviations was raised that it ended."""
+    alert, move, baseline = tables.alert.c, tables.alert_move.c, tables.baseline.c
+    ending = and_(move.event == Event.CONFORMS, move.at == baseline.decided_at)
+    first = (
+        select(tables.asset.c.name, baseline.decided_at, func.min(alert.raised_at).label("at"))
+        .join_from(tables.baseline, tables.asset, tables.asset.c.id == baseline.asset_id)
+        .join(tables.alert, alert.asset_id == baseline.asset_id)
+        .join(tables.alert_move, and_(move.alert_id == alert.id, ending))
+        .where(_decided_here(), baseline.decided_at >= since, baseline.decided_at < until)
+        .where(alert.kind.in_(DEVIATIONS), alert.changed_at >= since)
+        .group_by(tables.asset.c.name, baseline.decided_at)
+    )
+    return {(row.name, row.decided_at): row.at for row in tx.execute(first)}
+
+
+def standing_since(tx: Transaction, until: datetime) -> dict[tuple[str, str], datetime]:
+    """By asset and item since when its deviation stood at a time."""
+    alert, move = tables.alert.c, tables.alert_move.c
+    over = select(move.alert_id).where(move.alert_id == alert.id, move.at < until, move.after == AlertState.NORMAL)
+    standing = (
+        select(tables.asset.c.name, alert.item, alert.raised_at)
+        .join(tables.asset, tables.asset.c.id == alert.asset_id)
+        .where(or_(alert.state != AlertState.NORMAL, alert.changed_at >= until))
+        .where(alert.kind.in_(DEVIATIONS), alert.raised_at < until, ~over.exists())
+    )
+    return {(row.name, row.item): row.raised_at for row in tx.execute(standing)}
 
 
 def names_now(tx: Transaction) -> Callable[[Entry], str]:
