@@ -8,6 +8,12 @@ from importlib.metadata import version
 from monitor import store
 from monitor.report.document import Kind, Report, Section
 from monitor.report.scope import Scope
+from monitor.report.sections.alarms import alarms
+from monitor.report.sections.changes import changes
+from monitor.report.sections.deviations import deviations
+from monitor.report.sections.orders import orders
+from monitor.report.sections.quality import quality
+from monitor.report.sections.replacements import replacements
 from monitor.store import Transaction
 
 Gather = Callable[[Transaction, Scope], Section]
@@ -19,10 +25,10 @@ TITLES = {
     Kind.CHANGES: "Changes",
 }
 SECTIONS: dict[Kind, tuple[Gather, ...]] = {
-    Kind.AUDIT: (),
+    Kind.AUDIT: (changes, deviations, alarms, orders, replacements, quality),
     Kind.COMMISSIONING: (),
     Kind.INVENTORY: (),
-    Kind.CHANGES: (),
+    Kind.CHANGES: (changes, orders, deviations, replacements),
 }
 OF_A_MOMENT = (Kind.INVENTORY,)  # these say how things stand, not what happened
 

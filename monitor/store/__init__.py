@@ -71,6 +71,7 @@ from monitor.store.history import (
     lives,
     names_now,
     standing_since,
+    swapped,
     texts,
 )
 from monitor.store.messages import (
@@ -247,6 +248,7 @@ __all__ = [
     "store_move",
     "store_url",
     "suppressed",
+    "swapped",
     "take_out",
     "texts",
     "withdraw_polls",

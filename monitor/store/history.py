@@ -272,7 +272,7 @@ def changes(tx: Transaction, since: datetime, until: datetime) -> list[Change]:
     for each in baselines(tx):
         if each.origin is None and each.proposed_at < until:
             by_asset[each.asset].append(each)
-    amended = {entry.detail.get("digest") for entry in entries_of(tx, ("baseline.amend",), until)}
+    said = _proposed(tx, until)
     retired = _retired(tx)
     for asset, found in sorted(by_asset.items()):
         approved = [each for each in found if _was_approved(each, until)]
@@ -282,7 +282,7 @@ def changes(tx: Transaction, since: datetime, until: datetime) -> list[Change]:
             for before, after in pairwise(approved)
             if after.decided_at is not None and after.decided_at >= since
         ]
-        waiting = _waiting(found, amended, until)
+        waiting = _waiting(found, said, until)
         gone = retired.get(asset)
         if approved and waiting and (gone is None or gone >= until):
             made.append(Change(approved[-1], waiting, False, words.get(waiting.id, ())))
@@ -294,15 +294,35 @@ def _was_approved(baseline: Baseline, until: datetime) -> bool:
     return decided and baseline.decided_at is not None and baseline.decided_at < until
 
 
-def _waiting(found: Sequence[Baseline], amended: Collection[str | None], until: datetime) -> Baseline | None:
+@dataclass(frozen=True, slots=True)
+class _Proposed:
+    """What the chain says of proposals: of each, by when it was made and its digest; and the digests that they were
+    amended to."""
+
+    said: Mapping[tuple[datetime, str], Mapping[str, str]]
+    amended: Collection[str]
+
+
+def _proposed(tx: Transaction, until: datetime) -> _Proposed:
+    found = entries_of(tx, ("baseline.propose", "baseline.amend"), until)
+    return _Proposed(
+        {(each.at, each.detail.get("digest", "")): each.detail for each in found if each.action == "baseline.propose"},
+        {each.detail.get("digest", "") for each in found if each.action == "baseline.amend"},
+    )
+
+
+def _waiting(found: Sequence[Baseline], proposed: _Proposed, until: datetime) -> Baseline | None:
     """The proposal that waited for a decision at a time: the newest, as far as it was amended by then, if nobody had
-    decided. A proposal that was amended and its successor have the time in common."""
-    last = found[-1].proposed_at
-    same = [each for each in found if each.proposed_at == last]
+    decided. A proposal that was amended and its successor have the time in common; the chain has the reason and the
+    ticket that a decision overwrites."""
+    first = next(each for each in found if each.proposed_at == found[-1].proposed_at)
+    same = [each for each in found if each.proposed_at == first.proposed_at]
     if any(each.decided_at is not None and each.decided_at < until for each in same):
         return None
-    there = [each for number, each in enumerate(same) if number == 0 or each.digest in amended]
-    return replace(there[-1], state=State.PROPOSED, decided_by=None, decided_at=None)
+    there = [each for number, each in enumerate(same) if number == 0 or each.digest in proposed.amended]
+    detail = proposed.said.get((first.proposed_at, first.digest), {})
+    reason, ticket = detail.get("reason", ""), detail.get("ticket", "")
+    return replace(there[-1], state=State.PROPOSED, decided_by=None, decided_at=None, reason=reason, ticket=ticket)
 
 
 def _words(tx: Transaction, until: datetime) -> dict[int, tuple[SignOff, ...]]:
@@ -359,6 +379,14 @@ def standing_since(tx: Transaction, until: datetime) -> dict[tuple[str, str], da
         .where(alert.kind.in_(DEVIATIONS), alert.raised_at < until, ~over.exists())
     )
     return {(row.name, row.item): row.raised_at for row in tx.execute(standing)}
+
+
+def swapped(tx: Transaction, since: datetime, until: datetime) -> list[str]:
+    """The assets whose devices were seen to be replaced like for like between two times, each as often as it was."""
+    alert = tables.alert.c
+    seen = select(tables.asset.c.name).join(tables.alert, alert.asset_id == tables.asset.c.id)
+    raised = seen.where(alert.kind == Kind.REPLACED, alert.raised_at >= since, alert.raised_at < until)
+    return list(tx.execute(raised.order_by(alert.id)).scalars())
 
 
 def names_now(tx: Transaction) -> Callable[[Entry], str]:

@@ -138,7 +138,8 @@ def changes(tx: Transaction, scope: Scope) -> Section:
 
 _INTRODUCTION = (
     "A change of a baseline is authorised by order if change orders had announced all that differs, and it came to be"
-    " as they said; in part if they had announced some of it; afterwards if a person approved what was found without any.",
+    " as they said; in part if they had announced some of it; afterwards if a person approved what was found, and none"
+    " had.",
     f"{UPDATED.clause} allows {UPDATED.within.days} days from the completion of a change to its approval. A change was"
     " completed when its order was closed; without an order, when the first of what differs was first seen.",
 )
@@ -230,7 +231,7 @@ def _why(key: str, after: Snapshot) -> str | None:
 
 
 def _is_of(order: Order, change: Change) -> bool:
-    """Whether an order may have announced a change: it was opened before the approval, and not closed before the last."""
+    """Whether an order may have announced a change: opened before its approval, and not closed before the last one."""
     began, decided = change.before.decided_at, change.after.decided_at
     opened = decided is None or order.opened_at <= decided
     return opened and (began is None or order.closed_at is None or order.closed_at >= began)
