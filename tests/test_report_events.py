@@ -25,7 +25,7 @@ from monitor import actions, lives, ordering, pipeline, store
 from monitor.actions import NO_RULES, Rules
 from monitor.config import Plant, load_plant
 from monitor.lives import Reason
-from monitor.report.document import Cell, Chart, Facts, Form, Kind, Report, Section, Table, Weight
+from monitor.report.document import Cell, Chart, Facts, Form, Kind, Report, Section, Weight
 from monitor.report.kinds import SECTIONS, report
 from monitor.report.scope import Scope
 from monitor.store import Actor, Database, Transaction
@@ -47,7 +47,7 @@ def day(days: float) -> datetime:
 
 
 def snapshot(asset: str, at: datetime, **values: Any) -> Snapshot:
-    known = {"limit": 12.5, "mode": "RUN", "crc": "cafe", "firmware": "2.4", "serial": "S1"} | values
+    known: dict[str, Any] = {"limit": 12.5, "mode": "RUN", "crc": "cafe", "firmware": "2.4", "serial": "S1"} | values
     items = [
         Item("item.limit", known["limit"], tolerance=0.05, unit="l", severity=Severity.HIGH),
         Item("item.mode", known["mode"], Category.MODE, Severity.CRITICAL),
@@ -306,7 +306,7 @@ def test_an_alarm_and_all_of_its_moves(world: World) -> None:
     assert row(found, "alarms", asset="capper", item="item.mode")["acknowledged_at"] == day(2)
     facts = section(found, "alarms").blocks[0]
     assert isinstance(facts, Facts)
-    assert dict((name, value) for name, value, _ in facts.rows)["Shelved in this time"] == 1
+    assert {name: value for name, value, _ in facts.rows}["Shelved in this time"] == 1
 
 
 def test_changes_with_their_clocks(world: World) -> None:

@@ -42,16 +42,16 @@ COLUMNS = (
     Column("moves", "Moves", Form.NUMBER, 0),
 )
 MOVE_COLUMNS = (
-    Column("alarm", "Alarm", Form.NUMBER, 0),
-    Column("asset", "Asset", Form.TEXT, 0),
+    Column("alarm", "Alarm", Form.NUMBER, 0.5),
+    Column("asset", "Asset", width=1.2),
     Column("item", "Item", Form.CODE, 0),
-    Column("at", "At", Form.TIME, 0),
-    Column("event", "What happened", Form.TEXT, 0),
+    Column("at", "At", Form.TIME, 1.1),
+    Column("event", "What happened", width=0.9),
     Column("before", "From", Form.STATE, 0),
-    Column("after", "To", Form.STATE, 0),
+    Column("after", "To", Form.STATE, 0.9),
     Column("observed", "Observed", Form.CODE, 0),
-    Column("by", "By", Form.TEXT, 0),
-    Column("reason", "Reason", Form.TEXT, 0),
+    Column("by", "By", width=0.8),
+    Column("reason", "Reason", width=1.3),
     Column("until", "Shelved until", Form.TIME, 0),
 )
 
@@ -81,7 +81,7 @@ def alarms(tx: Transaction, scope: Scope) -> Section:
             ),
             Table("alarm-moves", "Every move of every alarm", MOVE_COLUMNS, moves, "No alarm has moved."),
         ),
-        ("iec-62443-3-3-sr-6.2", "iec-62443-3-3-sr-2.8", "isa-18.2"),
+        ("iec-62443-3-3/sr-6.2",),
         tuple(tally.findings()),
     )
 

@@ -131,7 +131,7 @@ def changes(tx: Transaction, scope: Scope) -> Section:
             ),
             Table("changed-items", "What differs", ITEM_COLUMNS, items, "No item differs."),
         ),
-        ("cip-010-4-r1.2", "cip-010-4-r1.3"),
+        ("cip-010-4/r1.2", "cip-010-4/r1.3"),
         tuple(_findings(rows)),
     )
 

@@ -104,7 +104,7 @@ def deviations(tx: Transaction, scope: Scope) -> Section:
                 "Operations, writes and contradictions that were seen on the wire; they are not counted as deviations.",
             ),
         ),
-        ("cip-010-4-r1.2", "cip-010-4-r2.1", "iec-62443-3-3-sr-3.4", "iec-62443-3-3-sr-6.2"),
+        ("cip-010-4/r2.1", "iec-62443-3-3/sr-3.4"),
         tuple(tally.findings()),
     )
 

@@ -71,7 +71,7 @@ def orders(tx: Transaction, scope: Scope) -> Section:
             Table("expectations", "What was expected, and what came", LINE_COLUMNS, lines, "Nothing was expected."),
             Table("excess", "What changed and was not declared", EXCESS_COLUMNS, excess, "Nothing was in excess."),
         ),
-        ("cip-010-4-r1.2", "iec-62443-3-3-sr-7.6"),
+        ("cip-010-4/r1.2", "cip-010-4/r1.4"),
         tuple(_findings(found, scope)),
     )
 

@@ -55,8 +55,7 @@ def quality(tx: Transaction, scope: Scope) -> Section:
             Chart("yield", "First-pass yield of change orders", _about_yield(found), drawn["yield"]),
             Table("periods", "Period by period", PERIOD_COLUMNS, rows, "No period.", " ".join(_notes(found))),
         ),
-        ("iso-9001-9.1", "iec-62443-3-3-sr-6.2"),
-        tuple(_findings(found, by, dates(found, scope.timezone))),
+        findings=tuple(_findings(found, by, dates(found, scope.timezone))),
     )
 
 

@@ -76,7 +76,7 @@ def replacements(tx: Transaction, scope: Scope) -> Section:
                 "No asset was moved, renamed or retired.",
             ),
         ),
-        ("cip-010-4-r3.3",),
+        ("cip-010-4/r3.3", "iec-62443-3-3/sr-7.4"),
         tuple(_findings(tx, scope, here, swaps)),
     )
 
