@@ -101,13 +101,7 @@ def _put(tx: Transaction, table: Table, rows: Iterable[Row]) -> None:
 
 def _snapshot(asset: int, at: datetime, changed: bool = False) -> Snapshot:
     items = [
-        Item(
-            f"item.parameter_{number:02}",
-            float(number + asset % 50),
-            CATEGORIES[number % 4],
-            SEVERITIES[number % 4],
-            unit="l",
-        )
+        Item(key_of(each), float(each + asset % 50), CATEGORIES[each % 4], SEVERITIES[each % 4], unit="l")
         for each in range(ITEMS - 2)
     ]
     items.append(Item("identity.serial_number", f"SN{asset:08}", Category.IDENTITY))
@@ -116,7 +110,7 @@ def _snapshot(asset: int, at: datetime, changed: bool = False) -> Snapshot:
 
 
 def _baselines(tx: Transaction, chain: Chain, assets: int) -> None:
-    """Each asset has an approved baseline; some got another one later. Each was seen as approved, and once a day not."""
+    """Each asset has an approved baseline; some got another one later. Each was seen as it is approved."""
     texts: dict[str, str] = {}
     baselines: list[Row] = []
     runs: list[Row] = []

@@ -56,9 +56,9 @@ def _row(what: str, found: dict[str, float], key: str = "seconds") -> Row:
 def _note(gathered: dict[str, float]) -> str:
     return (
         f"{gathered['rows']:,.0f} rows of {gathered['tables']:.0f} tables: {DEVIATIONS:,} alarms with their moves,"
-        f" {ITEMS} items a baseline, {ORDERS:,} change orders, {OUTAGES:,} gaps, {DAYS} days, SQLite. Each row is a process"
-        " of its own, from its start; its memory is the most that it ever held (ru_maxrss), or that a process that it"
-        " started did, whichever is more."
+        f" {ITEMS} items a baseline, {ORDERS:,} change orders, {OUTAGES:,} gaps, {DAYS} days, SQLite. Each row is a"
+        " process of its own, from its start; its memory is the most that it ever held (ru_maxrss), or that a process"
+        " that it started did, whichever is more."
     )
 
 
