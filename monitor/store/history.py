@@ -7,8 +7,7 @@ from collections import defaultdict
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
-from itertools import groupby, pairwise
-from operator import attrgetter
+from itertools import pairwise
 from typing import Any
 
 from sqlalchemy import ColumnElement, Row, String, and_, func, or_, select, type_coerce
@@ -26,6 +25,10 @@ from monitor.store.quality import approvals
 
 AT_ONCE = 500  # texts or rows that are asked for together
 TELLING = (Event.DEVIATES, Event.MOVES_ON, Event.SUPPRESS)  # the moves that say anew what an alarm is about
+EVENTS, STATES = {each.value: each for each in Event}, {each.value: each for each in AlertState}
+KINDS, SEVERITIES = {each.value: each for each in Kind}, {each.value: each for each in Severity}
+CATEGORIES = {each.value: each for each in Category}  # all of these are looked up some 100,000 times
+NO_MOVES = (0, tuple[Moved, ...](), False)
 KEY = '{"key":'  # begins a line of a canonical text that is of an item
 
 Pair = tuple[int, str]  # the number of an asset, and an item of it
@@ -74,25 +77,54 @@ class _Told:
     suppressed: Mapping[int, str]
 
 
+class _Once(dict[str, str]):
+    """Gives one text for all that are equal: most are there thousands of times."""
+
+    def __call__(self, text: str | None) -> str | None:
+        return None if text is None else self.setdefault(text, text)
+
+
 def lives(tx: Transaction, since: datetime, until: datetime, wanted: Callable[[str], bool]) -> Iterator[Life]:
     """The alarms of some assets that were open, moved or had their cases closed between two times, each as it stood at
     `until`, the oldest first."""
-    told, names = _told(tx, until), _names(tx)
+    told, names, once = _told(tx, until), _names(tx), _Once()
     then = _approved_then(tx, since, until)
-    moves = groupby(_moves(tx, since, until), attrgetter("alert_id"))
-    number, rows = next(moves, (None, iter(())))
+    made = _made(tx, since, until, told, once)
+    number, moves, retold = next(made, NO_MOVES)
     for row in _alerts(tx, since, until):
-        made: Sequence[Row[Any]] = ()
+        here, again = ((), False) if number != row.id else (moves, retold)
         if number == row.id:
-            made = tuple(rows)
-            number, rows = next(moves, (None, iter(())))
-        if not wanted(names[row.asset_id]):
+            number, moves, retold = next(made, NO_MOVES)
+        asset = names[row.asset_id]
+        if not wanted(asset):
             continue
-        life = _life(row, names[row.asset_id], [each for each in made if each.at < until], told, until)
-        if any(each.at >= until and each.event in TELLING for each in made):
+        life = _life(row, asset, here, told, until, once)
+        if again:
             life = as_it_was(life, then.get((row.asset_id, row.item)))
         if _touched(life, since):
             yield life
+
+
+def _made(
+    tx: Transaction, since: datetime, until: datetime, told: _Told, once: _Once
+) -> Iterator[tuple[int, tuple[Moved, ...], bool]]:
+    """By alarm the moves that it had made, and whether it was told anew later."""
+    of, moves, retold = 0, list[Moved](), False
+    for number, at, event, before, after, observed, by, reason in _moves(tx, since, until):
+        if number != of:
+            if of:
+                yield of, tuple(moves), retold
+            of, moves, retold = number, [], False
+        if at < until:
+            shelved = told.shelved.get((number, at)) if event == Event.SHELVE else None
+            said = once(reason) if by else ""  # what the program did by itself carries on the last person's reason
+            moves.append(
+                Moved(at, EVENTS[event], STATES[before], STATES[after], once(observed), once(by), said or "", shelved)
+            )
+        else:
+            retold = retold or event in TELLING
+    if of:
+        yield of, tuple(moves), retold
 
 
 def deviating(tx: Transaction, since: datetime, until: datetime) -> list[Pair]:
@@ -128,7 +160,7 @@ def _alerts(tx: Transaction, since: datetime, until: datetime) -> Iterable[Row[A
     return tx.execute(statement.execution_options(yield_per=AT_ONCE))
 
 
-def _moves(tx: Transaction, since: datetime, until: datetime) -> Iterable[Row[Any]]:
+def _moves(tx: Transaction, since: datetime, until: datetime) -> Iterable[Any]:
     move = tables.alert_move.c
     columns = (move.alert_id, move.at, move.event, move.before, move.after, move.observed, move.by, move.reason)
     joined = select(*columns).join(tables.alert, tables.alert.c.id == move.alert_id)
@@ -136,41 +168,33 @@ def _moves(tx: Transaction, since: datetime, until: datetime) -> Iterable[Row[An
     return tx.execute(statement.execution_options(yield_per=AT_ONCE))
 
 
-def _life(row: Row[Any], asset: str, moves: Sequence[Row[Any]], told: _Told, until: datetime) -> Life:
-    made = tuple(_moved(move, told) for move in moves)
+def _life(row: Row[Any], asset: str, moves: tuple[Moved, ...], told: _Told, until: datetime, once: _Once) -> Life:
     closed = row.closed_at is not None and row.closed_at < until
     return Life(
         row.id,
         row.asset_id,
         asset,
-        row.item,
-        Kind(row.kind),
-        row.approved or "null",
-        Severity(row.severity),
-        Category(row.category),
-        row.techniques,
-        row.direction,
-        row.raised_at,
+        str(once(row.item)),
+        KINDS[row.kind],
+        once(row.approved) or "null",
+        SEVERITIES[row.severity],
+        CATEGORIES[row.category],
+        str(once(row.techniques)),
+        once(row.direction),
+        moves[0].at if moves and moves[0].at == row.raised_at else row.raised_at,  # the same object
         _who(row.who, until),
         told.suppressed.get(row.id),
-        row.cause if closed else None,
-        row.prevention if closed else None,
-        row.closed_by if closed else None,
+        once(row.cause) if closed else None,
+        once(row.prevention) if closed else None,
+        once(row.closed_by) if closed else None,
         row.closed_at if closed else None,
-        made or (_unmoved(row),),
+        moves or (_unmoved(row),),
     )
 
 
 def _unmoved(row: Row[Any]) -> Moved:
     """An alarm whose moves are gone: somebody took them out, and the chain does not verify."""
     return Moved(row.raised_at, Event.DEVIATES, AlertState.NORMAL, AlertState.UNACK, row.observed, None, "")
-
-
-def _moved(row: Row[Any], told: _Told) -> Moved:
-    """A move; what the program did by itself has no reason, and carries on the one of the last person."""
-    until = told.shelved.get((row.alert_id, row.at)) if row.event == Event.SHELVE else None
-    event, before, after = Event(row.event), AlertState(row.before), AlertState(row.after)
-    return Moved(row.at, event, before, after, row.observed, row.by, row.reason if row.by else "", until)
 
 
 def _who(text: str | None, until: datetime) -> Mapping[str, Any] | None:

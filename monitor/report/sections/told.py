@@ -60,8 +60,12 @@ def doer(who: Mapping[str, Any] | None) -> Doer:
 
 def sentence(life: Life) -> str:
     """What an alarm is about, without its asset."""
-    approved, observed = json.loads(life.approved), json.loads(life.observed)
-    return change_text(life.item, life.kind, approved, observed, life.direction)
+    return change_text(life.item, life.kind, _value(life.approved), _value(life.observed), life.direction)
+
+
+@lru_cache(SHOWN_MOST)
+def _value(text: str) -> Any:
+    return json.loads(text)
 
 
 def announced_by(life: Life) -> str | None:
