@@ -22,7 +22,7 @@ from monitor.store import Database, Transaction
 BEGIN = datetime(2026, 1, 5, 6, 0, tzinfo=UTC)
 DAYS = 90
 ITEMS = 20  # of an asset: those of a real baseline that are no lists
-CHANGED = 10  # every so-manieth asset got another baseline
+CHANGED, TURN = 10, 45  # every tenth asset got another baseline, after so many days
 ORDERS, OUTAGES = 1000, 5000
 AT_ONCE = 5000  # rows
 PROFILE = "p" * 64
@@ -115,19 +115,15 @@ def _baselines(tx: Transaction, chain: Chain, assets: int) -> None:
     baselines: list[Row] = []
     runs: list[Row] = []
     words: list[Row] = []
-    for asset in range(assets):
-        at = BEGIN + timedelta(seconds=asset)
-        turns = [(at, False)]
-        if asset % CHANGED == 0:
-            turns.append((at + timedelta(days=45), True))
-        for turn, (moment, changed) in enumerate(turns):
-            snapshot = _snapshot(asset, moment, changed)
-            texts[snapshot.digest] = snapshot.text
-            superseded = turn + 1 < len(turns)
-            baselines.append(_baseline(chain, asset, snapshot, moment, superseded))
-            words.append({"baseline_id": len(baselines), "by": "lee", "role": "", "at": baselines[-1]["decided_at"]})
-            ends = BEGIN + timedelta(days=45 if superseded else DAYS)
-            runs.append(_run(asset, snapshot.digest, moment, ends))
+    first = [(BEGIN + timedelta(seconds=asset), asset, False) for asset in range(assets)]
+    later = [(at + timedelta(days=TURN), asset, True) for at, asset, _ in first if asset % CHANGED == 0]
+    for at, asset, changed in (*first, *later):  # numbers go up with the time
+        snapshot = _snapshot(asset, at, changed)
+        texts[snapshot.digest] = snapshot.text
+        superseded = not changed and asset % CHANGED == 0
+        baselines.append(_baseline(chain, asset, snapshot, at, superseded))
+        words.append({"baseline_id": len(baselines), "by": "lee", "role": "", "at": baselines[-1]["decided_at"]})
+        runs.append(_run(asset, snapshot.digest, at, BEGIN + timedelta(days=TURN if superseded else DAYS)))
     _put(tx, tables.snapshot, ({"digest": digest, "text": text} for digest, text in texts.items()))
     _put(tx, tables.run, runs)
     _put(tx, tables.baseline, baselines)

@@ -354,9 +354,9 @@ def _findings(rows: Sequence[tuple[Cell, ...]]) -> list[Finding]:
     told += f" {were(authorised[Authorised.AFTERWARDS])} approved or proposed afterwards, without an order."
     weight = Weight.GOOD if by_order == changed else Weight.ATTENTION
     found = [Finding(weight, told, KEY)]
-    late = clocks[Clock.LATE] + clocks[Clock.OVERDUE]
+    late, waiting = clocks[Clock.LATE] + clocks[Clock.OVERDUE], clocks[Clock.RUNNING] + clocks[Clock.OVERDUE]
     told = f"{clocks[Clock.MET]:,} of {count(changed, 'change')} {were(clocks[Clock.MET])} approved within"
-    told += f" {UPDATED.within.days} days ({UPDATED.clause}); {clocks[Clock.LATE]:,} later,"
-    told += f" {clocks[Clock.RUNNING]:,} waited for approval at the end, and {clocks[Clock.OVERDUE]:,} overdue."
+    told += f" {UPDATED.within.days} days ({UPDATED.clause}), {clocks[Clock.LATE]:,} later;"
+    told += f" {waiting:,} waited for approval at the end, {clocks[Clock.OVERDUE]:,} of them for longer than that."
     weight = Weight.BAD if late else Weight.ATTENTION if clocks[Clock.RUNNING] else Weight.GOOD
     return [*found, Finding(weight, told, KEY)]

@@ -14,7 +14,18 @@ from baselines.snapshot import Severity
 from monitor import store
 from monitor.report.document import Cell, Column, Facts, Finding, Form, Section, Table, Text, Weight
 from monitor.report.scope import Scope
-from monitor.report.sections.told import announced_by, count, doer, seconds, sentence, shown, wanted, were, worst_first
+from monitor.report.sections.told import (
+    DOER_COLUMNS,
+    announced_by,
+    count,
+    doer,
+    seconds,
+    sentence,
+    shown,
+    wanted,
+    were,
+    worst_first,
+)
 from monitor.store import Transaction
 
 KEY = "deviations"
@@ -34,11 +45,7 @@ COLUMNS = (
     Column("category", "Category", Form.TEXT, 0),
     Column("techniques", "ATT&CK techniques", Form.CODE, 0),
     Column("raised_at", "Raised", Form.TIME, 1.1),
-    Column("done_by", "Done by", width=1.2),
-    Column("client", "Client", Form.CODE, 0),
-    Column("host", "Host", Form.TEXT, 0),
-    Column("protocol", "Protocol", Form.TEXT, 0),
-    Column("done_at", "Done", Form.TIME, 0),
+    *DOER_COLUMNS,
     Column("became", "What became of it", Form.STATE, 1),
     Column("ended_at", "Ended", Form.TIME, 0),
     Column("lasted", "Lasted", Form.SECONDS, 0),
@@ -60,11 +67,7 @@ WIRE_COLUMNS = (
     Column("category", "Category", Form.TEXT, 0),
     Column("techniques", "ATT&CK techniques", Form.CODE, 1),
     Column("raised_at", "Raised", Form.TIME, 1.1),
-    Column("done_by", "Done by", width=1.2),
-    Column("client", "Client", Form.CODE, 0),
-    Column("host", "Host", Form.TEXT, 0),
-    Column("protocol", "Protocol", Form.TEXT, 0),
-    Column("done_at", "Done", Form.TIME, 0),
+    *DOER_COLUMNS,
     Column("state", "Alarm state", Form.STATE, 0.9),
     Column("cause", "Cause", Form.TEXT, 0),
     Column("announced_by", "Announced by", Form.TEXT, 0),
@@ -146,10 +149,7 @@ def _row(life: Life, how: How | None, units: dict[tuple[int, str], str], until: 
         life.techniques or None,
         life.raised_at,
         who.text,
-        who.client,
-        who.host,
-        who.protocol,
-        who.at,
+        *who,
         how.value if how else OPEN,
         ended.at if ended else None,
         seconds(life.raised_at, ended.at if ended else until if how is None else None),
@@ -184,10 +184,7 @@ def _wire_row(life: Life) -> tuple[Cell, ...]:
         life.techniques or None,
         life.raised_at,
         who.text,
-        who.client,
-        who.host,
-        who.protocol,
-        who.at,
+        *who,
         life.state.value,
         life.cause,
         announced_by(life),
@@ -251,8 +248,10 @@ class _Tally:
             told = f"{self.afterwards:,} of {count(total, 'deviation')} {were(self.afterwards)} approved afterwards,"
             said.append((Weight.ATTENTION, f"{told} and no change order had announced what was approved."))
         if self.old:
-            told = f"{self.old:,} of {count(self.open, 'open deviation')} {were(self.old)} open for more than"
-            told += f" {UPDATED.within.days} days, neither mended nor approved ({UPDATED.clause})."
+            told = f"{self.old:,} of {count(self.open, 'deviation')} that {were(self.open)} open, announced or not, had"
+            told += (
+                f" been so for more than {UPDATED.within.days} days: neither mended nor approved ({UPDATED.clause})."
+            )
             said.append((Weight.BAD, told))
         if otherwise := became[How.OTHERWISE]:
             told = f"{otherwise:,} of {count(total, 'deviation')} ended without having been seen as approved again."

@@ -5,7 +5,7 @@ from __future__ import annotations
 from datetime import timedelta
 
 from baselines.exposure import Watch, watched
-from baselines.quality import By, OrderRecord, Quality, Times, cautions, edges, measure
+from baselines.quality import NO_CAUSE, By, OrderRecord, Quality, Times, cautions, edges, measure
 from monitor import store
 from monitor.figures import UNKNOWN_EVERY
 from monitor.inventory import REPORTED_EVERY, stale_after
@@ -120,10 +120,9 @@ def _about_rate(found: Quality, by: By) -> str:
 def _about_causes(found: Quality) -> str:
     if not found.causes:
         return "There was no deviation in this time."
-    first = found.causes[0]
-    named = first.name or "no cause given yet"
-    told = f"Each bar is a cause, the most frequent first; the line is what they add up to. First is {named}:"
-    return f"{told} {first.count:,} of {count(found.deviations, 'deviation')}, {share_text(first.share)}."
+    first, told = found.causes[0], "Each bar is a cause, the most frequent first, and last those without one;"
+    told += f" the line is what they add up to. First is {first.name or NO_CAUSE}: {first.count:,} of"
+    return f"{told} {count(found.deviations, 'deviation')}, {share_text(first.share)}."
 
 
 def _about_times(found: Quality) -> str:

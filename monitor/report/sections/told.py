@@ -11,11 +11,20 @@ from typing import Any, NamedTuple
 from baselines.alert import OUT_OF_SERVICE
 from baselines.life import Life
 from baselines.snapshot import Severity
-from monitor.report.document import Cell, Column
+from monitor.report.document import Cell, Column, Form
 from monitor.report.scope import Scope
 from monitor.show import change_text, value_text
 
 SHOWN_MOST = 10_000  # values that are kept, for most are there many times
+
+
+DOER_COLUMNS = (  # a `Doer`, after its text
+    Column("done_by", "Done by", width=1.2),
+    Column("client", "Client", Form.CODE, 0),
+    Column("host", "Host", Form.TEXT, 0),
+    Column("protocol", "Protocol", Form.TEXT, 0),
+    Column("done_at", "Done", Form.TIME, 0),
+)
 
 
 class Doer(NamedTuple):
