@@ -25,6 +25,7 @@ from monitor import actions, lives, ordering, pipeline, store
 from monitor.actions import NO_RULES, Rules
 from monitor.config import Plant, load_plant
 from monitor.lives import Reason
+from monitor.report.cells import for_people
 from monitor.report.document import Cell, Chart, Facts, Form, Kind, Report, Section, Weight
 from monitor.report.kinds import SECTIONS, report
 from monitor.report.scope import Scope
@@ -478,7 +479,7 @@ def test_every_cell_is_of_the_form_of_its_column(world: World) -> None:
     found = world.report()
     kinds: dict[Form, tuple[type, ...]] = {
         Form.TEXT: (str,),
-        Form.CODE: (str,),
+        Form.CODE: (str, int),
         Form.STATE: (str,),
         Form.NUMBER: (int, float),
         Form.TIME: (datetime,),
@@ -492,6 +493,10 @@ def test_every_cell_is_of_the_form_of_its_column(world: World) -> None:
             assert len(cells) == len(table.columns)
             for column, cell in zip(table.columns, cells, strict=True):
                 assert cell is None or isinstance(cell, kinds[column.form]), (table.key, column.key, cell)
+
+
+def test_the_number_of_an_alarm_is_read_as_people_call_it() -> None:
+    assert [for_people(62345, form, UTC) for form in (Form.CODE, Form.NUMBER)] == ["62345", "62,345"]
 
 
 def test_the_number_of_queries_does_not_grow_with_what_happened(world: World) -> None:

@@ -17,7 +17,7 @@ from monitor.store import Transaction
 KEY = "alarms"
 
 COLUMNS = (
-    Column("alarm", "No.", Form.NUMBER, 0.5),
+    Column("alarm", "No.", Form.CODE, 0.5),
     Column("asset", "Asset", width=1.3),
     Column("about", "About", width=2.6),
     Column("item", "Item", Form.CODE, 0),
@@ -42,7 +42,7 @@ COLUMNS = (
     Column("moves", "Moves", Form.NUMBER, 0),
 )
 MOVE_COLUMNS = (
-    Column("alarm", "Alarm", Form.NUMBER, 0.5),
+    Column("alarm", "Alarm", Form.CODE, 0.5),
     Column("asset", "Asset", width=1.2),
     Column("item", "Item", Form.CODE, 0),
     Column("at", "At", Form.TIME, 1.1),

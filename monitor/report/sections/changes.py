@@ -72,7 +72,7 @@ ITEM_COLUMNS = (
     Column("unit", "Unit", Form.TEXT, 0),
     Column("severity", "Severity", Form.STATE, 0),
     Column("category", "Category", Form.TEXT, 0),
-    Column("order", "Change order", Form.NUMBER, 0.7),
+    Column("order", "Change order", Form.CODE, 0.7),
     Column("approved_at", "Approved", Form.TIME, 0),
     Column("digest", "Baseline after", Form.CODE, 0),
 )

@@ -33,7 +33,7 @@ OPEN = "open"
 SEVERE = (Severity.CRITICAL, Severity.HIGH)
 
 COLUMNS = (
-    Column("alarm", "Alarm", Form.NUMBER, 0),
+    Column("alarm", "Alarm", Form.CODE, 0),
     Column("asset", "Asset", width=1.3),
     Column("deviation", "Deviation", width=2.8),
     Column("item", "Item", Form.CODE, 0),
@@ -58,7 +58,7 @@ COLUMNS = (
     Column("announced_by", "Announced by", Form.TEXT, 0),
 )
 WIRE_COLUMNS = (
-    Column("alarm", "Alarm", Form.NUMBER, 0),
+    Column("alarm", "Alarm", Form.CODE, 0),
     Column("asset", "Asset", width=1.3),
     Column("what", "What was seen", width=3),
     Column("item", "Key", Form.CODE, 0),

@@ -18,7 +18,7 @@ OVERDUE = "overdue"
 AS_PLANNED, NOT_AS_PLANNED = "as-planned", "not as planned"
 
 COLUMNS = (
-    Column("order", "No.", Form.NUMBER, 0.5),
+    Column("order", "No.", Form.CODE, 0.5),
     Column("ticket", "Ticket", width=1),
     Column("assets", "Assets", width=1.6),
     Column("reason", "Reason", Form.TEXT, 0),
@@ -38,7 +38,7 @@ COLUMNS = (
     Column("excess", "In excess", Form.NUMBER, 0),
 )
 LINE_COLUMNS = (
-    Column("order", "No.", Form.NUMBER, 0.5),
+    Column("order", "No.", Form.CODE, 0.5),
     Column("ticket", "Ticket", Form.TEXT, 0),
     Column("asset", "Asset", width=1.4),
     Column("item", "Item", Form.CODE, 1.8),
@@ -47,7 +47,7 @@ LINE_COLUMNS = (
     Column("outcome", "Outcome", Form.STATE, 1),
 )
 EXCESS_COLUMNS = (
-    Column("order", "No.", Form.NUMBER, 0.5),
+    Column("order", "No.", Form.CODE, 0.5),
     Column("ticket", "Ticket", Form.TEXT, 0),
     Column("asset", "Asset", width=1.4),
     Column("item", "Item", Form.CODE, 1.8),

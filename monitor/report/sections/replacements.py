@@ -38,7 +38,7 @@ COLUMNS = (
     Column("digest", "Baseline proposed", Form.CODE, 0),
     Column("approved_by", "Approved by", width=0.9),
     Column("approved_at", "Approved", Form.TIME, 0),
-    Column("entry", "Audit entry", Form.NUMBER, 0),
+    Column("entry", "Audit entry", Form.CODE, 0),
 )
 LIFE_COLUMNS = (
     Column("asset", "Asset", width=1.4),
@@ -51,7 +51,7 @@ LIFE_COLUMNS = (
     Column("signed", "Signed", Form.TEXT, 0),
     Column("ticket", "Ticket", Form.TEXT, 0),
     Column("reason", "Reason", Form.TEXT, 0),
-    Column("entry", "Audit entry", Form.NUMBER, 0),
+    Column("entry", "Audit entry", Form.CODE, 0),
 )
 
 
