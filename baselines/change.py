@@ -95,6 +95,13 @@ class Order:
         """When it no longer announced anything: at the end of its window, or when it was closed before."""
         return min(self.ends_at, self.closed_at or self.ends_at)
 
+    def at(self, moment: datetime) -> Order:
+        """The order as it stood at a moment."""
+        if self.closed_at is None or self.closed_at < moment:
+            return self
+        expected = tuple(replace(each, observed=None, outcome=None) for each in self.expectations)
+        return replace(self, state=OrderState.OPEN, closed_by=None, closed_at=None, expectations=expected, excess=())
+
     def in_window(self, at: datetime) -> bool:
         return self.starts_at <= at <= self.ends_at
 

@@ -49,6 +49,8 @@ def for_people(cell: Cell, form: Form, zone: tzinfo) -> str:
             return share_text(cell)
         case int() | float() if form is Form.SECONDS:
             return duration_text(cell)
+        case int() if form is Form.CODE:  # the number of something, and not how many
+            return str(cell)
         case int():
             return f"{cell:,}"
         case float():

@@ -8,10 +8,16 @@ from importlib.metadata import version
 from monitor import store
 from monitor.report.document import Kind, Report, Section
 from monitor.report.scope import Scope
+from monitor.report.sections.alarms import alarms
 from monitor.report.sections.baselines import baselines
+from monitor.report.sections.changes import changes
 from monitor.report.sections.contract import contract
+from monitor.report.sections.deviations import deviations
 from monitor.report.sections.integrity import integrity
 from monitor.report.sections.monitoring import monitoring
+from monitor.report.sections.orders import orders
+from monitor.report.sections.quality import quality
+from monitor.report.sections.replacements import replacements
 from monitor.report.sections.scope import scope as in_scope
 from monitor.report.sections.standards import standards
 from monitor.report.sections.unseen import unseen
@@ -26,10 +32,13 @@ TITLES = {
     Kind.CHANGES: "Changes",
 }
 SECTIONS: dict[Kind, tuple[Gather, ...]] = {
-    Kind.AUDIT: (in_scope, baselines, monitoring, unseen, contract, integrity, standards),
+    Kind.AUDIT: (
+        *(in_scope, baselines, monitoring, changes, deviations, alarms, orders, replacements, quality, unseen),
+        *(contract, integrity, standards),
+    ),
     Kind.COMMISSIONING: (),
     Kind.INVENTORY: (),
-    Kind.CHANGES: (),
+    Kind.CHANGES: (changes, orders, deviations, replacements),
 }
 OF_A_MOMENT = (Kind.INVENTORY,)  # these say how things stand, not what happened
 

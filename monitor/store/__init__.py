@@ -58,6 +58,22 @@ from monitor.store.gaps import (
     last_self_test,
     open_gaps,
 )
+from monitor.store.history import (
+    Change,
+    Entry,
+    approvals_by_name,
+    approved_items,
+    changes,
+    deviating,
+    ended_by_approval,
+    entries_of,
+    first_seen,
+    lives,
+    names_now,
+    standing_since,
+    swapped,
+    texts,
+)
 from monitor.store.messages import (
     Message,
     MessageState,
@@ -76,7 +92,7 @@ from monitor.store.messages import (
 )
 from monitor.store.orders import add_order, add_written, close_order, orders, written
 from monitor.store.persons import Person, keep_person, person, persons
-from monitor.store.quality import quality_records
+from monitor.store.quality import quality_at, quality_records
 from monitor.store.requests import (
     PollRequest,
     answer_poll,
@@ -117,8 +133,10 @@ from monitor.store.standing import (
 
 __all__ = [
     "Actor",
+    "Change",
     "Chore",
     "Database",
+    "Entry",
     "Gap",
     "Forgetting",
     "Held",
@@ -150,6 +168,8 @@ __all__ = [
     "alerts",
     "all_sign_offs",
     "answer_poll",
+    "approvals_by_name",
+    "approved_items",
     "any_text",
     "artefacts",
     "asset_id",
@@ -163,6 +183,7 @@ __all__ = [
     "baseline_snapshot",
     "baselines_at",
     "baselines",
+    "changes",
     "chores",
     "bring_up",
     "begin_routes",
@@ -174,13 +195,17 @@ __all__ = [
     "count_runs",
     "count_waiting",
     "current_baseline",
+    "deviating",
     "document",
     "end_gap",
     "dumped",
+    "ended_by_approval",
+    "entries_of",
     "evidence",
     "extend_runs",
     "first_approvals",
     "first_looks",
+    "first_seen",
     "first_move_after",
     "forget_polls",
     "gaps",
@@ -205,9 +230,11 @@ __all__ = [
     "last_profiles",
     "last_run",
     "last_self_test",
+    "lives",
     "load",
     "make_schema",
     "move_baseline",
+    "names_now",
     "next_polls",
     "newest_checkpoint",
     "newest_moment",
@@ -226,6 +253,7 @@ __all__ = [
     "poll_answers",
     "probe",
     "proposals_at",
+    "quality_at",
     "quality_records",
     "records",
     "rename_asset",
@@ -244,11 +272,14 @@ __all__ = [
     "sightings_at",
     "snapshot_of",
     "snapshot_texts",
+    "standing_since",
     "store_move",
     "store_moves",
     "store_url",
     "suppressed",
+    "swapped",
     "take_out",
+    "texts",
     "withdraw_polls",
     "written",
 ]

@@ -9,7 +9,7 @@ from dataclasses import replace
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import Row, insert, select, update
+from sqlalchemy import Row, Select, insert, select, update
 
 from baselines.change import Excess, Expectation, Order, OrderState, Outcome
 from baselines.wire import Written
@@ -30,15 +30,13 @@ def orders(
     if closed_at is not None:
         statement = statement.where(tables.change_order.c.closed_at == closed_at)
     rows = tx.execute(statement).all()
-    numbers = [row.id for row in rows]
-    expected, excess = _lines(tx, tables.expectation, numbers), _lines(tx, tables.excess, numbers)
+    chosen = statement.with_only_columns(tables.change_order.c.id).order_by(None)
+    expected, excess = _lines(tx, tables.expectation, chosen), _lines(tx, tables.excess, chosen)
     return [_order(row, expected.get(row.id, []), excess.get(row.id, [])) for row in rows]
 
 
-def _lines(tx: Transaction, table: Any, numbers: list[int]) -> Mapping[int, list[Row[Any]]]:
+def _lines(tx: Transaction, table: Any, numbers: Select[Any]) -> Mapping[int, list[Row[Any]]]:
     """The lines of some orders, by order."""
-    if not numbers:
-        return {}
     found: defaultdict[int, list[Row[Any]]] = defaultdict(list)
     statement = (
         select(table, tables.asset.c.name.label("asset")).join(tables.asset).where(table.c.order_id.in_(numbers))

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections import defaultdict
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from datetime import datetime
 from typing import Any, NamedTuple
 
@@ -14,6 +14,7 @@ from baselines.alert import AlertState, Event
 from baselines.baseline import State
 from baselines.drift import DEVIATIONS, Kind
 from baselines.exposure import Onset, Sighting, Watch, Write, onset
+from baselines.life import ENDED, Life
 from baselines.quality import (
     Case,
     How,
@@ -24,7 +25,6 @@ from monitor import tables
 from monitor.store.database import Transaction
 from monitor.store.pulses import live_runs
 
-ENDED = (AlertState.NORMAL, AlertState.RTN_UNACK, AlertState.SHELVED)  # shelved: if it had conformed before
 UNREAD_LINE = '{"unread":'  # begins a line of a canonical text, and stands nowhere else: there, quotes are escaped
 
 
@@ -42,17 +42,36 @@ def quality_records(
 ) -> tuple[list[Case], list[Watch], list[OrderRecord]]:
     """The cases raised between two times, and those of before that are open; how each asset was looked at; and the
     orders that are open, or were closed meanwhile."""
-    sightings, approvals = _sightings(tx, since, until), _approvals(tx)
+    names, known = _names(tx), _known(tx, since, until)
+    cases = [_case(row, names[row.asset_id], known) for row in _alerts(tx, since, until)]
+    return cases, _watches(names, known), _orders(tx, since, until)
+
+
+def quality_at(
+    tx: Transaction, lives: Iterable[Life], since: datetime, until: datetime
+) -> tuple[list[Case], list[Watch]]:
+    """The cases of alarms as they stood at a time, and how each asset was looked at."""
+    known = _known(tx, since, until)
+    return [_case_of(life, known) for life in lives], _watches(_names(tx), known)
+
+
+def _names(tx: Transaction) -> dict[int, str]:
+    return {row.id: row.name for row in tx.execute(select(tables.asset.c.id, tables.asset.c.name))}
+
+
+def _known(tx: Transaction, since: datetime, until: datetime) -> _Known:
+    sightings = _sightings(tx, since, until)
     numbers = {
         asset: {each.first_at: number for number, each in enumerate(found)} for asset, found in sightings.items()
     }
-    known = _Known(sightings, numbers, _writes(tx, since, until), approvals)
-    names = {row.id: row.name for row in tx.execute(select(tables.asset.c.id, tables.asset.c.name))}
-    cases = [_case(row, names[row.asset_id], known) for row in _alerts(tx, since, until)]
-    watches = [
-        Watch(names[asset], min(approvals[asset], default=None), tuple(found)) for asset, found in sightings.items()
+    return _Known(sightings, numbers, _writes(tx, since, until), approvals(tx))
+
+
+def _watches(names: Mapping[int, str], known: _Known) -> list[Watch]:
+    return [
+        Watch(names[asset], min(known.approvals[asset], default=None), tuple(found))
+        for asset, found in known.sightings.items()
     ]
-    return cases, watches, _orders(tx, since, until)
 
 
 def _of_interest(since: datetime, until: datetime) -> ColumnElement[bool]:
@@ -95,7 +114,7 @@ def _case(row: Row[Any], asset: str, known: _Known) -> Case:
         Category(row.category),
         Severity(row.severity),
         row.raised_at,
-        _onset(row, known) if kind in DEVIATIONS else None,
+        _onset(row, json.loads(row.who) if row.who else None, known) if kind in DEVIATIONS else None,
         row.acknowledged_at,
         ended_at,
         how,
@@ -112,13 +131,31 @@ def _end(row: Row[Any], known: _Known) -> tuple[datetime | None, How | None]:
     return None, How.OTHERWISE if row.state == AlertState.NORMAL else None
 
 
-def _onset(row: Row[Any], known: _Known) -> Onset | None:
+def _case_of(life: Life, known: _Known) -> Case:
+    acknowledged, ended = life.acknowledged, life.ended
+    return Case(
+        life.asset,
+        life.item,
+        life.kind,
+        life.category,
+        life.severity,
+        life.raised_at,
+        _onset(life, life.who, known) if life.kind in DEVIATIONS else None,
+        acknowledged.at if acknowledged else None,
+        ended.at if ended else None,
+        life.how(known.approvals[life.asset_id]),
+        life.cause,
+        life.is_announced,
+    )
+
+
+def _onset(row: Row[Any] | Life, who: Mapping[str, Any] | None, known: _Known) -> Onset | None:
     """Unknown where no sighting begins when the alarm was raised: an approval raised it, of what was there before."""
     number = known.numbers.get(row.asset_id, {}).get(row.raised_at)
     if number is None:
         return None
     writes = known.writes.get((row.asset_id, row.item), [])
-    if row.who and (at := json.loads(row.who).get("at")):
+    if who and (at := who.get("at")):
         writes = [*writes, Write(datetime.fromisoformat(at))]
     return onset(row.item, row.approved, row.raised_at, known.sightings[row.asset_id], number, writes)
 
@@ -172,7 +209,7 @@ def _writes(tx: Transaction, since: datetime, until: datetime) -> dict[tuple[int
     return found
 
 
-def _approvals(tx: Transaction) -> defaultdict[int, set[datetime]]:
+def approvals(tx: Transaction) -> defaultdict[int, set[datetime]]:
     baseline = tables.baseline.c
     statement = select(baseline.asset_id, baseline.decided_at).where(
         baseline.decided_at.is_not(None),
