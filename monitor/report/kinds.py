@@ -10,10 +10,13 @@ from monitor.report.document import Kind, Report, Section
 from monitor.report.scope import Scope
 from monitor.report.sections.baselines import baselines
 from monitor.report.sections.contract import contract
+from monitor.report.sections.coverage import coverage
 from monitor.report.sections.integrity import integrity
+from monitor.report.sections.inventory import inventory
 from monitor.report.sections.monitoring import monitoring
 from monitor.report.sections.scope import scope as in_scope
 from monitor.report.sections.standards import standards
+from monitor.report.sections.unlisted import unlisted
 from monitor.report.sections.unseen import unseen
 from monitor.store import Transaction
 
@@ -28,7 +31,7 @@ TITLES = {
 SECTIONS: dict[Kind, tuple[Gather, ...]] = {
     Kind.AUDIT: (in_scope, baselines, monitoring, unseen, contract, integrity, standards),
     Kind.COMMISSIONING: (),
-    Kind.INVENTORY: (),
+    Kind.INVENTORY: (inventory, coverage, unlisted),
     Kind.CHANGES: (),
 }
 OF_A_MOMENT = (Kind.INVENTORY,)  # these say how things stand, not what happened
