@@ -21,7 +21,8 @@ class Criticality(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Asset:
-    """A device, and where it stands (IEC 62443 zone, Purdue level 0 to 5)."""
+    """A device, and where it stands (IEC 62443 zone, Purdue level 0 to 5); and what of it people write down, because
+    nobody can read it over a network, or to have it held against what is heard."""
 
     name: str
     address: str
@@ -32,6 +33,12 @@ class Asset:
     criticality: Criticality = Criticality.MEDIUM
     location: str = ""
     machine_type: str = ""
+    asset_number: str = ""
+    hostname: str = ""
+    mac: str = ""  # lower-case, with colons
+    operating_system: str = ""
+    logging: str = ""
+    user_accounts: str = ""
 
 
 @dataclass(frozen=True, slots=True)

@@ -34,6 +34,7 @@ KEY_FILE = "asbuilt.key"
 VAULT = "asbuilt.vault"
 ROLE = re.compile(r"[\w.-]+")
 TIME_OF_DAY = re.compile(r"([01][0-9]|2[0-3]):[0-5][0-9]")
+BETWEEN, DIGITS = re.compile(r"[:.\-\s]"), re.compile("[0-9a-f]{12}")  # of a MAC address
 LISTEN = re.compile(r"\S+:[0-9]{1,5}")
 KEEP = timedelta(days=1095)  # what was polled
 SHORTEST_KEEP = timedelta(days=400)  # auditors look back over a year, and CIP-010 counts in months
@@ -82,7 +83,7 @@ class Backups:
 
 @dataclass(frozen=True, slots=True)
 class AssetTable:
-    """[asset."…"]: where a device stands, how it is read, and (OPC UA) how to log in."""
+    """[asset."…"]: where a device stands, how it is read, what else people know of it, and (OPC UA) how to log in."""
 
     address: str
     profile: str
@@ -94,6 +95,12 @@ class AssetTable:
     criticality: Criticality = Criticality.MEDIUM
     location: str = ""
     machine_type: str = ""
+    asset_number: str = ""
+    hostname: str = ""
+    mac: str = ""
+    operating_system: str = ""
+    logging: str = ""
+    user_accounts: str = ""
     allow_safety: bool = False
     security: Security = "None"
     certificate: str = ""
@@ -391,6 +398,9 @@ class _Reader:
             self.faults.append(f"{path}.deep_every: is no shorter than every: the tripwire is what is read more often")
         if said.purdue_level is not None and not 0 <= said.purdue_level <= 5:
             self.faults.append(f"{path}.purdue_level: is 0 to 5, not {said.purdue_level:g}")
+        mac = _mac(said.mac)
+        if mac is None:
+            self.faults.append(f"{path}.mac: is a MAC address such as 00:1b:1b:12:34:56, not {said.mac!r}")
         asset = Asset(
             name,
             str(address),
@@ -401,6 +411,12 @@ class _Reader:
             said.criticality,
             said.location,
             said.machine_type,
+            said.asset_number,
+            said.hostname,
+            mac or "",
+            said.operating_system,
+            said.logging,
+            said.user_accounts,
         )
         allowed = said.criticality is not Criticality.SAFETY or said.allow_safety
         return Polled(asset, Target(name, address, profile, self.access(said)), said.every, said.deep_every, allowed)
@@ -569,6 +585,14 @@ class _Reader:
                 first = key_of(taken[address])
                 self.faults.append(f"{dotted('asset', key_of(name))}.address: asset.{first} has {address} already")
             taken.setdefault(address, name)
+
+
+def _mac(written: str) -> str | None:
+    """A MAC address as the wire has it, however it is written; "" for none, None for what is no MAC address."""
+    digits = BETWEEN.sub("", written.casefold())
+    if not digits:
+        return ""
+    return ":".join(re.findall("..", digits)) if DIGITS.fullmatch(digits) else None
 
 
 def _receiver(place: str) -> tuple[str, str, int] | None:

@@ -36,8 +36,19 @@ COLUMNS = {  # a heading, and what it means here
     "criticality": "criticality",
     "location": "location",
     "machine_type": "machine_type",
+    "asset_number": "asset_number",
+    "inventory_number": "asset_number",
+    "mac": "mac",
+    "mac_address": "mac",
+    "operating_system": "operating_system",
+    "os": "operating_system",
+    "logging": "logging",
+    "user_accounts": "user_accounts",
 }
-TOLD = ("every", "zone", "role", "purdue_level", "criticality", "location", "machine_type")  # as they are written
+TOLD = (  # as they are written
+    *("every", "zone", "role", "purdue_level", "criticality", "location", "machine_type"),
+    *("asset_number", "mac", "operating_system", "logging", "user_accounts"),
+)
 PROTOCOLS = {  # letters and digits of what people write
     "modbus": "modbus",
     "modbustcp": "modbus",

@@ -150,6 +150,20 @@ def test_the_example_that_init_writes_is_right(tmp_path: Path) -> None:
     assert len(plant.routes) == 1
 
 
+@pytest.mark.parametrize(
+    ("written", "mac"),
+    [
+        ("00:1B:1b:12:34:56", "00:1b:1b:12:34:56"),
+        ("00-1b-1b-12-34-56", "00:1b:1b:12:34:56"),
+        ("001b.1b12.3456", "00:1b:1b:12:34:56"),
+        ("001B1B123456", "00:1b:1b:12:34:56"),
+        ("", ""),
+    ],
+)
+def test_a_mac_address_is_one_however_it_is_written(tmp_path: Path, written: str, mac: str) -> None:
+    assert load(tmp_path, LEAST + FILLER + f'mac = "{written}"\n').assets["line3/filler"].asset.mac == mac
+
+
 def test_a_safety_controller_is_polled_only_where_its_owner_says_so(tmp_path: Path) -> None:
     safety = FILLER + 'criticality = "safety"\n'
     assert not load(tmp_path, LEAST + safety).assets["line3/filler"].allowed
@@ -172,6 +186,10 @@ def test_a_safety_controller_is_polled_only_where_its_owner_says_so(tmp_path: Pa
         (LEAST + FILLER + "every = 30", ['asset.line3/filler.every: a duration is written "30s"']),
         (LEAST + FILLER + 'every = "9999999999d"', ["asset.line3/filler.every: a duration"]),
         (LEAST + FILLER + 'criticality = "worst"', ["asset.line3/filler.criticality: is one of low, medium, high, "]),
+        (
+            LEAST + FILLER + 'mac = "00:1b:1b:12:34"',
+            ["asset.line3/filler.mac: is a MAC address such as 00:1b:1b:12:34:56"],
+        ),
         (LEAST + FILLER + 'purdue_level = "one"', ["asset.line3/filler.purdue_level: expected `float"]),
         (LEAST + FILLER + "zone = 3", ["asset.line3/filler.zone: expected `str`"]),
         (LEAST + FILLER + 'allow_safety = "yes"', ["asset.line3/filler.allow_safety: expected `bool`"]),

@@ -171,7 +171,8 @@ def test_what_is_imported_is_named_in_pyproject() -> None:
     project = tomllib.loads((ROOT / "pyproject.toml").read_text("utf-8"))["project"]
     every = [*project["dependencies"], *(each for extra in project["optional-dependencies"].values() for each in extra)]
     named = {
-        re.split(r"[^\w-]", each)[0].removesuffix("-mqtt").replace("-", "_") for each in every
+        re.split(r"[^\w-]", each)[0].removesuffix("-mqtt").removesuffix("-python-lib").replace("-", "_")
+        for each in every
     }  # paho-mqtt is paho
     found = {name.split(".")[0] for source in sources(*OURS).values() for name in imports(source).modules}
     assert found - {*sys.stdlib_module_names, *OURS} <= named

@@ -78,6 +78,13 @@ FILLER = {"address": "modbus://10.0.0.5:502/1", "profile": "auto"}
             | {"profile": "generic-modbus", "zone": 'line "3"; hall 2', "role": "PLC", "criticality": "high"}
             | {"location": "hall 2\\4", "machine_type": "filler", "purdue_level": 2.5, "every": "10s"},
         ),
+        (
+            "Name;Address;Asset number;MAC address;OS;Logging;User accounts\n"
+            "filler;modbus://10.0.0.5:502/1;0815;00-1B-1B-12-34-56;VxWorks 6.9;syslog;operator, maintenance\n",
+            FILLER
+            | {"asset_number": "0815", "mac": "00-1B-1B-12-34-56", "operating_system": "VxWorks 6.9"}
+            | {"logging": "syslog", "user_accounts": "operator, maintenance"},
+        ),
     ],
 )
 def test_what_a_list_says(plant: Plant, text: str, found: dict[str, object]) -> None:

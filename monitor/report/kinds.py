@@ -12,14 +12,17 @@ from monitor.report.sections.alarms import alarms
 from monitor.report.sections.baselines import baselines
 from monitor.report.sections.changes import changes
 from monitor.report.sections.contract import contract
+from monitor.report.sections.coverage import coverage
 from monitor.report.sections.deviations import deviations
 from monitor.report.sections.integrity import integrity
+from monitor.report.sections.inventory import inventory
 from monitor.report.sections.monitoring import monitoring
 from monitor.report.sections.orders import orders
 from monitor.report.sections.quality import quality
 from monitor.report.sections.replacements import replacements
 from monitor.report.sections.scope import scope as in_scope
 from monitor.report.sections.standards import standards
+from monitor.report.sections.unlisted import unlisted
 from monitor.report.sections.unseen import unseen
 from monitor.store import Transaction
 
@@ -37,7 +40,7 @@ SECTIONS: dict[Kind, tuple[Gather, ...]] = {
         *(contract, integrity, standards),
     ),
     Kind.COMMISSIONING: (),
-    Kind.INVENTORY: (),
+    Kind.INVENTORY: (inventory, coverage, unlisted),
     Kind.CHANGES: (changes, orders, deviations, replacements),
 }
 OF_A_MOMENT = (Kind.INVENTORY,)  # these say how things stand, not what happened

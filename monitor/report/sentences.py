@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 
 def counted(number: int, noun: str, plural: str = "") -> str:
     """ "1 asset", "2 assets"."""
@@ -23,3 +25,8 @@ def has_have(number: int) -> str:
 def listed(parts: list[str]) -> str:
     """ "a, b and c"."""
     return " and ".join([", ".join(parts[:-1]), parts[-1]]) if len(parts) > 1 else "".join(parts)
+
+
+def named(names: Sequence[str], most: int = 5) -> str:
+    """The first names, and how many there are besides: "a, b and 3 more"."""
+    return ", ".join(names[:most]) + f" and {len(names) - most:,} more" * (len(names) > most)
