@@ -8,6 +8,7 @@ from importlib.metadata import version
 from monitor import store
 from monitor.report.document import Kind, Report, Section
 from monitor.report.scope import Scope
+from monitor.report.sections import captures, compared, contents, handover, signatures
 from monitor.store import Transaction
 
 Gather = Callable[[Transaction, Scope], Section]
@@ -20,11 +21,14 @@ TITLES = {
 }
 SECTIONS: dict[Kind, tuple[Gather, ...]] = {
     Kind.AUDIT: (),
-    Kind.COMMISSIONING: (),
+    Kind.COMMISSIONING: (
+        *(handover.handover, captures.captures, captures.varied, signatures.signatures, compared.compared),
+        *(compared.conform, contents.files, contents.items, handover.signing),
+    ),
     Kind.INVENTORY: (),
     Kind.CHANGES: (),
 }
-OF_A_MOMENT = (Kind.INVENTORY,)  # these say how things stand, not what happened
+OF_A_MOMENT = (Kind.COMMISSIONING, Kind.INVENTORY)  # these say how things stand, not what happened
 
 
 def report(tx: Transaction, kind: Kind, scope: Scope) -> Report:

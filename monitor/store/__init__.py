@@ -43,7 +43,7 @@ from monitor.store.chores import Chore, chores, keep_chore
 from monitor.store.counts import count_alarms, count_runs, count_waiting, newest_moment
 from monitor.store.database import Database, Transaction, part, probe, store_url
 from monitor.store.devices import keep_records, records
-from monitor.store.documents import document, keep_document
+from monitor.store.documents import document, documents, keep_document
 from monitor.store.dump import Held, bring_up, dumped, hold_back_news, is_empty, load, make_schema, schema
 from monitor.store.forgetting import Forgetting, forget_some, forgetting
 from monitor.store.gaps import (
@@ -98,6 +98,7 @@ from monitor.store.runs import (
     runs,
     runs_since,
     snapshot_of,
+    snapshot_texts,
 )
 
 __all__ = [
@@ -154,6 +155,7 @@ __all__ = [
     "count_waiting",
     "current_baseline",
     "document",
+    "documents",
     "end_gap",
     "dumped",
     "evidence",
@@ -216,6 +218,7 @@ __all__ = [
     "shelved_until",
     "sign_offs",
     "snapshot_of",
+    "snapshot_texts",
     "store_move",
     "store_url",
     "suppressed",

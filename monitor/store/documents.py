@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable, Iterator
 from hashlib import sha256
 
-from sqlalchemy import insert, select
+from sqlalchemy import Table, insert, select
 
 from monitor import tables
 from monitor.store.database import Transaction
+
+DIGESTS_AT_ONCE = 500  # in one query
 
 
 def keep_document(tx: Transaction, text: str) -> str:
@@ -21,3 +24,18 @@ def keep_document(tx: Transaction, text: str) -> str:
 def document(tx: Transaction, digest: str) -> str | None:
     """The text under a digest; None if there is none."""
     return tx.execute(select(tables.document.c.text).where(tables.document.c.digest == digest)).scalar()
+
+
+def documents(tx: Transaction, digests: Iterable[str]) -> Iterator[tuple[str, str]]:
+    """Many texts, each with its digest: of those that are there, in the order asked for, each once."""
+    return texts(tx, tables.document, digests)
+
+
+def texts(tx: Transaction, table: Table, digests: Iterable[str]) -> Iterator[tuple[str, str]]:
+    """The same of any table that keeps texts by their digest. Only some are in memory at a time."""
+    wanted = list(dict.fromkeys(digests))
+    for start in range(0, len(wanted), DIGESTS_AT_ONCE):
+        part = wanted[start : start + DIGESTS_AT_ONCE]
+        rows = tx.execute(select(table.c.digest, table.c.text).where(table.c.digest.in_(part)))
+        found = {row.digest: row.text for row in rows}
+        yield from ((digest, found[digest]) for digest in part if digest in found)
