@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from weakref import WeakKeyDictionary
 
 from baselines.baseline import Stage, State
 from baselines.snapshot import Snapshot, parse_snapshot
 from monitor import store
 from monitor.report.approvals import History, Told, history
+from monitor.report.captured import Record, records
 from monitor.report.document import Column, Form
 from monitor.report.scope import Scope
 from monitor.store import Transaction
@@ -23,11 +25,12 @@ STAGE = Column("stage", "Stage", width=0.8)
 @dataclass(frozen=True, slots=True)
 class Dossier:
     """`of` is what was commissioned, in the order of the assets and of the stages, what was approved before what is
-    proposed; `history` is all that there was."""
+    proposed; `records` say how, by the number of the baseline; `history` is all that there was."""
 
     scope: Scope
     history: History
     of: Sequence[Told]
+    records: Mapping[int, Record]
 
     @property
     def contents(self) -> list[Told]:
@@ -52,10 +55,21 @@ class Dossier:
 
 
 def dossier(tx: Transaction, scope: Scope) -> Dossier:
-    """What was commissioned of a scope."""
+    """What was commissioned of a scope. It is found once for all sections of a report, which see one moment."""
+    known = _found.get(tx)
+    if known is None or known.scope is not scope:
+        known = _found[tx] = _dossier(tx, scope)
+    return known
+
+
+_found: WeakKeyDictionary[Transaction, Dossier] = WeakKeyDictionary()
+
+
+def _dossier(tx: Transaction, scope: Scope) -> Dossier:
     found = history(tx, scope)
     stages = (scope.stage,) if scope.stage else tuple(Stage)
-    return Dossier(scope, found, [told for name in scope.names for told in _of(found.of[name], stages)])
+    of = [told for name in scope.names for told in _of(found.of[name], stages)]
+    return Dossier(scope, found, of, {record.told.baseline.id: record for record in records(tx, of)})
 
 
 def _content(told: Told) -> tuple[str | None, ...]:

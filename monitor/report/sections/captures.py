@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator, Mapping, Sequence
-from datetime import datetime
+from collections.abc import Iterator, Sequence
 from typing import Any
 
 from baselines.asset import identity_values
-from baselines.capture import Captured, Choice, Decision, Sort, parse_capture
-from monitor import store
+from baselines.capture import Captured, Choice, Decision, Sort
 from monitor.report.approvals import Told
+from monitor.report.captured import Record
 from monitor.report.document import Cell, Column, Finding, Form, Section, Table, Text, Weight
 from monitor.report.dossier import (
     ASSET,
@@ -89,45 +88,15 @@ OF_VARIED = (
 )
 
 
-class Record:
-    """What is kept of how a baseline was captured; of a single reading, that it was one."""
-
-    def __init__(self, told: Told, text: str | None) -> None:
-        document: Mapping[str, Any] = json.loads(text) if text else {}
-        self.told = told
-        self.is_kept = bool(document)
-        self.captures = int(document.get("captures", 1))
-        self.since = self._moment(document.get("from"))
-        self.until = self._moment(document.get("until"))
-        captured, decisions = parse_capture(document) if document else ((), ())
-        self.captured: Sequence[Captured] = captured
-        self.decisions: Sequence[Decision] = decisions
-
-    def _moment(self, text: str | None) -> datetime:
-        return datetime.fromisoformat(text) if text else self.told.baseline.proposed_at
-
-    @property
-    def watched(self) -> bool:
-        """Whether it was read more than once: else nothing can be said of what varies."""
-        return self.captures > 1
-
-    def count(self, sort: Sort) -> int | None:
-        return sum(each.sort is sort for each in self.captured) if self.is_kept else None
-
-
-def records(tx: Transaction, of: Sequence[Told]) -> Iterator[Record]:
-    """How each baseline was captured, in order."""
-    texts = dict(store.documents(tx, [told.baseline.capture for told in of if told.baseline.capture]))
-    yield from (Record(told, texts.get(told.baseline.capture or "")) for told in of)
-
-
 def captures(tx: Transaction, scope: Scope) -> Section:
     """Per baseline: when and how often it was read, of which device, with which profile, and what was not read."""
-    of = dossier(tx, scope).contents
+    found = dossier(tx, scope)
+    of = found.contents
     rows: list[tuple[Cell, ...]] = []
     unread: list[tuple[Cell, ...]] = []
     watched = asked = 0
-    for record, (_, lines) in zip(records(tx, of), snapshot_lines(tx, of), strict=True):
+    for told, lines in snapshot_lines(tx, of):
+        record = found.records[told.baseline.id]
         gaps = list(_unread(record, lines))
         rows.append(_capture_row(scope, record, lines, sum(not gap[5] for gap in gaps)))
         unread += gaps
@@ -151,7 +120,7 @@ def _capture_row(scope: Scope, record: Record, lines: Sequence[str], unread: int
         *(sum(line.startswith(LINE) for line in lines), of.digest[:SHORT], of.digest, standing(told)),
         *(_text(said[name]) for name in IDENTITY),
         *(_profile_name(scope, of.profile), of.profile or None, record.since),
-        *(record.count(Sort.CONSTANT), record.count(Sort.VARYING)),
+        *(record.constant, record.varying),
         *(sum(line.startswith(DROPPED_LINE) for line in lines), unread, of.capture, of.origin),
     )
 
@@ -202,7 +171,8 @@ def _capture_findings(baselines: int, watched: int, asked: int, missing: int) ->
 
 def varied(tx: Transaction, scope: Scope) -> Section:
     """What was not the same in every capture, and what was decided about it; what nobody decided about first."""
-    rows = [row for record in records(tx, dossier(tx, scope).contents) for row in _varied(record)]
+    of = dossier(tx, scope)
+    rows = [row for told in of.contents for row in _varied(of.records[told.baseline.id])]
     rows.sort(key=lambda row: row[4] not in FIRST)
     about = (
         "What varies by itself is left out of a baseline until somebody decides about it: it is kept and compared"

@@ -17,7 +17,8 @@ from monitor.show import value_text
 from monitor.store import Transaction
 
 ITEMS, FILES = "items", "files"
-ON_THE_PAGE = (Category.FIRMWARE, Category.PROGRAM, Category.SECURITY)  # of the others a page says how many
+FIRST = (Category.FIRMWARE, Category.PROGRAM, Category.SECURITY)
+LINE = '{"key":'  # begins the line of an item
 
 COUNTS = (
     Column("category", "Category"),
@@ -27,22 +28,19 @@ COUNTS = (
     Column("high", "High", Form.NUMBER),
     Column("tolerated", "With a tolerance", Form.NUMBER),
 )
-_SHOWN = (
+OF_ITEMS = (
     ASSET,
     STAGE,
     Column("item", "Item", Form.CODE, 2.2),
     Column("value", "Value", Form.CODE, 2),
+    Column("tolerance", "Tolerance", Form.NUMBER, 0.8),
     Column("severity", "Severity", Form.STATE, 0.9),
     Column("category", "Category", width=1),
-)
-_NOT_SHOWN = (
     Column("unit", "Unit", width=0),
-    Column("tolerance", "Tolerance", Form.NUMBER, 0),
     Column("uncertain", "Doubted by the device", width=0),
     Column("digest", "Digest of the baseline", Form.CODE, 0),
 )
-SHOWN = _SHOWN + _NOT_SHOWN
-WHOLE = tuple(Column(each.key, each.title, each.form, 0) for each in SHOWN)
+CATEGORY = 6  # its place
 OF_FILES = (
     ASSET,
     Column("kind", "Kind", width=0.8),
@@ -58,25 +56,27 @@ OF_FILES = (
 
 
 def items(tx: Transaction, scope: Scope) -> Section:
-    """Every item of every baseline: all of them in an annex, what a device runs on the page, and counts of the rest."""
-    of = dossier(tx, scope)
+    """Every item of every baseline, what a device runs first: a page shows the first rows, the annex all."""
     known: dict[str, tuple[Cell, ...]] = {}
     rows: list[tuple[Cell, ...]] = []
-    counts: dict[Cell, Counter[str]] = {category.value: Counter() for category in Category}
-    for told, lines in snapshot_lines(tx, of.contents):
-        about = (told.baseline.asset, told.baseline.stage.value)
-        here = [known.get(line) or known.setdefault(line, _cells(line)) for line in lines if line.startswith('{"key":')]
-        rows += [(*about, *cells, told.baseline.digest) for cells in here]
+    counts: dict[Cell, Counter[str]] = {category.value: Counter() for category in (*FIRST, *Category)}
+    for told, lines in snapshot_lines(tx, dossier(tx, scope).contents):
+        of = told.baseline
+        here = [known.get(line) or known.setdefault(line, _cells(line)) for line in lines if line.startswith(LINE)]
+        rows += [(of.asset, of.stage.value, *cells, of.digest) for cells in here]
         _count(counts, here)
-    places: dict[Cell, int] = {category.value: place for place, category in enumerate(ON_THE_PAGE)}
-    essential = [row for row in rows if row[5] in places]
-    essential.sort(key=lambda row: places[row[5]])
-    shown = ", ".join(ON_THE_PAGE[:-1]) + f" and {ON_THE_PAGE[-1]}"
+    places = {category: place for place, category in enumerate(counts)}
+    rows.sort(key=lambda row: places[row[CATEGORY]])
     blocks = (
-        Text((f"On the page are the items of {shown}. The annex of all items has every one of every baseline.",)),
         Table("item-counts", "By category", COUNTS, _counted(counts), "No baseline holds an item."),
-        Table("essential-items", "Firmware, program, security", SHOWN, essential, f"No item is of {shown}."),
-        Table("items", "All items", WHOLE, rows, "No baseline holds an item."),
+        Table(
+            "items",
+            "Every item of every baseline",
+            OF_ITEMS,
+            rows,
+            "No baseline holds an item.",
+            f"Those of {', '.join(FIRST[:-1])} and {FIRST[-1]} stand first, whatever the asset.",
+        ),
     )
     return Section(ITEMS, "Items", blocks)
 
@@ -84,17 +84,18 @@ def items(tx: Transaction, scope: Scope) -> Section:
 def _cells(line: str) -> tuple[Cell, ...]:
     """An item's cells by its line, made once of each line: machines of one type have most lines in common."""
     item = parse_item(json.loads(line))
-    about = (item.severity.value, item.category.value, item.unit or None, item.tolerance or None)
+    about = (item.tolerance or None, item.severity.value, item.category.value, item.unit or None)
     return item.key, value_text(item.shown), *about, item.uncertain
 
 
 def _count(counts: dict[Cell, Counter[str]], here: Sequence[tuple[Cell, ...]]) -> None:
-    for _, _, severity, category, _, tolerance, _ in here:
+    """Count the items of one baseline."""
+    for _, _, tolerance, severity, category, _, _ in here:
         found = counts[category]
         found["items"] += 1
         found[str(severity)] += 1
         found["tolerated"] += bool(tolerance)
-    for category in {cells[3] for cells in here}:
+    for category in {cells[4] for cells in here}:
         counts[category]["baselines"] += 1
 
 
