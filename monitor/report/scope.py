@@ -32,8 +32,8 @@ class Scope:
     until: datetime
     now: datetime
     zones: tuple[str, ...] = ()  # that somebody asked for
-    stage: Stage | None = None  # of the baselines that a dossier is of; None: of every stage
     progress: Progress = field(default=_silent, compare=False)
+    stage: Stage | None = None  # of the baselines that a dossier is of; None: of every stage
 
     @property
     def timezone(self) -> ZoneInfo:
