@@ -262,7 +262,8 @@ def test_machines_of_a_type_are_held_against_each_other(site: Site) -> None:
 
 def test_the_last_page_is_for_signing_on_paper(site: Site) -> None:
     sheet = table(site.whole, "for-signature")
-    assert [row[0] for row in sheet.rows] == [
+    assert {str(row[0]).partition(": ")[2] for row in sheet.rows} == {"has received this dossier, with its annexes"}
+    assert [str(row[0]).partition(": ")[0] for row in sheet.rows] == [
         "supplier (fat)",
         "customer (fat)",
         "customer (sat)",

@@ -73,7 +73,7 @@ OF_VARIED = (
     ASSET,
     STAGE,
     Column("item", "Item", Form.CODE, 1.8),
-    Column("spread", "What was read", width=1.8),
+    Column("spread", "What was read", width=2.2),
     Column("decided", "Decided", Form.STATE, 1),
     Column("why", "Why", width=1.8),
     Column("by", "By", width=1.2),

@@ -14,6 +14,7 @@ from monitor.store import Transaction
 HANDOVER, SIGNING = "handover", "signing"
 ANYBODY = "an approver"  # where plant.toml names no role for a stage
 BLANK = " "  # a cell to be written into, with a pen
+RECEIVED = "has received this dossier, with its annexes"  # on several lines, so that there is room for a hand
 PARTIES = ("machine builder", "customer")
 
 StageRow = tuple[str, int, int, int, int, int, int]
@@ -156,7 +157,7 @@ def signing(tx: Transaction, scope: Scope) -> Section:
         ("Baselines", len(of.of), f"{approved} approved, {len(of.of) - approved} proposed"),
         ("Audit chain", head or None, f"entries: {entries:,}"),
     )
-    lines = [(who, *[BLANK] * (len(FOR_SIGNATURE) - 1)) for who in _signatories(of)]
+    lines = [(f"{who}: {RECEIVED}", *[BLANK] * (len(FOR_SIGNATURE) - 1)) for who in _signatories(of)]
     sheet = Table("for-signature", "For signature", FOR_SIGNATURE, lines, "Nobody signs.")
     return Section(SIGNING, "Handover on paper", (Text((about,)), Facts(facts), sheet))
 
