@@ -367,7 +367,7 @@ def test_a_single_reading_is_no_series(lived: History) -> None:
     ]
     assert found["press"]["until"] == found["press"]["from"]
     said = dict(sentences(told(lived), "captures"))
-    assert "of the others nobody knows what varies by itself" in said["attention"]
+    assert "of a single reading: what varies there by itself is not known." in said["attention"]
 
 
 def test_at_every_moment_it_is_what_it_was(tmp_path: Path, database: Database) -> None:

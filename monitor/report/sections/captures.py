@@ -160,8 +160,8 @@ def _capture_findings(baselines: int, watched: int, asked: int, missing: int) ->
     if not baselines:
         return
     if watched < baselines:
-        what = f"Of {counted(baselines, 'baseline')} {watched:,} of more than one reading:"
-        yield Finding(Weight.ATTENTION, f"{what} of the others nobody knows what varies by itself.", CAPTURES)
+        what = f"Of {counted(baselines, 'baseline')} {baselines - watched:,} of a single reading:"
+        yield Finding(Weight.ATTENTION, f"{what} what varies there by itself is not known.", CAPTURES)
     else:
         every = f"Every one of {counted(baselines, 'baseline')} was read more than once."
         yield Finding(Weight.GOOD, every, CAPTURES)

@@ -12,6 +12,7 @@ from monitor.report.scope import Scope
 from monitor.store import Transaction
 
 HANDOVER, SIGNING = "handover", "signing"
+OF_EVERY_ASSET = (Stage.FAT, Stage.SAT)
 ANYBODY = "an approver"  # where plant.toml names no role for a stage
 BLANK = " "  # a cell to be written into, with a pen
 RECEIVED = "has received this dossier, with its annexes"  # on several lines, so that there is room for a hand
@@ -129,16 +130,24 @@ def _findings(of: Dossier, stages: list[StageRow], waiting: list[tuple[Cell, ...
         what = f"a baseline of stage {of.scope.stage}" if of.scope.stage else "a baseline"
         yield Finding(Weight.BAD, f"Of {assets} none has {what}: nothing was commissioned.", HANDOVER)
         return
-    for stage, _, approved, imported, proposed, nothing, _ in stages:
-        parts = [f"{approved:,} approved" + (f" ({imported:,} of these elsewhere)" if imported else "")]
-        parts += [f"{proposed:,} proposed and not approved"] if proposed else []
-        parts += [f"{nothing:,} with nothing"] if nothing else []
-        weight = Weight.ATTENTION if proposed or nothing else Weight.GOOD
-        yield Finding(weight, f"Stage {stage}, of {assets}: {', '.join(parts)}.", HANDOVER)
+    for row in stages:
+        yield _stage_finding(of, row)
     if waiting:
         proposals = len({(row[0], row[1]) for row in waiting})
         words = f"{counted(len(waiting), 'signature')} missing, of {counted(proposals, 'open proposal')}."
         yield Finding(Weight.ATTENTION, words, HANDOVER)
+
+
+def _stage_finding(of: Dossier, row: StageRow) -> Finding:
+    """How far a stage is. FAT and SAT are of every asset; what is left or found is of those that somebody worked on,
+    unless it was asked for."""
+    stage, assets, approved, imported, proposed, nothing, _ = row
+    parts = [f"{approved:,} approved" + (f" ({imported:,} of these elsewhere)" if imported else "")]
+    parts += [f"{proposed:,} proposed and not approved"] if proposed else []
+    parts += [f"{nothing:,} with nothing"] if nothing else []
+    lacks = nothing and (stage in OF_EVERY_ASSET or of.scope.stage is not None)
+    weight = Weight.ATTENTION if proposed or lacks else Weight.GOOD
+    return Finding(weight, f"Stage {stage}, of {counted(assets, 'asset')}: {', '.join(parts)}.", HANDOVER)
 
 
 def signing(tx: Transaction, scope: Scope) -> Section:
@@ -154,7 +163,7 @@ def signing(tx: Transaction, scope: Scope) -> Section:
         ("Plant", scope.plant.name, ""),
         ("Scope", scope.words, ""),
         ("As of", scope.until, ""),
-        ("Baselines", len(of.of), f"{approved} approved, {len(of.of) - approved} proposed"),
+        ("Baselines", len(of.of), f"{approved:,} approved, {len(of.of) - approved:,} proposed"),
         ("Audit chain", head or None, f"entries: {entries:,}"),
     )
     lines = [(f"{who}: {RECEIVED}", *[BLANK] * (len(FOR_SIGNATURE) - 1)) for who in _signatories(of)]
