@@ -6,16 +6,17 @@ from collections.abc import Callable, Iterator
 from contextlib import closing
 from dataclasses import replace
 from datetime import datetime, timedelta
+from itertools import product
 from pathlib import Path
 from typing import NamedTuple
 
 import pytest
-from sqlalchemy import event
+from sqlalchemy import event, update
 
 from baselines.artefact import ArtefactKind
 from baselines.baseline import Approval, Stage, State
 from baselines.capture import Choice, Decision, sort_captures
-from monitor import actions, artefacts, store
+from monitor import actions, artefacts, store, tables
 from monitor.actions import Rules
 from monitor.config import Plant, load_plant
 from monitor.polling import utc_now
@@ -442,6 +443,36 @@ def test_an_entry_that_says_what_cannot_have_been_is_named(lived: History) -> No
         entry = store.audit(tx, lived.now, KIM, "baseline.approve", "plc", detail)
     text = f"Entry {entry.id} of the audit chain says what cannot have been: see asbuilt verify."
     assert next(sentences(told(lived), "handover")) == ("bad", text)
+
+
+def test_what_somebody_changed_in_the_store_is_not_shown(tmp_path: Path, database: Database) -> None:
+    """It is said instead: nothing is made up, and nothing breaks."""
+    plant = load_plant(PlantFolder(tmp_path, {"plc": "modbus://10.0.0.1/1", "oven": "modbus://10.0.0.2/1"}).file)
+    with database.write() as tx:
+        for name, stage in product(plant.assets, (Stage.FAT, Stage.SAT)):
+            fixed = {"b": float(stage is Stage.SAT), "c": float(len(name))}
+            seen = [snapshot(name, BEGIN + timedelta(seconds=each), a=each, **fixed) for each in (1, 2)]
+            actions.propose_captured(tx, seen, sort_captures(seen), (), stage, KIM, BEGIN)
+            actions.approve(tx, name, KIM, "seen", BEGIN)
+        oven = store.baselines(tx, ["oven"])
+        tx.execute(update(tables.document).where(tables.document.c.digest == oven[0].capture).values(text="{"))
+        tx.execute(update(tables.snapshot).where(tables.snapshot.c.digest == oven[1].digest).values(text="{"))
+    found = of(database, plant, BEGIN + timedelta(days=1))
+    assert picked(rows(found, "captures"), "asset", "stage", "captures", "items", "varying") == [
+        ("plc", "fat", 2, 2, 1),
+        ("plc", "sat", 2, 2, 1),
+        ("oven", "fat", None, 2, None),
+        ("oven", "sat", 2, None, 1),
+    ]
+    (said, *_) = sentences(found, "captures")
+    assert said[0] == "bad"
+    assert said[1].startswith("Of 4 baselines 2 cannot be shown as captured")
+    assert picked(rows(found, "stage-pairs"), "asset", "differences") == [("oven", None), ("plc", 1)]
+    assert ("unknown", "Of 2 assets with a baseline of fat and one of sat 1 cannot be compared: see the captures.") in (
+        list(sentences(found, "compared"))
+    )
+    assert {row["asset"] for row in rows(found, "varied")} == {"plc", "oven"}
+    assert [row["stage"] for row in rows(found, "items") if row["asset"] == "oven"] == ["fat", "fat"]
 
 
 def test_many_assets_take_no_more_queries_than_few(tmp_path: Path) -> None:

@@ -110,14 +110,18 @@ def history(tx: Transaction, scope: Scope) -> History:
         if entry.id <= last or entry.action == RENAME:  # assets are called what they are called now
             told.take(replay, entry)
     found: dict[str, list[Told]] = {name: [] for name in scope.names}
+    broken = [flaw.entry for flaw in replay.flaws if flaw.entry is not None]
     for row, words, part in zip(replay.rows("baseline"), told.words, told.parts, strict=True):
         if row["asset"] in found:
-            found[row["asset"]].append(Told(_baseline(row), words, part))
+            try:
+                found[row["asset"]].append(Told(_baseline(row), words, part))
+            except (ValueError, TypeError):  # forged: no stage, or no time
+                broken.append(row["entry"])
     known = {each.baseline.id: each for listed in found.values() for each in listed}
     for row in replay.rows("artefact"):
         if of := known.get(row["baseline"]):
             of.files.append(_artefact(row))
-    return History(found, tuple(flaw.entry for flaw in replay.flaws if flaw.entry is not None))
+    return History(found, tuple(sorted(broken)))
 
 
 @dataclass(slots=True)

@@ -16,25 +16,21 @@ from monitor.store import Transaction
 
 @dataclass(frozen=True, slots=True)
 class Record:
-    """How often a baseline was read, from when until when; of a single reading, once when it was proposed.
+    """How often a baseline was read, from when until when; of a single reading, once when it was proposed. `captures`
+    is None where the store has the record no more as it was written.
 
     `captured` are the items of which there is something to say: not those that were the same in every capture.
     `constant` and `varying` count all of them; None where it was a single reading, which is no series.
     """
 
     told: Told
-    captures: int
+    captures: int | None
     since: datetime
     until: datetime
     captured: Sequence[Captured] = ()
     decisions: Sequence[Decision] = ()
     constant: int | None = None
     varying: int | None = None
-
-    @property
-    def watched(self) -> bool:
-        """Whether it was read more than once: else nothing can be said of what varies."""
-        return self.captures > 1
 
 
 def records(tx: Transaction, of: Sequence[Told]) -> Iterator[Record]:
@@ -43,10 +39,15 @@ def records(tx: Transaction, of: Sequence[Told]) -> Iterator[Record]:
     for told in of:
         named.setdefault(told.baseline.capture or "", []).append(told)
     for told in named.pop("", ()):
-        yield Record(told, 1, told.baseline.proposed_at, told.baseline.proposed_at)
-    for digest, text in store.documents(tx, named):
+        yield _bare(told, 1)
+    for digest, text in store.documents(tx, list(named)):
         document = json.loads(text)
-        yield from (_record(told, document) for told in named[digest])
+        yield from (_record(told, document) for told in named.pop(digest))
+    yield from (_bare(told, None) for missing in named.values() for told in missing)
+
+
+def _bare(told: Told, captures: int | None) -> Record:
+    return Record(told, captures, told.baseline.proposed_at, told.baseline.proposed_at)
 
 
 def _record(told: Told, document: Mapping[str, Any]) -> Record:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from hashlib import sha256
 from weakref import WeakKeyDictionary
 
 from baselines.baseline import Stage, State
@@ -17,6 +18,7 @@ from monitor.store import Transaction
 
 SHORT = 12  # hex digits of a digest that people read; the whole one is in the annex
 SHORT_KEY = 8  # of a key
+OF_NOTHING = sha256().hexdigest()  # the digest of what holds no item
 AT_ONCE = 500  # baselines whose content is in memory
 ASSET = Column("asset", "Asset", width=1.8)
 STAGE = Column("stage", "Stage", width=0.8)
@@ -107,11 +109,17 @@ def digest_columns(title: str = "Digest") -> tuple[Column, Column]:
 
 
 def snapshot_lines(tx: Transaction, of: Sequence[Told]) -> Iterator[tuple[Told, list[str]]]:
-    """Baselines with what each holds, as the lines of its canonical form; only some are in memory at a time."""
+    """Baselines with what each holds, as the lines of its canonical form; only some are in memory at a time. No lines
+    where the store has it no more as it was approved."""
     for start in range(0, len(of), AT_ONCE):
         part = of[start : start + AT_ONCE]
         texts = dict(store.snapshot_texts(tx, [told.baseline.digest for told in part]))
-        yield from ((told, texts[told.baseline.digest].splitlines()) for told in part)
+        yield from ((told, texts.get(told.baseline.digest, "").splitlines()) for told in part)
+
+
+def is_gone(told: Told, lines: Sequence[str]) -> bool:
+    """Whether nobody can say any more what a baseline holds."""
+    return not lines and told.baseline.digest != OF_NOTHING
 
 
 def snapshot(told: Told, lines: Iterable[str]) -> Snapshot:

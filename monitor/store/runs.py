@@ -14,7 +14,7 @@ from baselines.snapshot import Snapshot, parse_snapshot
 from monitor import tables
 from monitor.store.assets import asset_id
 from monitor.store.database import Transaction
-from monitor.store.documents import texts
+from monitor.store.documents import sound_texts
 from monitor.store.pulses import end_run, live_runs
 
 CLOCK_JITTER = timedelta(minutes=1)
@@ -78,9 +78,9 @@ def snapshot_of(tx: Transaction, asset: str, digest: str, taken_at: datetime, pr
 
 
 def snapshot_texts(tx: Transaction, digests: Iterable[str]) -> Iterator[tuple[str, str]]:
-    """The canonical forms of many snapshots, each with its digest: of those that are there, in the order asked for,
-    each once."""
-    return texts(tx, tables.snapshot, digests)
+    """The canonical forms of many snapshots, each with its digest, in the order asked for, each once; not those that
+    are missing, or that somebody has changed so that they have another digest by now."""
+    return sound_texts(tx, tables.snapshot, digests)
 
 
 def last_run(tx: Transaction, asset: str, observed: bool = False) -> Run | None:

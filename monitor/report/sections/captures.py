@@ -18,6 +18,7 @@ from monitor.report.dossier import (
     counted,
     digest_columns,
     dossier,
+    is_gone,
     snapshot,
     snapshot_lines,
     standing,
@@ -94,13 +95,14 @@ def captures(tx: Transaction, scope: Scope) -> Section:
     of = found.contents
     rows: list[tuple[Cell, ...]] = []
     unread: list[tuple[Cell, ...]] = []
-    watched = asked = 0
+    asked = gone = once = 0
     for told, lines in snapshot_lines(tx, of):
         record = found.records[told.baseline.id]
         gaps = list(_unread(record, lines))
         rows.append(_capture_row(scope, record, lines, sum(not gap[5] for gap in gaps)))
         unread += gaps
-        watched += record.watched
+        once += record.captures == 1
+        gone += record.captures is None or is_gone(told, lines)
         asked += sum(line.startswith((LINE, UNREAD_LINE)) for line in lines)
     blocks = (
         Table("captures", "What was captured", OF_CAPTURES, rows, "Nothing was captured."),
@@ -108,20 +110,21 @@ def captures(tx: Transaction, scope: Scope) -> Section:
         Table("unread", "What was not answered", UNREAD, unread, "All that was asked for was answered each time."),
     )
     missing = sum(not row[5] for row in unread)
-    return Section(CAPTURES, "Captures", blocks, findings=tuple(_capture_findings(len(rows), watched, asked, missing)))
+    findings = (*_gone_findings(len(rows), gone), *_capture_findings(len(rows), once, gone, asked, missing))
+    return Section(CAPTURES, "Captures", blocks, findings=findings)
 
 
 def _capture_row(scope: Scope, record: Record, lines: Sequence[str], unread: int) -> tuple[Cell, ...]:
     told, of = record.told, record.told.baseline
     said = identity_values(snapshot(told, [line for line in lines if line.startswith(IDENTITY_LINE)]).items)
+    items = None if is_gone(told, lines) else sum(line.startswith(LINE) for line in lines)
+    dropped = sum(line.startswith(DROPPED_LINE) for line in lines)
     return (
         *(of.asset, of.stage.value, record.until, record.captures, (record.until - record.since).total_seconds()),
-        *(_text(said["software_revision"]), _text(said["serial_number"])),
-        *(sum(line.startswith(LINE) for line in lines), of.digest[:SHORT], of.digest, standing(told)),
-        *(_text(said[name]) for name in IDENTITY),
-        *(_profile_name(scope, of.profile), of.profile or None, record.since),
-        *(record.constant, record.varying),
-        *(sum(line.startswith(DROPPED_LINE) for line in lines), unread, of.capture, of.origin),
+        *(_text(said["software_revision"]), _text(said["serial_number"]), items),
+        *(of.digest[:SHORT], of.digest, standing(told), *(_text(said[name]) for name in IDENTITY)),
+        *(_profile_name(scope, of.profile), of.profile or None, record.since, record.constant, record.varying),
+        *(dropped, unread, of.capture, of.origin),
     )
 
 
@@ -156,13 +159,17 @@ def _unread(record: Record, lines: Sequence[str]) -> Iterator[tuple[Cell, ...]]:
             yield of.asset, of.stage.value, each.key, each.missed, record.captures, True, each.why
 
 
-def _capture_findings(baselines: int, watched: int, asked: int, missing: int) -> Iterator[Finding]:
-    if not baselines:
-        return
-    if watched < baselines:
-        what = f"Of {counted(baselines, 'baseline')} {baselines - watched:,} of a single reading:"
+def _gone_findings(baselines: int, gone: int) -> Iterator[Finding]:
+    if gone:
+        what = f"Of {counted(baselines, 'baseline')} {gone:,} cannot be shown as captured: what was kept of"
+        yield Finding(Weight.BAD, f"{what} them is missing in the store, or was changed (asbuilt verify).", CAPTURES)
+
+
+def _capture_findings(baselines: int, once: int, gone: int, asked: int, missing: int) -> Iterator[Finding]:
+    if once:
+        what = f"Of {counted(baselines, 'baseline')} {once:,} of a single reading:"
         yield Finding(Weight.ATTENTION, f"{what} what varies there by itself is not known.", CAPTURES)
-    else:
+    elif baselines and not gone:
         every = f"Every one of {counted(baselines, 'baseline')} was read more than once."
         yield Finding(Weight.GOOD, every, CAPTURES)
     if missing:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
@@ -16,7 +17,7 @@ from monitor.config import MachineType
 from monitor.conformity import machine_types
 from monitor.report.approvals import Told
 from monitor.report.document import Cell, Column, Finding, Form, Section, Table, Text, Weight
-from monitor.report.dossier import ASSET, SHORT, Dossier, counted, dossier, newest, snapshot, snapshot_lines
+from monitor.report.dossier import ASSET, SHORT, Dossier, counted, dossier, is_gone, newest, snapshot, snapshot_lines
 from monitor.report.scope import Scope
 from monitor.show import value_text
 from monitor.store import Transaction
@@ -59,11 +60,16 @@ ODD_ONES = (
 
 @dataclass(frozen=True, slots=True)
 class Pair:
-    """The baselines of two stages of one asset, and what differs between them."""
+    """The baselines of two stages of one asset, and what differs between them; None if nobody can tell any more."""
 
     one: Told
     other: Told
-    differences: tuple[Difference, ...]
+    differences: tuple[Difference, ...] | None
+
+    @property
+    def many(self) -> int:
+        """How many differences there are; those that nobody can tell come before all others."""
+        return sys.maxsize if self.differences is None else len(self.differences)
 
     @property
     def stages(self) -> tuple[Stage, Stage]:
@@ -74,12 +80,12 @@ def compared(tx: Transaction, scope: Scope) -> Section:
     """What differs between two stages, for every asset that has both, as `baseline diff` says it."""
     wanted = [stages for stages in PAIRS if scope.stage is None or scope.stage in stages]
     pairs = _pairs(tx, dossier(tx, scope), wanted)
-    rows = [(pair, each) for pair in pairs for each in pair.differences]
+    rows = [(pair, each) for pair in pairs for each in pair.differences or ()]
     rows.sort(key=lambda row: -row[1].severity.rank)
     about = f"Compared: {' and '.join(f'{one} with {other}' for one, other in wanted)}, of each asset the newest of"
     about += " either, approved or proposed, as asbuilt baseline diff does it. Tolerances are those of the earlier one."
     none = "No asset has a baseline of both stages."
-    paired = [_pair_row(pair) for pair in sorted(pairs, key=lambda pair: -len(pair.differences))]
+    paired = [_pair_row(pair) for pair in sorted(pairs, key=lambda pair: -pair.many)]
     blocks = (
         Text((about,)),
         Table(
@@ -102,13 +108,15 @@ def _pairs(tx: Transaction, of: Dossier, wanted: Sequence[tuple[Stage, Stage]]) 
         if (one := newest(of.history.of[name], stages[0])) and (other := newest(of.history.of[name], stages[1]))
     ]
     contents = snapshot_lines(tx, [told for pair in found for told in pair])
-    return [Pair(one, other, _differences(next(contents), next(contents))) for one, other in found]
+    return [_pair(one, other) for one, other in zip(contents, contents, strict=True)]
 
 
-def _differences(one: tuple[Told, list[str]], other: tuple[Told, list[str]]) -> tuple[Difference, ...]:
+def _pair(one: tuple[Told, list[str]], other: tuple[Told, list[str]]) -> Pair:
     if one[0].baseline.digest == other[0].baseline.digest:
-        return ()
-    return assess(between(snapshot(*one), snapshot(*other)))
+        return Pair(one[0], other[0], ())
+    if is_gone(*one) or is_gone(*other):
+        return Pair(one[0], other[0], None)
+    return Pair(one[0], other[0], assess(between(snapshot(*one), snapshot(*other))))
 
 
 def _difference_row(pair: Pair, found: Difference) -> tuple[Cell, ...]:
@@ -126,21 +134,24 @@ def _shown(item: Item | None) -> str | None:
 
 def _pair_row(pair: Pair) -> tuple[Cell, ...]:
     before, after = pair.one.baseline.digest, pair.other.baseline.digest
-    about = (pair.one.baseline.asset, " → ".join(pair.stages), len(pair.differences))
+    about = (pair.one.baseline.asset, " → ".join(pair.stages), None if pair.differences is None else pair.many)
     return *about, before[:SHORT], after[:SHORT], before, after
 
 
 def _pair_findings(wanted: Sequence[tuple[Stage, Stage]], pairs: Sequence[Pair]) -> Iterator[Finding]:
     for stages in wanted:
-        here = [pair for pair in pairs if pair.stages == stages]
+        here = [pair.differences for pair in pairs if pair.stages == stages]
         if not here:
             continue
-        differ = sum(bool(pair.differences) for pair in here)
-        items = sum(len(pair.differences) for pair in here)
+        differ = sum(bool(found) for found in here)
+        items = sum(len(found or ()) for found in here)
         what = f"Of {counted(len(here), 'asset')} with a baseline of {stages[0]} and one of {stages[1]}"
+        if None in here:
+            text = f"{what} {here.count(None):,} cannot be compared: see the captures."
+            yield Finding(Weight.UNKNOWN, text, COMPARED)
         if differ:
             yield Finding(Weight.ATTENTION, f"{what} {differ:,} differ, in {counted(items, 'item')}.", COMPARED)
-        else:
+        elif None not in here:
             yield Finding(Weight.GOOD, f"{what} none differs.", COMPARED)
 
 
@@ -152,7 +163,8 @@ def conform(tx: Transaction, scope: Scope) -> Section:
     found: dict[str, Conformity] = {}
     for machine_type, names in wanted.items():
         listed = [kept[name] for name in names if name in kept]
-        snapshots = {told.baseline.asset: snapshot(told, lines) for told, lines in snapshot_lines(tx, listed)}
+        held = [(told, lines) for told, lines in snapshot_lines(tx, listed) if not is_gone(told, lines)]
+        snapshots = {told.baseline.asset: snapshot(told, lines) for told, lines in held}
         if snapshots:
             found[machine_type] = _compared(scope, machine_type, [n for n in names if n in scope.names], snapshots)
     rows = [row for machine_type, matrix in found.items() for row in _odd_rows(machine_type, matrix)]
