@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable, Iterator
 from contextlib import closing
 from dataclasses import replace
@@ -16,7 +17,7 @@ from sqlalchemy import event, update
 from baselines.artefact import ArtefactKind
 from baselines.baseline import Approval, Stage, State
 from baselines.capture import Choice, Decision, sort_captures
-from monitor import actions, artefacts, store, tables
+from monitor import actions, artefacts, store, tables, verifier
 from monitor.actions import Rules
 from monitor.config import Plant, load_plant
 from monitor.polling import utc_now
@@ -443,6 +444,16 @@ def test_an_entry_that_says_what_cannot_have_been_is_named(lived: History) -> No
         entry = store.audit(tx, lived.now, KIM, "baseline.approve", "plc", detail)
     text = f"Entry {entry.id} of the audit chain says what cannot have been: see asbuilt verify."
     assert next(sentences(told(lived), "handover")) == ("bad", text)
+
+
+def test_what_was_forged_into_the_chain_breaks_nothing(lived: History) -> None:
+    row: dict[str, object] = {name: "x" for name in verifier.BASELINE if name not in ("asset", "origin")} | {
+        "signed": []
+    }
+    with lived.deciding() as tx:
+        detail = {"baselines": json.dumps([row]), "origin": "k" * 64}
+        entry = store.audit(tx, lived.now, KIM, "baseline.import", "plc", detail)
+    assert f"Entry {entry.id} of the audit chain" in next(sentences(told(lived), "handover"))[1]
 
 
 def test_what_somebody_changed_in_the_store_is_not_shown(tmp_path: Path, database: Database) -> None:

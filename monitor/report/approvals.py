@@ -137,7 +137,7 @@ class _Told:
         replay.take(_unsigned(entry))
         signed = replay.rows("sign_off")[given:]
         for row in replay.rows("baseline")[len(self.words) :]:
-            self.words.append(list(_elsewhere(row, signed, entry)) if row["origin"] else [])
+            self.words.append(_elsewhere(row, signed, entry) if row["origin"] else [])
             self.parts.append(None)
         if len(replay.flaws) > flaws:
             return
@@ -153,7 +153,15 @@ class _Told:
         kept = [each for each in self.words[before] if each.said is not Said.SIGNED]
         narrowed = entry.detail.get("items")
         self.words[-1] = [*kept, _word(Said.NARROWED if narrowed else Said.DECIDED, entry)]
-        self.parts[-1] = frozenset(json.loads(narrowed)) if narrowed else None
+        self.parts[-1] = _keys(narrowed) if narrowed else None
+
+
+def _keys(text: str) -> frozenset[str]:
+    """The items that an approver took; none if the text was forged."""
+    try:
+        return frozenset(json.loads(text))
+    except (ValueError, TypeError):
+        return frozenset()
 
 
 def _unsigned(entry: AuditEntry) -> dict[str, Any]:
@@ -169,10 +177,16 @@ def _word(said: Said, entry: AuditEntry) -> Word:
     return Word(said, entry.actor, *about, detail.get("key", ""), entry.account, entry.id)
 
 
-def _elsewhere(row: Mapping[str, Any], signed: Sequence[Mapping[str, Any]], entry: AuditEntry) -> Iterator[Word]:
-    """What was said about a baseline where it came from."""
+def _elsewhere(row: Mapping[str, Any], signed: Sequence[Mapping[str, Any]], entry: AuditEntry) -> list[Word]:
+    """What was said about a baseline where it came from; nothing if it was forged, and has no times."""
+    try:
+        return list(_imported(row, [word for word in signed if word["baseline"] == row["number"]], entry))
+    except (ValueError, TypeError):
+        return []
+
+
+def _imported(row: Mapping[str, Any], given: Sequence[Mapping[str, Any]], entry: AuditEntry) -> Iterator[Word]:
     yield _told(Said.PROPOSED, row["proposed_by"], row["proposed_at"], entry)
-    given = [word for word in signed if word["baseline"] == row["number"]]
     for word in given:
         said = Said.APPROVED if _is_last(word, row) else Said.SIGNED
         told = _told(said, word["by"], word["at"], entry)

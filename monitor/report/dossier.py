@@ -56,15 +56,15 @@ class Dossier:
         return left or ("",)
 
 
+_found: WeakKeyDictionary[Transaction, Dossier] = WeakKeyDictionary()
+
+
 def dossier(tx: Transaction, scope: Scope) -> Dossier:
     """What was commissioned of a scope. It is found once for all sections of a report, which see one moment."""
     known = _found.get(tx)
     if known is None or known.scope is not scope:
         known = _found[tx] = _dossier(tx, scope)
     return known
-
-
-_found: WeakKeyDictionary[Transaction, Dossier] = WeakKeyDictionary()
 
 
 def _dossier(tx: Transaction, scope: Scope) -> Dossier:

@@ -82,18 +82,12 @@ def handover(tx: Transaction, scope: Scope) -> Section:
 
 
 def _stage_row(of: Dossier, stage: Stage) -> StageRow:
-    approved = {told.baseline.asset for told in of.of if told.baseline.stage is stage and told.was_approved}
-    elsewhere = {
-        told.baseline.asset
-        for told in of.of
-        if told.baseline.stage is stage and told.was_approved and told.baseline.origin
-    }
-    proposed = {told.baseline.asset for told in of.of if told.baseline.stage is stage and told.is_open} - approved
-    rejected = sum(
-        told.baseline.stage is stage and told.baseline.state is State.REJECTED
-        for listed in of.history.of.values()
-        for told in listed
-    )
+    here = [told for told in of.of if told.baseline.stage is stage]
+    approved = {told.baseline.asset for told in here if told.was_approved}
+    elsewhere = {told.baseline.asset for told in here if told.was_approved and told.baseline.origin}
+    proposed = {told.baseline.asset for told in here if told.is_open} - approved
+    known = [told.baseline for listed in of.history.of.values() for told in listed]
+    rejected = sum(each.stage is stage and each.state is State.REJECTED for each in known)
     assets = len(of.scope.names)
     nothing = assets - len(approved) - len(proposed)
     return stage.value, assets, len(approved), len(elsewhere), len(proposed), nothing, rejected
