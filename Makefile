@@ -8,7 +8,7 @@ unexport PYTHONDONTWRITEBYTECODE  # else every process that a test starts compil
 
 .PHONY: demo test check format bench proof bundle bundle-test lock clean
 
-demo: $(VENV)/run.done           ## a simulated plant, commissioned, changed, alarmed (ONCE=1: without stopping)
+demo: $(VENV)/run.done           ## a simulated plant, commissioned, changed, alarmed, reported (ONCE=1: without stopping)
 	@$(BIN)/asbuilt demo $(if $(ONCE),--once)
 
 test: $(VENV)/dev.done           ## every test

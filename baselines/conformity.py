@@ -198,7 +198,8 @@ def conformity(machines: Sequence[Machine], golden: Golden | None = None) -> Con
     """Machines of one type, each held against the type."""
     golden = golden or Golden()
     rows = tuple(_row(key, machines, golden) for key in sorted(_keys(machines, golden)))
-    return Conformity(tuple(_column(place, machine, rows) for place, machine in enumerate(machines)), rows)
+    compared = [row for row in rows if row.compared]
+    return Conformity(tuple(_column(place, machine, compared) for place, machine in enumerate(machines)), rows)
 
 
 def _keys(machines: Iterable[Machine], golden: Golden) -> set[str]:
@@ -332,11 +333,10 @@ def _most_severe(known: Iterable[Item | None]) -> Item | None:
     return min(found, key=lambda item: (-item.severity.rank, item.line()), default=None)
 
 
-def _column(place: int, machine: Machine, rows: Iterable[Row]) -> Column:
+def _column(place: int, machine: Machine, compared: Iterable[Row]) -> Column:
     found: dict[CellState, list[Row]] = {state: [] for state in CellState}
-    for row in rows:
-        if row.compared:
-            found[row.cells[place].state].append(row)
+    for row in compared:
+        found[row.cells[place].state].append(row)
     odd = sorted((row for state in ODD for row in found[state]), key=lambda row: (-_rank(row), row.key))
     return Column(machine, tuple(odd), tuple(found[CellState.UNREAD]), tuple(found[CellState.UNDECIDED]))
 

@@ -1,4 +1,4 @@
-"""The demo: a bottling plant on loopback, commissioned, changed behind its back, alarmed.
+"""The demo: a bottling plant on loopback, commissioned, changed behind its back, alarmed, reported.
 
 It runs the very commands that people run, against simulated PLCs in a process of their own.
 """
@@ -24,10 +24,14 @@ SCENARIO = "bottling"
 SPEED = 2.5  # so much faster than the scenario says
 LOOK_EVERY = 0.5  # seconds between two looks for new alarms
 LAST_LOOKS = 12  # after the last event, for the daemon to poll once more
+REPORTS = ("audit.pdf", "audit.html", "commissioning.pdf", "commissioning.html")
 
 
-def run_demo(once: bool, folder: Path | None) -> int:
-    """Run the demo; 0 when it went through to its end. Without `once` the plant then goes on until Ctrl-C."""
+def run_demo(once: bool, folder: Path | None, speed: float = SPEED) -> int:
+    """Run the demo; 0 when it went through to its end. Without `once` the plant then goes on until Ctrl-C.
+
+    Without a folder its files are gone at the end.
+    """
     once = once or not sys.stdin.isatty()
     with tempfile.TemporaryDirectory(prefix="asbuilt-demo-") as temporary:
         home = folder or Path(temporary)
@@ -38,17 +42,17 @@ def run_demo(once: bool, folder: Path | None) -> int:
         if (home / "plant.toml").exists():
             raise CallError(f"{home} holds a plant.toml already; give the demo an empty folder")
         try:
-            with _floor(home) as floor:
-                _play(Stage(home, floor), once)
+            with _floor(home, speed) as floor:
+                _play(Stage(home, floor), once, keeps=folder is not None)
         except KeyboardInterrupt:
             typer.echo("\nended; nothing is left running")
     return 0
 
 
 @contextmanager
-def _floor(home: Path) -> Iterator[subprocess.Popen[str]]:
+def _floor(home: Path, speed: float) -> Iterator[subprocess.Popen[str]]:
     """The simulated PLCs; they end when their standard input does, even if we are killed."""
-    command = [sys.executable, "-P", "-m", "simulators", SCENARIO, "--free-ports", "--hold", "--speed", str(SPEED)]
+    command = [sys.executable, "-P", "-m", "simulators", SCENARIO, "--free-ports", "--hold", "--speed", str(speed)]
     command += ["--plant", str(home / "plant.toml")]
     with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as floor:
         try:
@@ -61,6 +65,7 @@ class Stage:
     """The demo's plant: its commands are shown, then run."""
 
     def __init__(self, home: Path, floor: subprocess.Popen[str]) -> None:
+        self.home = home
         self.plant = home / "plant.toml"
         self.log = home / "run.log"
         self.floor = floor
@@ -97,7 +102,7 @@ class Stage:
                 daemon.terminate()
 
 
-def _play(stage: Stage, once: bool) -> None:
+def _play(stage: Stage, once: bool, keeps: bool) -> None:
     say("A bottling plant: four lines, each with a filler, a capper and a labeller. Starting its twelve PLCs …")
     assert stage.floor.stdout is not None
     first = stage.floor.stdout.readline()
@@ -127,10 +132,20 @@ def _play(stage: Stage, once: bool) -> None:
         stage.show("baseline", "approve", "line1/filler", "--by", "Bo (plant)", "--reason", "CHG-1042 done as planned")
         stage.show("conform", "filler", says=(0, 1, 3))
         stage.show("verify")
+        say("6. What an auditor asks for, and what was handed over after the FAT, as documents:")
+        _report(stage, keeps or not once)
         if not once:
             say(f"The plant goes on until Ctrl-C. In another terminal: asbuilt alerts list --plant {stage.plant}")
             threading.Event().wait()
     say("Done. Now your own plant: asbuilt init, then put your PLC's address into plant.toml.")
+
+
+def _report(stage: Stage, stay: bool) -> None:
+    """Write the reports into the demo's folder, where people find them as long as it is there."""
+    for name in REPORTS:
+        stage.show("report", Path(name).stem, "-o", str(stage.home / name))
+    if not stay:
+        say("They go with the demo; asbuilt demo --once --folder demo keeps them.")
 
 
 def _watch(stage: Stage) -> None:

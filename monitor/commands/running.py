@@ -97,7 +97,7 @@ def demo(
     once: Annotated[bool, typer.Option("--once", help="Run through without stopping, and end.")] = False,
     folder: Annotated[Path | None, typer.Option(help="Keep the demo's files here.")] = None,
 ) -> None:
-    """A bundled plant on loopback: commissioned, changed behind its back, alarmed."""
+    """A bundled plant on loopback: commissioned, changed behind its back, alarmed, reported."""
     from monitor.demo import run_demo
 
     raise typer.Exit(run_demo(once, folder))

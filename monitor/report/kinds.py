@@ -8,6 +8,7 @@ from importlib.metadata import version
 from monitor import store
 from monitor.report.document import Kind, Report, Section
 from monitor.report.scope import Scope
+from monitor.report.sections import captures, compared, contents, handover, signatures
 from monitor.report.sections.alarms import alarms
 from monitor.report.sections.baselines import baselines
 from monitor.report.sections.changes import changes
@@ -39,11 +40,14 @@ SECTIONS: dict[Kind, tuple[Gather, ...]] = {
         *(in_scope, baselines, monitoring, changes, deviations, alarms, orders, replacements, quality, unseen),
         *(contract, integrity, standards),
     ),
-    Kind.COMMISSIONING: (),
+    Kind.COMMISSIONING: (
+        *(handover.handover, captures.captures, captures.varied, signatures.signatures, compared.compared),
+        *(compared.conform, contents.files, contents.items, handover.signing),
+    ),
     Kind.INVENTORY: (inventory, coverage, unlisted),
     Kind.CHANGES: (changes, orders, deviations, replacements),
 }
-OF_A_MOMENT = (Kind.INVENTORY,)  # these say how things stand, not what happened
+OF_A_MOMENT = (Kind.COMMISSIONING, Kind.INVENTORY)  # these say how things stand, not what happened
 
 
 def report(tx: Transaction, kind: Kind, scope: Scope) -> Report:

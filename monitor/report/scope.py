@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from zoneinfo import ZoneInfo
 
+from baselines.baseline import Stage
 from monitor.config import Plant
 
 Progress = Callable[[str, int, int], None]  # what is being done, how much of it is done, and how much there is
@@ -32,6 +33,7 @@ class Scope:
     now: datetime
     zones: tuple[str, ...] = ()  # that somebody asked for
     progress: Progress = field(default=silent, compare=False)
+    stage: Stage | None = None  # of the baselines that a dossier is of; None: of every stage
 
     @property
     def timezone(self) -> ZoneInfo:
@@ -39,7 +41,11 @@ class Scope:
 
     @property
     def words(self) -> str:
-        """Which assets, in words."""
+        """Which assets, in words; and which stage, where a report is of one."""
+        return f"{self._assets}, stage {self.stage}" if self.stage else self._assets
+
+    @property
+    def _assets(self) -> str:
         count = f"{len(self.names)} asset{'s'[: len(self.names) != 1]}"
         if self.whole:
             return f"all of the plant: {count}"

@@ -136,11 +136,14 @@ def _verdicts(tx: Transaction, approved: Mapping[str, Baseline], seen: Mapping[s
 
 
 def _verdict(pair: Pair, texts: Mapping[str, str]) -> Verdict:
+    """What somebody has changed in the store since it was kept says nothing: `texts` does not have it."""
     before, after = pair
-    text = texts[after]
+    if (text := texts.get(after)) is None:
+        return Verdict.NEVER_SEEN
     if before == after and text and not any(line in text for line in GAP_LINES):
         return Verdict.MATCH  # most are so, and need not be read
-    return verdict(None if before is None else _parsed(texts[before]), _parsed(text))
+    baseline = texts.get(before) if before else None
+    return verdict(None if baseline is None else _parsed(baseline), _parsed(text))
 
 
 def _parsed(text: str) -> Snapshot:

@@ -43,7 +43,7 @@ from monitor.store.chores import Chore, chores, keep_chore
 from monitor.store.counts import count_alarms, count_runs, count_waiting, newest_moment
 from monitor.store.database import Database, Transaction, part, probe, store_url
 from monitor.store.devices import keep_records, records
-from monitor.store.documents import document, keep_document
+from monitor.store.documents import document, documents, keep_document
 from monitor.store.dump import Held, bring_up, dumped, hold_back_news, is_empty, load, make_schema, schema
 from monitor.store.forgetting import Forgetting, forget_some, forgetting
 from monitor.store.gaps import (
@@ -72,7 +72,6 @@ from monitor.store.history import (
     names_now,
     standing_since,
     swapped,
-    texts,
 )
 from monitor.store.messages import (
     Message,
@@ -115,6 +114,7 @@ from monitor.store.runs import (
     runs,
     runs_since,
     snapshot_of,
+    snapshot_texts,
 )
 from monitor.store.standing import (
     Told,
@@ -128,7 +128,6 @@ from monitor.store.standing import (
     runs_at,
     self_tests,
     sightings_at,
-    snapshot_texts,
 )
 
 __all__ = [
@@ -197,6 +196,7 @@ __all__ = [
     "current_baseline",
     "deviating",
     "document",
+    "documents",
     "end_gap",
     "dumped",
     "ended_by_approval",
@@ -279,7 +279,6 @@ __all__ = [
     "suppressed",
     "swapped",
     "take_out",
-    "texts",
     "withdraw_polls",
     "written",
 ]

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from typing import Any, Protocol
@@ -129,13 +129,15 @@ def audit_news(tx: Transaction, after: int) -> list[News]:
     return [News(row.id, row.actor, row.action, row.subject, readable(row.detail)) for row in rows]
 
 
-def audit_entries(tx: Transaction, after: int = 0) -> Iterable[AuditEntry]:
-    """The entries with a higher number, in order. StoreError for one that is broken."""
+def audit_entries(tx: Transaction, after: int = 0, actions: Collection[str] = ()) -> Iterable[AuditEntry]:
+    """The entries with a higher number, in order; with `actions` only these. StoreError for one that is broken."""
     table = tables.audit_entry
     columns = [
         (type_coerce(column, String) if column is table.c.at else column).label(column.name) for column in table.c
     ]
     statement = select(*columns).where(table.c.id > after).order_by(table.c.id)
+    if actions:
+        statement = statement.where(table.c.action.in_(actions))
     return map(_entry, tx.execute(statement))
 
 

@@ -22,6 +22,7 @@ from monitor.store.audit import News, readable
 from monitor.store.baselines import baselines
 from monitor.store.database import Transaction
 from monitor.store.quality import approvals
+from monitor.store.runs import snapshot_texts
 
 AT_ONCE = 500  # texts or rows that are asked for together
 TELLING = (Event.DEVIATES, Event.MOVES_ON, Event.SUPPRESS)  # the moves that say anew what an alarm is about
@@ -239,7 +240,7 @@ def approved_items(tx: Transaction, pairs: Iterable[Pair], at: datetime) -> Iter
     there = sorted(wanted.keys() & digests.keys())
     for start in range(0, len(there), AT_ONCE):
         assets = there[start : start + AT_ONCE]
-        found = texts(tx, {digests[asset] for asset in assets})
+        found = dict(snapshot_texts(tx, [digests[asset] for asset in assets]))
         for asset in assets:
             for item in _items(found.get(digests[asset], ""), wanted[asset]):
                 yield (asset, item.key), item
@@ -268,13 +269,6 @@ def _items(text: str, keys: Collection[str]) -> Iterator[Item]:
     for line in text.splitlines():
         if line[: line.find(',"type":') + 1] in beginnings:
             yield parse_item(json.loads(line))
-
-
-def texts(tx: Transaction, digests: Collection[str]) -> dict[str, str]:
-    """The canonical texts of some snapshots, by digest."""
-    snapshot = tables.snapshot.c
-    statement = select(snapshot.digest, snapshot.text).where(snapshot.digest.in_(digests))
-    return {row.digest: row.text for row in tx.execute(statement)}
 
 
 @dataclass(frozen=True, slots=True)

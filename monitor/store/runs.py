@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from types import MappingProxyType
@@ -14,6 +14,7 @@ from baselines.snapshot import Snapshot, parse_snapshot
 from monitor import tables
 from monitor.store.assets import asset_id
 from monitor.store.database import Transaction
+from monitor.store.documents import sound_texts
 from monitor.store.pulses import end_run, live_runs
 
 CLOCK_JITTER = timedelta(minutes=1)
@@ -74,6 +75,12 @@ def snapshot_of(tx: Transaction, asset: str, digest: str, taken_at: datetime, pr
     if text is None:
         raise KeyError(digest)
     return parse_snapshot(asset, taken_at, text, profile)
+
+
+def snapshot_texts(tx: Transaction, digests: Iterable[str]) -> Iterator[tuple[str, str]]:
+    """The canonical forms of many snapshots, each with its digest, in the order asked for, each once; not those that
+    are missing, or that somebody has changed so that they have another digest by now."""
+    return sound_texts(tx, tables.snapshot, digests)
 
 
 def last_run(tx: Transaction, asset: str, observed: bool = False) -> Run | None:

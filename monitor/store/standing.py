@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import json
 from collections import defaultdict
-from collections.abc import Collection, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any
@@ -98,16 +98,6 @@ def all_sign_offs(tx: Transaction, until: datetime) -> Mapping[int, list[SignOff
     for row in tx.execute(select(table).where(table.c.at < until).order_by(table.c.id)):
         found[row.baseline_id].append(SignOff(row.by, row.role, row.at, row.reason, row.ticket))
     return found
-
-
-def snapshot_texts(tx: Transaction, digests: Collection[str]) -> Iterator[tuple[str, str]]:
-    """The canonical texts that are kept under digests, each with its digest, one after the other."""
-    wanted = sorted({*digests})
-    table = tables.snapshot
-    for start in range(0, len(wanted), AT_ONCE):
-        part = table.c.digest.in_(wanted[start : start + AT_ONCE])
-        for row in tx.execute(select(table).where(part).order_by(table.c.digest)):
-            yield row.digest, row.text
 
 
 def sightings_at(tx: Transaction, since: datetime, until: datetime) -> Iterator[tuple[str, list[Sighting]]]:

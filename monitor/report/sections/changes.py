@@ -115,7 +115,8 @@ def changes(tx: Transaction, scope: Scope) -> Section:
     items: list[tuple[Cell, ...]] = []
     for start in range(0, len(found), AT_ONCE):
         part = found[start : start + AT_ONCE]
-        texts = store.texts(tx, {each.digest for change in part for each in (change.before, change.after)})
+        digests = [each.digest for change in part for each in (change.before, change.after)]
+        texts = dict(store.snapshot_texts(tx, digests))
         for change in part:
             differences = _differences(change, texts, known.orders.get(change.after.asset, ()))
             rows.append(_row(change, differences, known, scope.until))
