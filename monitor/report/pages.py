@@ -58,8 +58,7 @@ def charts(report: Report) -> dict[str, str]:
 
 def lettered_svg(svg: str) -> str:
     """A picture in the fonts of the pages. An escape has no letter that XML would read."""
-    lines = (lettered(line) for line in svg.replace(quoteattr(FONT), quoteattr(FONTS)).split("\n"))
-    return "\n".join(lines)
+    return "\n".join(map(lettered, svg.replace(quoteattr(FONT), quoteattr(FONTS)).split("\n")))
 
 
 def _picture(section: int, block: int) -> str:

@@ -78,8 +78,9 @@ def typeset(folder: Path, timestamp: int, limits: Limits = LIMITS) -> bytes:
 
 
 def _why(code: int, said: str, limits: Limits) -> str:
-    """Why there is no PDF. Where memory is refused the compiler says so, and aborts."""
-    if "memory allocation" in said or code == -signal.SIGABRT:
+    """Why there is no PDF. Where memory is refused the compiler says so, and aborts; else the last line says it."""
+    said, whole = said.rpartition("\n")[2], said
+    if "memory allocation" in whole or "MemoryError" in whole or code == -signal.SIGABRT:
         return f"the PDF takes more than the {limits.memory // MIB:,} MiB of memory that it may take: {REMEDY}"
     if code < 0:
         return f"the typesetter of PDFs was ended by signal {-code}; if memory is short, {REMEDY}"
