@@ -633,11 +633,11 @@ def _named(
     asset = alarms.get(row["alert_id"]) if "alert_id" in row else names.get(row.get("asset_id", 0))
     named = {**row, "asset": asset, "baseline": numbers.get(row.get("baseline_id", -1))}
     if "sealed" in row:
-        named["sealed_digest"] = _digest(row["sealed"]) if row["sealed"] is not None else ""
+        named["sealed_digest"] = digest_of(row["sealed"]) if row["sealed"] is not None else ""
     return named
 
 
-def _digest(text: str) -> str:
+def digest_of(text: str) -> str:
     try:
         return sha256(text.encode()).hexdigest()
     except ValueError:  # half a surrogate pair
@@ -996,7 +996,7 @@ def _contents(tables: Mapping[str, Iterable[Row]], replay: Replay, result: Resul
             if digest in there[table]:
                 yield Flaw(named.get(digest), f"the {table} {digest[:12]} is there twice")
             there[table].add(digest)
-            if _digest(row["text"] or "") != digest:
+            if digest_of(row["text"] or "") != digest:
                 yield Flaw(named.get(digest), f"the {table} {digest[:12]} is not what its digest was taken over")
             elif digest in captures and (snapshot := _last_of(row["text"])):
                 last[snapshot] = captures[digest]
@@ -1099,9 +1099,10 @@ def _checkpoint(text: str) -> Row:
 # Evidence packs: docs/pack.md
 
 MANIFEST, SEAL, KEY_FILE = "MANIFEST", "MANIFEST.sig", "KEY.pem"
-EVIDENCE, CHECKPOINTS, REPORT, ITSELF = "evidence.jsonl", "checkpoints.jsonl", "report.json", "verify.py"
-IN_A_PACK = (MANIFEST, SEAL, KEY_FILE, EVIDENCE, CHECKPOINTS, REPORT, ITSELF)
-ANNEX = re.compile(r"data/[^/]+\.csv")
+EVIDENCE, CHECKPOINTS, ITSELF = "evidence.jsonl", "checkpoints.jsonl", "verify.py"
+PAPER, PAGE, REPORT, DATA = "report.pdf", "report.html", "report.json", "data/"
+IN_A_PACK = (MANIFEST, SEAL, KEY_FILE, EVIDENCE, CHECKPOINTS, PAPER, PAGE, REPORT, ITSELF)
+ABOUT = ("title", "plant", "until")  # of a report
 LISTED = re.compile(r"([0-9a-f]{64})  ([A-Za-z0-9._%~/-]+)")  # a line of sha256sum
 PART = re.compile(r"[A-Za-z0-9._%~-]*[A-Za-z0-9_%~-]")  # of a name, between slashes: one file on every system
 LONGEST_NAME, MOST_FILES = 400, 10_000
@@ -1287,8 +1288,11 @@ class Pack:
             raise NoPack(f"{name} is larger than in any pack")
         if name not in self._files.sizes:
             return b""
-        with self._files.open(name) as file:
-            return file.read(size)
+        try:
+            with self._files.open(name) as file:
+                return file.read(size)
+        except BROKEN_ZIP as error:
+            raise NoPack(f"{name} was changed: it cannot be unpacked ({error})") from None
 
     def _seal(self) -> None:
         """MANIFEST is signed, by the key that is there."""
@@ -1334,22 +1338,31 @@ class Pack:
         return found.hexdigest() if left == 0 else "its size is another"
 
     def _report(self) -> Row:
-        """The report is of the annexes that are here."""
+        """What the report says of itself; {} if that cannot be read. The annexes that are here are its own."""
         try:
             report = json.loads(self._whole(REPORT))
-            named = {str(each["name"]): str(each["sha256"]) for each in report["annexes"]}
-            int(report["entries"]), str(report["head"])
-        except (ValueError, KeyError, TypeError, RecursionError, *BROKEN_ZIP):
+            named = {f"{DATA}{key}.csv" for key in report["tables"]}
+            said = {"title": report["title"], "plant": report["plant"], "until": report["until"], **report["chain"]}
+            said = {name: (int if name == "entries" else str)(said[name]) for name in (*ABOUT, "entries", "head")}
+            page = self._whole(PAGE)
+        except (ValueError, KeyError, TypeError, AttributeError, OverflowError, RecursionError):
             self._flaws.append(f"{REPORT} is no report as asbuilt writes it")
             return {}
-        there = {name[len("data/") :]: self._listed.get(name) for name in self._files.sizes if ANNEX.fullmatch(name)}
-        wrong = [name for name in sorted({*named, *there}) if named.get(name) != there.get(name)]
-        for name in wrong:
-            why = "the report does not name it" if name not in named else "it is not the annex that the report names"
-            self._flaws.append(f"data/{name}: {why if name in there else 'the report names it, and it is missing'}")
-        if not wrong:
-            self._holds.append(f"{len(there)} annexes: those that the report names by their SHA-256, and no other")
-        return dict(report)
+        except NoPack as error:
+            self._flaws.append(str(error))
+            return {}
+        wrong = len(self._flaws)
+        there = {name for name in self._files.sizes if name.startswith(DATA)}
+        self._flaws += [f"{name} is an annex of the report, and is missing" for name in sorted(named - there)]
+        self._flaws += [f"{name} is no annex of the report" for name in sorted(there - named)]
+        for name in sorted(there & named):
+            if _printed(page, name[len(DATA) :]) != {self._listed.get(name, "")}:
+                self._flaws.append(f"{name} is not the annex whose SHA-256 is printed in {PAGE}")
+        if len(self._flaws) == wrong:
+            self._holds.append(
+                f"{len(there)} annexes: all that the report has, each with the SHA-256 printed in {PAGE}"
+            )
+        return said
 
     def _chain(self, report: Row) -> None:
         """The evidence verifies, it is of the one who signed, and the report is of it."""
@@ -1377,16 +1390,23 @@ class Pack:
         self._say_what_is_open(result)
 
     def _is_of_the_report(self, entries: Sequence[Row], report: Row) -> None:
+        """The report ends with an entry of this chain."""
         if not report:
             return
-        count, head = int(report["entries"]), str(report["head"])
+        count, head = report["entries"], report["head"]
         found = entries[count - 1].get("hash") if 0 < count <= len(entries) else ""
         if found != head or (count == 0) != (head == ""):
-            self._flaws.append(f"{REPORT} is of another chain than {EVIDENCE}: it ends with entry {count}, {head[:12]}")
+            self._flaws.append(f"{REPORT} is of another chain than {EVIDENCE}: its entry {count} is {head[:12]}…")
         else:
-            self._holds.append(f"the report is of this chain, as it was at entry {count}")
+            what = "{title} of {plant}, until {until}".format(**report)
+            self._holds.append(f"the report ({what}) is of this chain, as it was at entry {count}")
 
     def _say_what_holds(self, result: Result) -> None:
+        if self._trusted is not None:
+            self._holds.append("the chain begins with the key that you named")
+        if self._outside:
+            count, newest = len(self._outside), self._newest_outside()
+            self._holds.append(f"{count} checkpoints that you kept yourself: of this chain, the last at entry {newest}")
         self._holds += [
             f"{result.entries} audit entries: each follows from the one before, and the records are what they say",
             f"{result.signed} signatures of persons: each is of the key that was registered for the one who decided",
@@ -1402,13 +1422,28 @@ class Pack:
             )
         if not self._outside:
             self._unknown.append(
-                f"whether more was decided after entry {result.entries}, or other checkpoints once were there: hold"
-                " those that you kept yourself against it (--checkpoints FILE)"
+                f"whether this is the chain that there once was, and whether it goes on after entry {result.entries}:"
+                " hold checkpoints that you kept yourself against it (--checkpoints FILE)"
+            )
+        elif self._newest_outside() < result.entries:
+            self._unknown.append(
+                f"what was decided after entry {self._newest_outside()}: no checkpoint of yours is newer"
             )
         self._unknown += [
             "whether the devices told the truth, the clock was right, and those who held the keys were who they said",
             "whether report.pdf and report.html say what report.json says: they are signed, and were not read here",
         ]
+
+    def _newest_outside(self) -> int:
+        return max((int(row.get("entries", 0)) for row in self._outside), default=0)
+
+
+def _printed(page: bytes, name: str) -> set[str]:
+    """Each SHA-256 that a page prints behind the name of an annex, which stands in an element of its own."""
+    pattern = re.compile(
+        rb">%s<.{0,2000}?(?<![0-9a-f])([0-9a-f]{64})(?![0-9a-f])" % re.escape(name.encode()), re.DOTALL
+    )
+    return {found[1].decode() for found in pattern.finditer(page)}
 
 
 def _sentence(flaw: Flaw) -> str:
