@@ -20,11 +20,11 @@ from typing import BinaryIO
 
 from monitor import verifier
 from monitor.errors import CallError
-from monitor.verifier import LISTED, LONGEST_NAME, PART
 
 LARGEST = 256 * 2**20  # bytes, of all files together
 MOST_FILES = 100_000
 MANIFEST, SIGNATURE = verifier.MANIFEST, verifier.SEAL
+LISTED, PART, LONGEST_NAME = verifier.LISTED, verifier.PART, verifier.LONGEST_NAME  # of a line, and of names
 EPOCH = (1980, 1, 1, 0, 0, 0)  # the first time that a zip can hold: the same content is the same bytes
 PLAIN_FILE = (stat.S_IFREG | 0o644) << 16
 PACKED = (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED)

@@ -1409,7 +1409,8 @@ class Pack:
             self._holds.append(f"{count} checkpoints that you kept yourself: of this chain, the last at entry {newest}")
         self._holds += [
             f"{result.entries} audit entries: each follows from the one before, and the records are what they say",
-            f"{result.signed} signatures of persons: each is of the key that was registered for the one who decided",
+            f"{result.signed} of them are signed by persons, each with the key that was registered for the one who"
+            " decided; the others bear the names that were typed in, or are the program's own",
             f"{result.checkpoints} checkpoints: each is signed with the plant's key of its time, over this chain",
         ]
 
@@ -1431,7 +1432,7 @@ class Pack:
             )
         self._unknown += [
             "whether the devices told the truth, the clock was right, and those who held the keys were who they said",
-            "whether report.pdf and report.html say what report.json says: they are signed, and were not read here",
+            f"whether {PAPER} and {PAGE} show what {REPORT} and the annexes say: they are signed as they are",
         ]
 
     def _newest_outside(self) -> int:

@@ -132,6 +132,10 @@ def test_a_pack_verifies_on_a_bare_python_without_a_network(site: Site, tmp_path
         code, said = verified(*words, cwd=tmp_path)
         assert code == 0, said
         assert f"{site.report.entries} audit entries" in said
+        assert (
+            f"{sum('signature' in row['detail'] for row in site.made.tables()['audit_entry'])} of them are signed"
+            in said
+        )
         assert f"MANIFEST is signed with the key {site.signer.key}" in said
         assert f"The chain begins with the key {first}" in said
         assert "the report (Audit report of Bottling works" in said
