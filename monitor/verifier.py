@@ -1510,7 +1510,7 @@ def main(arguments: list[str] | None = None) -> int:
 def _kind(path: Path) -> str:
     """What is to be verified; ValueError for a folder that never was a pack."""
     if path.is_dir():
-        if not any(os.path.lexists(path / name) for name in IN_A_PACK):
+        if not any(os.path.lexists(path / name) for name in IN_A_PACK if name != ITSELF):
             raise ValueError(f"{path} is a folder, and no pack")
         return "folder"
     with path.open("rb") as file:

@@ -34,6 +34,7 @@ from monitor.report.pack import Page, pack
 from monitor.seal import seal_of
 from monitor.store import Database
 from monitor.verifier import MANIFEST, SEAL, ed25519, pem
+from tests import stranger
 from tests.histories import History, history
 from tests.measured import times
 from tests.mutations import rehash
@@ -164,6 +165,12 @@ def test_no_private_key_is_in_it(site: Site) -> None:
     assert sealed
     text = (site.folder / "evidence.jsonl").read_text()
     assert not any(json.loads(each)["sealed"] in text for each in sealed)
+
+
+def test_a_verifier_of_a_stranger_says_so_too(site: Site) -> None:
+    first = verifier.verify(site.made.tables()).keys[0]
+    count = stranger.verify(site.folder / "evidence.jsonl", [site.folder / "checkpoints.jsonl"], first)
+    assert count == site.report.entries
 
 
 def test_it_is_checked_by_common_tools(site: Site) -> None:
@@ -430,6 +437,7 @@ def test_a_bomb_does_not_go_off(site: Site, tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("words", [["missing.zip"], ["."], [os.devnull, "--checkpoints", "missing"]])
 def test_what_is_not_there_is_said(words: list[str], tmp_path: Path, site: Site) -> None:
+    shutil.copy(site.folder / "verify.py", tmp_path)  # which alone makes no pack of a folder
     code, said = verified(site.folder / "verify.py", *words, cwd=tmp_path)
     assert (code, said.startswith("cannot be read: ")) == (2, True), said
 
