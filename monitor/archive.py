@@ -116,9 +116,7 @@ def new_archive(path: Path, mode: int = SECRET) -> Iterator[Sink]:
     CallError if something is there, or it cannot be written; then nothing is left of it.
     """
     path = Path(os.path.abspath(path))
-    _assure_free(path)
-    if not path.parent.is_dir():
-        raise CallError(f"there is no folder {path.parent}; make it first")
+    assure_place(path)
     try:
         with aside(path) as new:
             if is_zip(path):
@@ -137,6 +135,13 @@ def new_archive(path: Path, mode: int = SECRET) -> Iterator[Sink]:
     except OSError as error:
         why = (error.strerror or str(error)).lower()
         raise CallError(f"{path} cannot be written: {why}; nothing is left of it") from None
+
+
+def assure_place(path: Path) -> None:
+    """CallError if no archive can be made there."""
+    _assure_free(path)
+    if not Path(os.path.abspath(path)).parent.is_dir():
+        raise CallError(f"there is no folder {path.parent}; make it first")
 
 
 def _assure_free(path: Path) -> None:

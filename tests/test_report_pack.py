@@ -30,7 +30,7 @@ from monitor.errors import CallError, NotNow
 from monitor.keys import Signer
 from monitor.report.annexes import annexes
 from monitor.report.document import Report
-from monitor.report.pack import Page, pack
+from monitor.report.pack import Page, assure_possible, pack
 from monitor.seal import seal_of
 from monitor.store import Database
 from monitor.verifier import MANIFEST, SEAL, ed25519, pem
@@ -463,6 +463,9 @@ def test_what_is_there_is_left_and_what_fails_leaves_nothing(site: Site, tmp_pat
     assert (tmp_path / "p.zip").read_text() == "mine"
     with pytest.raises(CallError, match="there is no folder"):
         site.packed(tmp_path / "nowhere" / "p.zip")
+    with pytest.raises(CallError, match="exists already"):
+        assure_possible(site.made.plant, site.made.database, tmp_path / "p.zip")
+    assure_possible(site.made.plant, site.made.database, tmp_path / "q.zip")
 
     def broken(_report: Report) -> Iterator[bytes]:
         yield b"x"

@@ -7,13 +7,13 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from datetime import datetime
+from datetime import UTC, datetime
 from importlib import import_module
 from pathlib import Path
 
 from baselines.snapshot import utc_text
 from monitor import evidence, store, verifier
-from monitor.archive import PLAIN, Sealing, new_archive
+from monitor.archive import PLAIN, Sealing, assure_place, new_archive
 from monitor.config import Plant
 from monitor.entries import printable
 from monitor.errors import CallError, NotNow
@@ -86,8 +86,7 @@ def pack(
     CallError if it cannot be written, or not be signed by whoever asks; NotNow if the store is no longer the one that
     the report is of. Then nothing is left of it. `pages` are the files of the report by name, if not those of `PAGES`.
     """
-    with database.read() as tx:  # before what takes long
-        signer = _signer(tx, plant, report.until)
+    signer = _possible(plant, database, path)  # before what takes long
     writers = _pages() if pages is None else pages
     outside = _kept_outside(plant)  # before the store is read: each was in it before it was there
     with new_archive(path, PLAIN) as sink:
@@ -107,6 +106,17 @@ def pack(
             archive.add(verifier.CHECKPOINTS, _lines(outside or _stored(tx)))
         archive.seal(signer)
         steps.done()
+
+
+def assure_possible(plant: Plant, database: Database, path: Path) -> None:
+    """CallError, before a report is gathered, if no pack could be made of it there, or by whoever asks."""
+    _possible(plant, database, path)
+
+
+def _possible(plant: Plant, database: Database, path: Path) -> Signer:
+    assure_place(path)
+    with database.read() as tx:
+        return _signer(tx, plant)
 
 
 class _Steps:
@@ -131,12 +141,12 @@ def _pages() -> dict[str, Page]:
     return {name: page(name) for name in PAGES}
 
 
-def _signer(tx: Transaction, plant: Plant, now: datetime) -> Signer:
+def _signer(tx: Transaction, plant: Plant) -> Signer:
     """The plant's key. CallError, with the one who can, for who may not read it."""
     if store.last_detail(tx, *verifier.NEW_KEYS) is None:
         raise CallError("nothing was decided at this plant yet: it has no key that could sign a pack")
     try:
-        return evidence.plant_key(tx, plant.evidence, now)
+        return evidence.plant_key(tx, plant.evidence, datetime.now(UTC))  # the time would be that of a first key
     except CallError as error:
         raise CallError(f"a pack is signed with the plant's key: {error}{_who_can(plant.evidence.key)}") from None
 
