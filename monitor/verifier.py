@@ -1050,11 +1050,13 @@ def read_lines(path: Path) -> dict[str, Iterable[Row]]:
         return _tables(file)
 
 
-def _tables(file: IO[str]) -> dict[str, Iterable[Row]]:
+def _tables(file: IO[str], most: int = sys.maxsize) -> dict[str, Iterable[Row]]:
     tables: dict[str, list[Row]] = {table: [] for table in TABLES}
     number = 0
     while line := file.readline(LONGEST_LINE):
         number += 1
+        if number > most:
+            raise ValueError(f"it holds more than {most} rows")
         try:
             said = json.loads(line)
             tables.setdefault(said["table"], []).append(dict(said["row"]))
@@ -1107,7 +1109,16 @@ LISTED = re.compile(r"([0-9a-f]{64})  ([A-Za-z0-9._%~/-]+)")  # a line of sha256
 PART = re.compile(r"[A-Za-z0-9._%~-]*[A-Za-z0-9_%~-]")  # of a name, between slashes: one file on every system
 LONGEST_NAME, MOST_FILES = 400, 10_000
 LARGEST = 16 * 2**30  # bytes, of all files of a pack
-LARGEST_WHOLE = 2**30  # bytes, of what is read as a whole
+BOUNDS = {  # bytes, of what is read as a whole: several times what a plant of 10,000 assets makes in twenty years
+    MANIFEST: 2**23,
+    SEAL: 64,
+    KEY_FILE: 1000,
+    REPORT: 2**28,
+    PAGE: 2**28,
+    EVIDENCE: 2**30,
+    CHECKPOINTS: 2**28,
+}
+MOST_ROWS = 5_000_000  # of evidence
 PIECE = 2**20  # bytes
 SPKI = bytes.fromhex("302a300506032b6570032100")  # what stands before an Ed25519 key (RFC 8410, 4)
 PEM = "-----BEGIN PUBLIC KEY-----\n{}\n-----END PUBLIC KEY-----\n"
@@ -1168,6 +1179,8 @@ class Folder:
                     raise NoPack(f"{name} is a link, or no file")
                 if each in files:
                     self.sizes[name] = found.st_size
+            if len(self.sizes) > MOST_FILES:
+                break
         _assure_bounded(self.sizes)
 
     def open(self, name: str) -> IO[bytes]:
@@ -1271,6 +1284,9 @@ class Pack:
         self._key = ""  # that signed
 
     def verify(self) -> None:
+        for name, most in BOUNDS.items():
+            if self._files.sizes.get(name, 0) > most:
+                raise NoPack(f"{name} is larger than in any pack: {self._files.sizes[name]} bytes")
         missing = [name for name in IN_A_PACK if name not in self._files.sizes]
         self._flaws += [f"{name} is missing" for name in missing]
         if MANIFEST in missing:
@@ -1282,15 +1298,12 @@ class Pack:
             self._chain(report)
 
     def _whole(self, name: str) -> bytes:
-        """A file that is not large; b"" if it is not there."""
-        size = self._files.sizes.get(name, 0)
-        if size > LARGEST_WHOLE:
-            raise NoPack(f"{name} is larger than in any pack")
+        """A file; b"" if it is not there."""
         if name not in self._files.sizes:
             return b""
         try:
             with self._files.open(name) as file:
-                return file.read(size)
+                return file.read(self._files.sizes[name])
         except BROKEN_ZIP as error:
             raise NoPack(f"{name} was changed: it cannot be unpacked ({error})") from None
 
@@ -1368,7 +1381,7 @@ class Pack:
         """The evidence verifies, it is of the one who signed, and the report is of it."""
         try:
             with io.TextIOWrapper(self._files.open(EVIDENCE), encoding="utf-8") as file:
-                tables = _tables(file)
+                tables = _tables(file, MOST_ROWS)
             with io.TextIOWrapper(
                 self._files.open(CHECKPOINTS), encoding="utf-8", errors="replace", newline="\n"
             ) as file:

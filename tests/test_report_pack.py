@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import io
 import json
 import os
 import random
@@ -431,8 +432,16 @@ def test_a_bomb_does_not_go_off(site: Site, tmp_path: Path) -> None:
     assert any("data/bomb.csv" in each for each in flaws(path))
     many = [(zipfile.ZipInfo(f"data/{number}"), b"") for number in range(verifier.MOST_FILES + 1)]
     assert flaws(zipped(path, many)) == [f"it holds more than {verifier.MOST_FILES} files"]
+    with pytest.raises(ValueError, match="more than 3 rows"):
+        verifier._tables(io.StringIO('{"table": "run", "row": {}}\n' * 4), 3)
     with pytest.raises(verifier.NoPack, match="more than 16 GB"):
         verifier._assure_bounded({f"data/{number}": 2**32 - 1 for number in range(5)})
+
+
+@pytest.mark.parametrize("name", verifier.BOUNDS)
+def test_a_file_that_is_larger_than_in_any_pack_is_not_read(copy: Path, name: str) -> None:
+    os.truncate(copy / name, verifier.BOUNDS[name] + 1)  # with nothing in it, so that it takes no room
+    assert flaws(copy) == [f"{name} is larger than in any pack: {verifier.BOUNDS[name] + 1} bytes"]
 
 
 @pytest.mark.parametrize("words", [["missing.zip"], ["."], [os.devnull, "--checkpoints", "missing"]])
