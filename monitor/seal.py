@@ -1,4 +1,4 @@
-"""The seal of a bundle, a backup or a pack: MANIFEST in the format of sha256sum, its signature, and the key that signed it."""
+"""The seal of a bundle, a backup or a pack: MANIFEST as sha256sum writes it, its signature, the key that signed it."""
 
 from __future__ import annotations
 
