@@ -1,6 +1,7 @@
-"""Archives of a backup: a zip or a folder of any size, written and read a piece at a time.
+"""Archives of a backup or a report: a zip or a folder of any size, written and read a piece at a time.
 
-An archive is there with all of its content under its name, or not at all; and nobody but its owner may read it.
+An archive is there with all of its content under its name, or not at all. The same content is the same bytes, where the
+library that packs it is the same. Nobody but its owner may read one that is `SECRET`.
 Whatever is read is held against MANIFEST to its last byte, each time that it is read.
 """
 
@@ -16,6 +17,7 @@ from hashlib import sha256
 from pathlib import Path
 from typing import IO, BinaryIO, Protocol
 
+from monitor import verifier
 from monitor.bundle_files import (
     BROKEN,
     EPOCH,
@@ -29,10 +31,11 @@ from monitor.bundle_files import (
     zip_entries,
 )
 from monitor.errors import CallError, Unverified
-from monitor.seal import KEY, opened_seal
+from monitor.seal import KEY, Seal, opened_seal, seal_of
+from monitor.store import Signing
 from monitor.vault import CHUNK, sync_folder
 
-SECRET_FILE = (stat.S_IFREG | 0o600) << 16
+SECRET, PLAIN = 0o600, 0o644  # of what only its owner may read, and of what is made to be given to others
 LARGEST_TEXT = 64 * 2**20  # bytes, of what is read as a whole: MANIFEST, BACKUP.json
 LONGEST_LINE = 2**26  # bytes, of a row
 FAST = 1  # of zlib: rows come to a tenth, and the daemon needs the core too
@@ -46,25 +49,46 @@ class Sink(Protocol):
 
 
 class ZipSink:
-    def __init__(self, packed: zipfile.ZipFile) -> None:
-        self._packed = packed
+    def __init__(self, packed: zipfile.ZipFile, mode: int) -> None:
+        self._packed, self._mode = packed, mode
 
     def add(self, name: str, pieces: Iterable[bytes]) -> str:
         said = zipfile.ZipInfo(name, EPOCH)
-        said.create_system, said.external_attr, said.compress_type = 3, SECRET_FILE, zipfile.ZIP_DEFLATED
+        said.create_system, said.external_attr = 3, (stat.S_IFREG | self._mode) << 16
+        said.compress_type = zipfile.ZIP_DEFLATED
         with self._packed.open(said, "w", force_zip64=True) as file:
             return _written(file, pieces)
 
 
 class FolderSink:
-    def __init__(self, folder: Path) -> None:
-        self._folder = folder
+    def __init__(self, folder: Path, mode: int) -> None:
+        self._folder, self._mode = folder, mode
 
     def add(self, name: str, pieces: Iterable[bytes]) -> str:
         place = self._folder.joinpath(*name.split("/"))
         place.parent.mkdir(parents=True, exist_ok=True)
-        with new_file(place, 0o600) as file:
+        with new_file(place, self._mode) as file:
             return _written(file, pieces)
+
+
+class Sealing:
+    """An archive that is being written, and is sealed at its end: MANIFEST lists all that was added, and is signed."""
+
+    def __init__(self, sink: Sink) -> None:
+        self._sink = sink
+        self._digests: dict[str, str] = {}
+
+    def add(self, name: str, pieces: Iterable[bytes]) -> None:
+        self._digests[name] = self._sink.add(name, pieces)
+
+    def seal(self, signer: Signing) -> Seal:
+        """Adds the key that signs, MANIFEST, and its signature."""
+        key = verifier.pem(signer.key).encode()
+        self.add(KEY, [key])
+        seal = seal_of(self._digests, signer)
+        for name, content in seal.items():
+            self._sink.add(name, [content])
+        return opened_seal("", {**seal, KEY: key}, "archive")[0]
 
 
 def _written(file: IO[bytes], pieces: Iterable[bytes]) -> str:
@@ -86,26 +110,24 @@ def new_file(path: Path, mode: int) -> Iterator[BinaryIO]:
 
 
 @contextmanager
-def new_archive(path: Path) -> Iterator[Sink]:
+def new_archive(path: Path, mode: int = SECRET) -> Iterator[Sink]:
     """A new archive, a zip if it is called so, or else a folder. It has its name at the end, when all of it is durable.
 
     CallError if something is there, or it cannot be written; then nothing is left of it.
     """
     path = Path(os.path.abspath(path))
-    _assure_free(path)
-    if not path.parent.is_dir():
-        raise CallError(f"there is no folder {path.parent}; make it first")
+    assure_place(path)
     try:
         with aside(path) as new:
             if is_zip(path):
                 with (
-                    new_file(new, 0o600) as file,
+                    new_file(new, mode) as file,
                     zipfile.ZipFile(file, "w", zipfile.ZIP_DEFLATED, compresslevel=FAST) as packed,
                 ):
-                    yield ZipSink(packed)
+                    yield ZipSink(packed, mode)
             else:
-                new.mkdir(0o700)
-                yield FolderSink(new)
+                new.mkdir(0o700 if mode == SECRET else 0o755)
+                yield FolderSink(new, mode)
                 _sync_all(new)
             _assure_free(path)
             os.rename(new, path)
@@ -113,6 +135,13 @@ def new_archive(path: Path) -> Iterator[Sink]:
     except OSError as error:
         why = (error.strerror or str(error)).lower()
         raise CallError(f"{path} cannot be written: {why}; nothing is left of it") from None
+
+
+def assure_place(path: Path) -> None:
+    """CallError if no archive can be made there."""
+    _assure_free(path)
+    if not Path(os.path.abspath(path)).parent.is_dir():
+        raise CallError(f"there is no folder {path.parent}; make it first")
 
 
 def _assure_free(path: Path) -> None:

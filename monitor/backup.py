@@ -16,12 +16,12 @@ import msgspec
 
 from baselines.snapshot import utc_text
 from monitor import store, verifier
-from monitor.archive import Sink, new_archive
+from monitor.archive import Sealing, new_archive
 from monitor.config import Plant
 from monitor.errors import CallError, NotNow
 from monitor.evidence import plant_key
 from monitor.keys import Signer
-from monitor.seal import KEY, Seal, opened_seal, pem, seal_of
+from monitor.seal import Seal
 from monitor.store import Database, Transaction
 from monitor.store.dump import TABLES
 from monitor.vault import Vault, chunks, opened_file
@@ -102,7 +102,7 @@ def back_up(
     """Write a backup, while others go on. CallError if that cannot be done; then nothing is there."""
     signer = _signer(plant, database, now)
     with new_archive(path) as sink:
-        packing = _Packing(plant, sink, step)
+        packing = _Packing(plant, Sealing(sink), step)
         packing.configuration()
         packing.checkpoints()  # before the store: each was in it before it was there
         with database.read() as tx:
@@ -123,9 +123,8 @@ def back_up(
             packing.left_out,
             packing.relative(plant.vault) if with_vault else None,
         )
-        packing.add(ABOUT, json.dumps(msgspec.to_builtins(about), indent=2).encode())
-        packing.add(KEY, pem(signer.key).encode())
-        seal = packing.sealed(signer)
+        packing.archive.add(ABOUT, [json.dumps(msgspec.to_builtins(about), indent=2).encode()])
+        seal = packing.archive.seal(signer)
     return Made(path, about, seal, packing.artefacts)
 
 
@@ -140,22 +139,12 @@ def _signer(plant: Plant, database: Database, now: datetime) -> Signer:
 class _Packing:
     """What goes into one archive, and what was left out of it."""
 
-    def __init__(self, plant: Plant, sink: Sink, step: Step) -> None:
-        self._plant, self._sink, self._step = plant, sink, step
+    def __init__(self, plant: Plant, archive: Sealing, step: Step) -> None:
+        self._plant, self.archive, self._step = plant, archive, step
         self._folder = plant.path.resolve().parent
-        self._digests: dict[str, str] = {}
         self.files: list[Kept] = []
         self.left_out: list[LeftOut] = []
         self.artefacts = 0
-
-    def add(self, name: str, content: bytes) -> None:
-        self._digests[name] = self._sink.add(name, [content])
-
-    def sealed(self, signer: Signer) -> Seal:
-        seal = seal_of(self._digests, signer)
-        for name, content in seal.items():
-            self._sink.add(name, [content])
-        return opened_seal("", {**seal, KEY: pem(signer.key).encode()}, "backup")[0]
 
     def relative(self, path: Path) -> str:
         """A path as it is restored: below the folder of plant.toml, or absolute where it is elsewhere."""
@@ -203,8 +192,7 @@ class _Packing:
                 count += lines.count(b"\n")
                 yield lines
 
-        place = f"{STORE}{name}.jsonl"
-        self._digests[place] = self._sink.add(place, counted())
+        self.archive.add(f"{STORE}{name}.jsonl", counted())
         self._step(f"table {name}")
         return count
 
@@ -235,7 +223,7 @@ class _Packing:
             except CallError as error:
                 self._leave_out(path, str(error))
                 return False
-            self._digests[name] = self._sink.add(name, chunks(file, path))
+            self.archive.add(name, chunks(file, path))
         return True
 
     def _leave_out(self, path: Path, why: str) -> None:

@@ -22,7 +22,7 @@ from monitor.baseline_toml import Record, parse_record, record_text
 from monitor.bundle_files import MANIFEST, SIGNATURE, Files
 from monitor.entries import printable
 from monitor.errors import Unverified
-from monitor.seal import KEY, Seal, opened_seal, pem, seal_of
+from monitor.seal import KEY, Seal, opened_seal, seal_of
 from monitor.store import Signing, Transaction
 
 AUDIT, CHECKPOINTS, README, GIT = "audit.jsonl", "checkpoints.jsonl", "README.txt", ".gitattributes"
@@ -116,7 +116,7 @@ def packed(tx: Transaction, plant: str, records: Sequence[Record], signer: Signi
             if last not in held:  # what was left out of a proposal can be decided about still
                 texts[f"{SNAPSHOTS}{last}.jsonl"] = store.snapshot_of(tx, "", last, NO_TIME).text
     texts[README] = ABOUT.format(plant=printable(plant), key=signer.key)
-    texts[KEY] = pem(signer.key)
+    texts[KEY] = verifier.pem(signer.key)
     texts[GIT] = "* -text\n"  # git leaves the ends of lines alone: they are signed
     return sealed({name: text.encode() for name, text in texts.items()}, signer)
 

@@ -7,7 +7,6 @@ is packed so that it grows without end.
 from __future__ import annotations
 
 import os
-import re
 import shutil
 import stat
 import struct
@@ -19,14 +18,13 @@ from pathlib import Path
 from secrets import token_hex
 from typing import BinaryIO
 
+from monitor import verifier
 from monitor.errors import CallError
 
 LARGEST = 256 * 2**20  # bytes, of all files together
 MOST_FILES = 100_000
-LONGEST_NAME = 400
-MANIFEST, SIGNATURE = "MANIFEST", "MANIFEST.sig"
-LISTED = re.compile(r"([0-9a-f]{64})  ([A-Za-z0-9._%~/-]+)")  # a line of sha256sum
-PART = re.compile(r"[A-Za-z0-9._%~-]*[A-Za-z0-9_%~-]")
+MANIFEST, SIGNATURE = verifier.MANIFEST, verifier.SEAL
+LISTED, PART, LONGEST_NAME = verifier.LISTED, verifier.PART, verifier.LONGEST_NAME  # of a line, and of names
 EPOCH = (1980, 1, 1, 0, 0, 0)  # the first time that a zip can hold: the same content is the same bytes
 PLAIN_FILE = (stat.S_IFREG | 0o644) << 16
 PACKED = (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED)

@@ -29,7 +29,7 @@ from monitor.config import load_plant
 from monitor.errors import CallError, NotNow, Unverified, UserError
 from monitor.keys import Signer
 from monitor.restoring import Restored, check, restore
-from monitor.seal import KEY, pem, seal_of
+from monitor.seal import KEY, seal_of
 from monitor.store import Database, store_url
 from monitor.store.dump import TABLES
 from monitor.vault import Vault
@@ -245,7 +245,7 @@ def resealed(folder: Path, signer: Signer, **changes: object) -> None:
     """What somebody makes who has a key: another BACKUP.json, and a seal."""
     about = json.loads((folder / ABOUT).read_text()) | changes
     (folder / ABOUT).write_text(json.dumps(about))
-    (folder / KEY).write_text(pem(signer.key))
+    (folder / KEY).write_text(verifier.pem(signer.key))
     there = [each for each in folder.rglob("*") if each.is_file() and each.name not in (MANIFEST, SIGNATURE)]
     digests = {each.relative_to(folder).as_posix(): sha256(each.read_bytes()).hexdigest() for each in there}
     for name, content in seal_of(digests, signer).items():

@@ -29,9 +29,8 @@ from monitor import actions, bundle, bundle_files, evidence, importing, keys, st
 from monitor.baseline_toml import Record, parse_record, record_text
 from monitor.config import Plant, load_plant
 from monitor.errors import CallError, Unverified, UserError
-from monitor.seal import pem
 from monitor.store import Actor, Database
-from monitor.verifier import open_store, read_store, verify
+from monitor.verifier import open_store, pem, read_store, verify
 from tests.floors import ROOT, TWO, PlantFolder, RunningFloor, running
 
 NOW = datetime(2026, 11, 23, 8, 0, tzinfo=UTC)

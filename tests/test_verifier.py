@@ -390,16 +390,19 @@ runpy.run_path(sys.argv[0], run_name="__main__")
 """
 
 
+@pytest.mark.parametrize("with_library", [True, False])
 @pytest.mark.parametrize("kind", ["store", "export"])
-def test_the_one_file_stands_alone(made: History, found: Evidence, tmp_path: Path, kind: str) -> None:
-    """Copied to an empty folder, isolated, with nothing but the standard library and cryptography."""
+def test_the_one_file_stands_alone(
+    made: History, found: Evidence, tmp_path: Path, kind: str, with_library: bool
+) -> None:
+    """Copied to an empty folder, isolated, with nothing but the standard library, or that and cryptography."""
     import cryptography
 
     alone = tmp_path / "alone"
     alone.mkdir()
     shutil.copy(verifier.__file__, alone / "verifier.py")
     (tmp_path / "outside").write_text(found.outside)
-    packages = str(Path(cryptography.__file__).parents[1])
+    packages = str(Path(cryptography.__file__).parents[1] if with_library else alone)
     path = copied_store(made, tmp_path) if kind == "store" else exported(found.tables, tmp_path / "export.jsonl")
     words = [str(alone / "verifier.py"), str(path), "--checkpoints", str(tmp_path / "outside")]
     done = subprocess.run(

@@ -88,6 +88,11 @@ def head_at(tx: Transaction, until: datetime) -> tuple[int, str]:
     return (last.id, last.hash) if last else (0, "")
 
 
+def hash_at(tx: Transaction, number: int) -> str | None:
+    """The hash of an entry; None if there is no such one."""
+    return tx.execute(select(tables.audit_entry.c.hash).where(tables.audit_entry.c.id == number)).scalar()
+
+
 def last_audit_id(tx: Transaction) -> int:
     """The number of the newest entry; 0 for an empty chain."""
     return tx.execute(select(func.max(tables.audit_entry.c.id))).scalar() or 0
