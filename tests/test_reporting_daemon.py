@@ -13,6 +13,7 @@ from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 from zoneinfo import ZoneInfo
@@ -81,6 +82,7 @@ class Bench:
         files = PlantFolder(folder, {"filler": address}, more)
         text = files.file.read_text().replace('name = "Test"', 'name = "Test"\ntimezone = "Europe/Berlin"')
         files.file.write_text(text.replace('profile = "p9.toml"', 'profile = "p9.toml"\nzone = "line3"'))
+        self.written = files.file.read_bytes()
         self.plant: Plant = load_plant(files.file)
         self.database = Database(self.plant.store_url)
         self.database.migrate()
@@ -378,6 +380,30 @@ def test_a_report_that_fails_is_an_alarm_until_it_is_made(bench: Bench) -> None:
 
     asyncio.run(main())
     assert len(bench.reports) == 1
+
+
+@pytest.mark.skipif(find_spec("monitor.commands.reporting") is None, reason="there is no asbuilt report yet")
+def test_the_true_command_makes_the_same_bytes_as_by_hand_and_touches_no_device(tmp_path: Path) -> None:
+    with running(ONE) as floor:
+        more = MONTHLY + 'formats = ["json", "html", "csv"]\n'
+        bench = Bench(tmp_path, more, floor.plcs["filler"].address)
+        bench.later, bench.making = -SOON, MAKING
+
+        async def main() -> None:
+            async with bench.daemon():
+                await come(bench.kept, "the report")
+
+        asyncio.run(main())
+        assert [Path(name).suffix for name in bench.reports] == [".html", ".json", ".zip"]
+        (month,) = {name.partition(".")[0] for name in bench.reports}
+        connections = floor.plcs["filler"].seen.connections
+        files = PlantFolder(tmp_path, {"filler": floor.plcs["filler"].address})
+        files.file.write_bytes(bench.written)
+        since, until = (datetime.fromisoformat(day).replace(tzinfo=BERLIN) for day in (month[8:18], month[19:]))
+        times = "--from", since.isoformat(), "--until", until.isoformat()
+        assert files.asbuilt("report", "audit", *times, "-o", "by-hand.json").code == 0
+        assert (tmp_path / "by-hand.json").read_bytes() == (tmp_path / "reports" / f"{month}.json").read_bytes()
+        assert floor.plcs["filler"].seen.connections == connections == 1
 
 
 def test_an_alarm_of_a_report_that_is_not_wanted_any_more_ends(bench: Bench) -> None:
