@@ -143,7 +143,7 @@ class Reporter:
         began, zone = time.monotonic(), ZoneInfo(plant.timezone)
         async with _beside(file.path) as new:
             argv = [*self._making.program, *_words(plant, wanted, period, zone, file.form, new)]
-            doubt = await run(argv, self._making.within, self._making.niceness)
+            doubt = await run(argv, self._making.within, self._making.niceness, new.parent)
             await asyncio.to_thread(_put, new, file.path, doubt)
         about = {"report": name, "path": str(file.path), "seconds": round(time.monotonic() - began, 1)}
         if doubt:
@@ -210,8 +210,9 @@ def _put(new: Path, path: Path, doubt: str) -> None:
         raise CallError(f"{path} cannot be written: {error.strerror}") from None
 
 
-async def run(argv: Sequence[str], within: float, niceness: int) -> str:
+async def run(argv: Sequence[str], within: float, niceness: int, aside: Path) -> str:
     """Run a program to its end, behind all others; its last words if what it made is in doubt (UNVERIFIED), or else "".
+    What it puts aside meanwhile is in a folder that goes with it, however it ends.
 
     CallError if it fails, with its last words, or takes too long.
     """
@@ -221,6 +222,7 @@ async def run(argv: Sequence[str], within: float, niceness: int) -> str:
             stdin=asyncio.subprocess.DEVNULL,
             stdout=asyncio.subprocess.DEVNULL,
             stderr=asyncio.subprocess.PIPE,
+            env={**os.environ, "TMPDIR": str(aside)},
             start_new_session=True,  # Ctrl-C at a terminal is for us; and what it starts ends with it
         )
     except OSError as error:

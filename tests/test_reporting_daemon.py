@@ -41,7 +41,7 @@ NOON = datetime(2026, 11, 26, 12, tzinfo=UTC)
 LONG_AGO = datetime(2020, 1, 1, tzinfo=UTC)
 BERLIN = ZoneInfo("Europe/Berlin")
 PROGRAM = """
-import json, os, pathlib, subprocess, sys, time
+import json, os, pathlib, subprocess, sys, tempfile, time
 
 words = sys.argv[1:]
 folder = pathlib.Path(words[words.index("--plant") + 1]).parent
@@ -56,6 +56,7 @@ match (folder / "how").read_text():
     case "bug":
         raise RuntimeError("no banana")
     case "hang":
+        tempfile.mkdtemp()
         new.write_bytes(b"half of ")
         child = subprocess.Popen([sys.executable, "-c", "import time; time.sleep(600)"])
         (folder / "child").write_text(str(child.pid))
@@ -258,7 +259,7 @@ def test_one_that_takes_too_long_is_ended_with_all_that_it_has_started(bench: Be
     bench.do("hang")
     bench.making = replace(bench.making, within=3.0)
     assert bench.made() == "it failed: it was not made within 3 s"
-    assert bench.reports == []
+    assert bench.reports == [], "nor what it had put aside"
     assert not alive(int((bench.folder / "child").read_text()))
 
 
