@@ -36,13 +36,14 @@ class Cause(StrEnum):
     SELF_TEST = "self-test"
     EVIDENCE = "evidence"
     BACKUP = "backup"
+    REPORT = "report"
     ROUTE = "route"
 
 
 POLL, CAPTURE, LOSS, DECODING, RUNNING = "poll", "capture", "loss", "decoding", "running"
 ITSELF_CAUSES = (
     *(Cause.DISK, Cause.CLOCK, Cause.STORE, Cause.LOOP, Cause.SELF_TEST),
-    *(Cause.EVIDENCE, Cause.BACKUP, Cause.ROUTE),
+    *(Cause.EVIDENCE, Cause.BACKUP, Cause.REPORT, Cause.ROUTE),
 )
 WHAT: dict[Cause, str] = {  # what of the watch each makes blind: its alarm is at watch.<this>
     Cause.UNREACHABLE: POLL,
@@ -71,6 +72,7 @@ ITSELF_SEVERITIES: dict[Cause, Severity] = {  # of what makes all of the plant b
     Cause.SELF_TEST: Severity.HIGH,
     Cause.EVIDENCE: Severity.CRITICAL,
     Cause.BACKUP: Severity.HIGH,
+    Cause.REPORT: Severity.MEDIUM,
     Cause.ROUTE: Severity.HIGH,
     Cause.NOT_RUNNING: Severity.MEDIUM,
 }

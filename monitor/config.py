@@ -20,11 +20,13 @@ from collectors.address import Address, parse_address
 from collectors.collector import Access, Secret, Target
 from collectors.profile import Profile, Profiles, load_profile
 from collectors.written import FileError, dotted, read_table, read_toml, table, unknown_keys
+from monitor.periods import TIME_OF_DAY
+from monitor.reported import Reported, alike, read_report
 from monitor.routes import AnyRoute, read_route
 
 SECTIONS = (
     *("plant", "store", "backup", "approval", "evidence", "asset", "machine_type", "segment", "web", "notify"),
-    *("self_test", "zone"),
+    *("self_test", "zone", "report"),
 )
 ITSELF = "asbuilt"  # the asset that alarms about our own watch are at, where they concern no other
 SEGMENT = "segment"  # what stands for the protocol and the profile of a segment
@@ -33,7 +35,6 @@ LARGEST_PORT = 65535
 KEY_FILE = "asbuilt.key"
 VAULT = "asbuilt.vault"
 ROLE = re.compile(r"[\w.-]+")
-TIME_OF_DAY = re.compile(r"([01][0-9]|2[0-3]):[0-5][0-9]")
 BETWEEN, DIGITS = re.compile(r"[:.\-\s]"), re.compile("[0-9a-f]{12}")  # of a MAC address
 LISTEN = re.compile(r"\S+:[0-9]{1,5}")
 KEEP = timedelta(days=1095)  # what was polled
@@ -239,6 +240,7 @@ class Plant:
     keep: timedelta = KEEP
     backups: Backups | None = None
     zones: Mapping[str, float] = field(default_factory=dict)  # requests a second, of those that have a limit
+    reports: Mapping[str, Reported] = field(default_factory=dict)
 
     def criticality(self, name: str) -> Criticality:
         """How much hangs on an asset or a segment; medium for one that is not in the file."""
@@ -287,6 +289,8 @@ class _Reader:
         zones = {each.asset.zone for each in watched if each} if all(watched) else None
         routes = [self.route(name, found, zones) for name, found in self.section(written, "notify").items()]
         limited = {zone: self.zone(zone, found, assets) for zone, found in self.section(written, "zone").items()}
+        reports = {name: self.report(name, found, zones) for name, found in self.section(written, "report").items()}
+        self.faults += alike(reports)
         self_test = self.self_test(self.section(written, "self_test"))
         url = self.store_url(store.url) if store else ""
         if store and (not store.vault.strip() or "\0" in store.vault):
@@ -321,6 +325,7 @@ class _Reader:
             store.keep if store else KEEP,
             backups,
             {zone: said.requests_per_second for zone, said in limited.items() if said},
+            {name: found for name, found in reports.items() if found},
         )
 
     def settings(self, written: dict[str, Any]) -> dict[str, str]:
@@ -534,6 +539,10 @@ class _Reader:
     def route(self, name: str, found: Any, zones: Collection[str] | None) -> AnyRoute | None:
         path = dotted("notify", key_of(name))
         return read_route(name, table(found, path, self.faults), path, self.folder, zones, self.faults)
+
+    def report(self, name: str, found: Any, zones: Collection[str] | None) -> Reported | None:
+        path = dotted("report", key_of(name))
+        return read_report(name, table(found, path, self.faults), path, self.folder, zones, self.faults)
 
     def self_test(self, found: dict[str, Any]) -> SelfTestTable | None:
         said = read_table(SelfTestTable, found, "self_test", self.faults)

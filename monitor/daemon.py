@@ -33,6 +33,7 @@ from monitor.notify.dispatcher import Dispatcher
 from monitor.pipeline import return_alarms
 from monitor.polling import Poller, utc_now
 from monitor.reload import Difference, difference, needs_restart
+from monitor.reporting import CHORE, MAKING, Making, Reporter
 from monitor.retention import forget
 from monitor.schedule import Clockwork, DueQueue
 from monitor.sd import Manager
@@ -81,6 +82,7 @@ class Daemon:
         hear: Hear = hear,
         manager: Manager | None = None,
         limits: Limits = LIMITS,
+        making: Making = MAKING,
     ) -> None:
         self.vitals = Vitals()
         self._manager = manager or Manager({})
@@ -93,6 +95,7 @@ class Daemon:
         self._hear = hear
         self._plant = plant
         self._limits = limits
+        self._making = making
         self._testing = asyncio.Lock()
         self._errands: set[asyncio.Task[Any]] = set()
         self._queue = DueQueue()
@@ -106,6 +109,7 @@ class Daemon:
         self._last_entry = 0  # of the audit chain
         self._looked = asyncio.Event()  # the first checkpoint was made, if one was due
         self._chores: dict[str, Callable[[], Awaitable[str]]] = {}
+        self._kept: dict[str, Chore] = {}  # what came of each chore last
 
     async def run(self, stop: asyncio.Event) -> None:
         """Poll until `stop` is set; then let go of every device and bring the store up to date."""
@@ -121,6 +125,10 @@ class Daemon:
         self._notary = Notary(watch)
         self._ledger = Ledger(self._poller, watch.writer.write, watch.trouble.failed)
         self._clockwork = Clockwork(self._do)
+        self._reporter = Reporter(
+            *(lambda: watch.plant, self._database, self._clock),
+            *(self.lookout.say, self._clockwork.again, self._making),
+        )
         self._chores = {
             "verify": self._verify,
             "forget": self._forget,
@@ -131,7 +139,7 @@ class Daemon:
         with self._database.read() as tx:
             self._last_entry = store.last_audit_id(tx)
             self._listening.restore(tx)
-            next_at, kept = store.next_polls(tx), store.chores(tx)
+            next_at, self._kept = store.next_polls(tx), store.chores(tx)
         with contextlib.suppress(StoreError, NotNow):  # said by the chores, when they find the same
             await watch.note(watch.plant)
             for name in [*watch.plant.assets, *watch.plant.segments]:
@@ -141,7 +149,7 @@ class Daemon:
         self.lookout.begin(watch.writer)
         self._schedule(next_at)
         self._clockwork.start()
-        self._keep_time({name: chore.next_at for name, chore in kept.items() if chore.next_at})
+        self._keep_time({name: chore.next_at for name, chore in self._kept.items() if chore.next_at})
         chores = [
             asyncio.create_task(chore)
             for chore in (
@@ -543,21 +551,27 @@ class Daemon:
             times[SELF_TEST] = plant.self_test.time
         if plant.backups:
             times[BACKUP] = plant.backups.at
-        self._clockwork.follow(times, plant.timezone, missed, self._clock())
+        reports = {CHORE + name: wanted for name, wanted in plant.reports.items()}
+        times |= {name: wanted.at for name, wanted in reports.items()}
+        every = {name: wanted.every for name, wanted in reports.items()}
+        missed = {**missed, **self._reporter.owed(self._kept)}
+        self._clockwork.follow(times, plant.timezone, missed, self._clock(), every)
 
     async def _do(self, name: str) -> None:
         """Do a chore, and keep what came of it. One that fails is said, and the next is done all the same."""
         began = self._clock()
         try:
-            text = await self._chores[name]()
+            text = await (self._reporter.make(name) if name.startswith(CHORE) else self._chores[name]())
+        except asyncio.CancelledError:  # the daemon ends: it was not done, and the scheduler need not say so
+            return
         except (CallError, NotNow, StoreError) as error:
             text = str(error)
             log.error("chore.failed", chore=name, why=text)
         except Exception as error:  # a bug of ours: said with all that helps, and monitoring goes on
             text = f"a bug: {error!r}"
             log.exception("bug", chore=name)
+        chore = self._kept[name] = Chore(name, began, self._clockwork.next_at(name), text)
         with contextlib.suppress(StoreError):  # said by the other chores
-            chore = Chore(name, began, self._clockwork.next_at(name), text)
             await self._watch.writer.write(lambda tx: store.keep_chore(tx, chore))
 
 

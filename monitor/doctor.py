@@ -20,6 +20,7 @@ from concurrent.futures import ThreadPoolExecutor, wait
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from enum import StrEnum
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
@@ -43,6 +44,7 @@ CONNECT_WITHIN = 3.0  # seconds
 RESOLVE_WITHIN = 5.0  # seconds, all names together
 AHEAD = timedelta(minutes=1)  # what is stored may be, of our clock
 OVERDUE = timedelta(minutes=2)  # beyond two intervals: how far the end of a run may lag on disk, and a poll take
+WRITERS = {"pdf": "typst", "html": "jinja2", "xlsx": "xlsxwriter", "cyclonedx": "cyclonedx"}  # of reports, by format
 CAP_NET_RAW = 13  # linux/capability.h
 TIME_ERROR, STA_UNSYNC, TIMEX_STATUS, TIMEX_BYTES = 5, 0x40, 40, 256  # linux/timex.h, on 64 bits
 
@@ -79,7 +81,7 @@ def examine(path: Path, now: datetime) -> list[Check]:
         return [*checks, *faults]
     checks.append(Check("plant.toml", State.OK, f"{len(plant.assets)} assets, {len(plant.segments)} segments"))
     checks += [*_open_files(plant), *_permissions(plant), *_evidence(plant), *_disk(plant), *_clock_kept()]
-    checks += [*_segments(plant), *_names(plant), *_store(plant, now)]
+    checks += [*_reports(plant), *_segments(plant), *_names(plant), *_store(plant, now)]
     return checks
 
 
@@ -208,6 +210,22 @@ def _evidence(plant: Plant) -> Checks:
     if not plant.evidence.receivers and all(each.parent == plant.path.resolve().parent for each in places):
         remedy = "add one elsewhere to evidence.checkpoints, best where nobody here can change it"
         yield Check("evidence", State.WARN, "checkpoints are kept only beside the store", remedy)
+
+
+def _reports(plant: Plant) -> Checks:
+    """Whether the reports that the daemon makes by itself can be: their folders, and what writes each format."""
+    for name, wanted in plant.reports.items():
+        what, folder = f"report {name}", wanted.folder
+        lacking = [library for form in wanted.formats if (library := WRITERS.get(form)) and find_spec(library) is None]
+        place = folder if folder.exists() else folder.parent
+        if not (place.is_dir() and os.access(place, os.W_OK | os.X_OK)):
+            remedy = f"name a folder in report.{name}.to that the daemon's user may write in"
+            yield Check(what, State.FAIL, f"{folder} cannot be written", remedy)
+        elif lacking:
+            remedy = "install asbuilt with all that it needs, or name other formats"
+            yield Check(what, State.FAIL, f"not installed: {', '.join(lacking)}", remedy)
+        else:
+            yield Check(what, State.OK, f"{folder} can be written")
 
 
 def _store_folder(plant: Plant) -> Path | None:

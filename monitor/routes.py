@@ -257,7 +257,12 @@ def _of_all(route: Route, zones: Collection[str] | None) -> Iterable[str]:
         yield "group_for: is at most 1h"
     if route.name and not route.name.isprintable():
         yield "name: a route's name has no control characters"
-    for zone in route.zones if zones is not None else ():
+    yield from unknown_zones(route.zones, zones)
+
+
+def unknown_zones(named: Iterable[str], zones: Collection[str] | None) -> Iterable[str]:
+    """Faults of zones that no asset and no segment is in; none where it is not known which those are."""
+    for zone in named if zones is not None else ():
         if zone not in (zones or ()):
             known = ", ".join(sorted({*(zones or ())} - {""})) or "none"
             yield f"zones: no asset or segment is in zone {zone!r}; there is {known}"

@@ -1,5 +1,5 @@
 """What is due when: each asset's next poll, by a queue whose phases are spread so that polls never come in bursts; and
-chores at a time of the day."""
+chores at a time of the day, every day or on the first day of a week, a month, a quarter or a year."""
 
 from __future__ import annotations
 
@@ -15,11 +15,20 @@ from apscheduler.schedulers.asyncio import AsyncIOScheduler
 from apscheduler.triggers.cron import CronTrigger
 
 from collectors.contract import LONGEST_PAUSE, back_off
+from monitor.periods import Every
 
 SOON = timedelta(seconds=30)  # after the start what was missed while nobody ran is made up for, one after the other
 
 # After a poll that failed, to twice of that: whether it is an outage is to be known within a minute of its beginning.
 SECOND_LOOK = timedelta(seconds=10)
+
+FIRST_DAYS: dict[Every, dict[str, str | int]] = {  # of a period, as APScheduler's cron says it
+    Every.DAY: {},
+    Every.WEEK: {"day_of_week": "mon"},
+    Every.MONTH: {"day": 1},
+    Every.QUARTER: {"month": "1,4,7,10", "day": 1},
+    Every.YEAR: {"month": 1, "day": 1},
+}
 
 
 @dataclass(slots=True)
@@ -120,19 +129,33 @@ class Clockwork:
         if self._scheduler.running:
             self._scheduler.shutdown(wait=False)
 
-    def follow(self, times: Mapping[str, time], timezone: str, missed: Mapping[str, datetime], now: datetime) -> None:
-        """Do these chores at these times of the day from now on, and no others. What was to be done (`missed`: when)
-        before now, and was not, is done soon."""
+    def follow(
+        self,
+        times: Mapping[str, time],
+        timezone: str,
+        missed: Mapping[str, datetime],
+        now: datetime,
+        every: Mapping[str, Every] = {},
+    ) -> None:
+        """Do these chores at these times of the day from now on, and no others: those that `every` has on the first day
+        of a period, the others every day. What was to be done (`missed`: when) before now, and was not, is done soon.
+        """
         for job in self._scheduler.get_jobs():
             if job.id not in times:
                 job.remove()
         late = 0
         for name, at in times.items():
-            trigger = CronTrigger(hour=at.hour, minute=at.minute, second=at.second, timezone=ZoneInfo(timezone))
+            fields = {**FIRST_DAYS[every.get(name, Every.DAY)], "hour": at.hour, "minute": at.minute}
+            trigger = CronTrigger(**fields, second=at.second, timezone=ZoneInfo(timezone))
             job = self._scheduler.add_job(self._run, trigger, [name], id=name, replace_existing=True)
             if (due := missed.get(name)) is not None and due <= now:
                 late += 1
                 job.modify(next_run_time=now + late * SOON)
+
+    def again(self, name: str, at: datetime) -> None:
+        """Do a chore at a moment, and after that at its time as before."""
+        if job := self._scheduler.get_job(name):
+            job.modify(next_run_time=at)
 
     def next_at(self, name: str) -> datetime | None:
         """When a chore is due next."""

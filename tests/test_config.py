@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
-from datetime import timedelta
+from datetime import time, timedelta
 from importlib.resources import files
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -20,6 +20,9 @@ from collectors.address import Address
 from collectors.collector import Access, Secret
 from collectors.written import FileError
 from monitor.config import AssetTable, MachineType, Plant, load_plant
+from monitor.periods import Every
+from monitor.report.document import Kind
+from monitor.reported import Reported
 from monitor.routes import Webhook
 from monitor.store import Database
 
@@ -307,6 +310,38 @@ def test_a_safety_controller_is_polled_only_where_its_owner_says_so(tmp_path: Pa
         ),
         (LEAST + '[self_test]\nat = "24:00"', ["self_test.at: is a time of the day"]),
         (LEAST + "[self_test]\nenable = true", ["self_test.enable"]),
+        (LEAST + "[report.a]", ["report.a.kind: is required"]),
+        (
+            LEAST + '[report.a]\nkind = "weather"',
+            ["report.a.kind: is one of audit, commissioning, inventory, changes; not 'weather'"],
+        ),
+        (
+            LEAST + '[report.a]\nkind = "audit"\nevery = "hour"\nwhen = 5\npack = 1',
+            ["report.a.every: is one of day, week,", "report.a.when: unknown key", "report.a.pack: expected `bool`"],
+        ),
+        (
+            LEAST
+            + '[report.a]\nkind = "audit"\nat = "5"\nformats = ["doc", "pdf", "pdf", "cyclonedx"]\nto = " "\nkeep = 0',
+            [
+                *("report.a.at: is a time of the day", "report.a.formats: is a list of pdf, html, xlsx, csv, json"),
+                *("report.a.formats: names one of them twice", "report.a.formats: cyclonedx is of kind"),
+                *("report.a.to: names a folder", "report.a.keep: is how many of it stay"),
+            ],
+        ),
+        (LEAST + '[report.a]\nkind = "audit"\nformats = []', ["report.a.formats: names at least one of pdf"]),
+        (
+            LEAST + '[report.a]\nkind = "audit"\nzones = ["line9"]',
+            ["report.a.zones: no asset or segment is in zone 'line9'; there is none"],
+        ),
+        (
+            LEAST + '[report."../a"]\nkind = "audit"\n[report."a b"]\nkind = "audit"',
+            ['report."../a": files begin with this name', 'report."a b": files begin with this name'],
+        ),
+        (
+            LEAST + '[report.Audit]\nkind = "audit"\n[report.audit]\nkind = "audit"',
+            ["report.audit: 'Audit' is a report already"],
+        ),
+        (LEAST + "[report]\nkind = 3", ["report.kind: is a table, not 3", "report.kind.kind: is required"]),
         (
             LEAST + '[notify.a]\nkind = "pager"\nurl = "x"',
             ["notify.a.kind: is not 'pager'; it is one of webhook, email, syslog, mqtt, chat"],
@@ -320,6 +355,22 @@ def test_a_fault_has_its_key_path(tmp_path: Path, text: str, expected: list[str]
     for part in expected:
         assert any(fault.startswith(part) for fault in found), found
     assert len(found) == len(expected), found
+
+
+def test_a_report_is_found_with_its_folder_and_is_part_of_what_is_audited(tmp_path: Path) -> None:
+    (tmp_path / "plant.toml").write_text(
+        LEAST + '[report.all]\nkind = "audit"\n[report.stock]\nkind = "inventory"\nevery = "week"\nat = "06:30"\n'
+        'formats = ["csv", "cyclonedx"]\npack = true\nto = "/srv/reports"\nkeep = 3\n'
+    )
+    plant = load_plant(tmp_path / "plant.toml")
+    assert plant.reports == {
+        "all": Reported(Kind.AUDIT, Every.MONTH, time(5), ("pdf",), False, tmp_path / "reports", (), None),
+        "stock": Reported(
+            *(Kind.INVENTORY, Every.WEEK, time(6, 30), ("csv", "cyclonedx")),
+            *(True, Path("/srv/reports"), (), 3),
+        ),
+    }
+    assert plant.settings["report.stock.keep"] == "3"
 
 
 @pytest.mark.parametrize(

@@ -75,6 +75,14 @@ def test_what_is_wrong_in_plant_toml_is_all_said(plant: PlantFolder) -> None:
     assert doctor(plant).code == 2
 
 
+def test_where_reports_are_put_and_what_writes_them_is_looked_at(floor: RunningFloor, tmp_path: Path) -> None:
+    more = '[report.r]\nkind = "inventory"\nformats = ["pdf", "html", "xlsx", "csv", "json", "cyclonedx"]\n'
+    plant = PlantFolder(tmp_path, {"good": floor.plcs["line1/filler"].address}, more)
+    done = doctor(plant)
+    assert (done.code, checks(done, "report r")) == (0, [("ok", f"{tmp_path / 'reports'} can be written")])
+    assert not (tmp_path / "reports").exists(), "it makes nothing"
+
+
 @contextmanager
 def broken(plant: PlantFolder, how: str) -> Iterator[str]:
     """A store in a bad way; what is said of it."""
@@ -140,6 +148,8 @@ def test_a_key_that_others_can_read(plant: PlantFolder) -> None:
         ('[segment.s]\ninterface = "eth77"\n', "segment s", "there is no interface eth77"),
         ('[notify.n]\nkind = "webhook"\nurl = "http://no-such-host.invalid/"\n', "notify.n", "has no address"),
         ('[evidence]\ncheckpoints = ["/nowhere/at/all/file"]\n', "evidence", "cannot be written"),
+        ('[report.r]\nkind = "audit"\nto = "/nowhere/at/all"\n', "report r", "/nowhere/at/all cannot be written"),
+        ('[report.r]\nkind = "audit"\nto = "p9.toml"\n', "report r", "p9.toml cannot be written"),
     ],
 )
 def test_what_else_can_be_missing(floor: RunningFloor, tmp_path: Path, more: str, what: str, said: str) -> None:

@@ -4,13 +4,16 @@ from __future__ import annotations
 
 import asyncio
 from collections import Counter
+from collections.abc import Callable
 from datetime import UTC, datetime, time, timedelta
+from zoneinfo import ZoneInfo
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from collectors.contract import LONGEST_PAUSE
+from monitor.periods import Every, due
 from monitor.schedule import SOON, Clockwork, DueQueue, phase
 
 EVERY = timedelta(seconds=30)
@@ -182,6 +185,37 @@ def test_a_chore_that_was_missed_is_made_up_for_once_and_others_wait_for_their_t
     assert again is not None
     assert (self_test.hour, again.hour, gone) == (6, 2, None)
     assert again > now + 2 * SOON, "by its time of the day, and not made up for again"
+
+
+@pytest.mark.parametrize(
+    ("every", "is_first"),
+    [
+        (Every.WEEK, lambda day: day.weekday() == 0),
+        (Every.MONTH, lambda day: day.day == 1),
+        (Every.QUARTER, lambda day: day.day == 1 and day.month in (1, 4, 7, 10)),
+        (Every.YEAR, lambda day: (day.month, day.day) == (1, 1)),
+    ],
+)
+def test_a_chore_of_a_period_is_due_when_the_period_is_over(every: Every, is_first: Callable[[datetime], bool]) -> None:
+    now = datetime.now(UTC)
+
+    async def main() -> tuple[datetime | None, datetime | None]:
+        clockwork = Clockwork(run_nothing)
+        clockwork.start()
+        clockwork.follow({"report": time(5)}, "Europe/Berlin", {}, now, {"report": every})
+        first = clockwork.next_at("report")
+        clockwork.again("report", now + timedelta(minutes=5))
+        clockwork.again("unknown", now)
+        again = clockwork.next_at("report")
+        clockwork.stop()
+        return first, again
+
+    first, again = asyncio.run(main())
+    assert first == due(every, time(5), now, ZoneInfo("Europe/Berlin"))[1]
+    assert again == now + timedelta(minutes=5)
+    assert first is not None
+    assert is_first(first)
+    assert first.hour == 5
 
 
 async def run_nothing(name: str) -> None: ...

@@ -18,6 +18,7 @@ import pytest
 
 from collectors.passive.report import Report
 from monitor.ears import Deaf, Limits, hear
+from monitor.reporting import MAKING
 from tests.floors import ROOT, PlantFolder, RunningFloor, wait_for
 
 UNITS = Path(str(files("monitor") / "units"))
@@ -192,6 +193,22 @@ def test_the_daemon_does_all_its_work_with_the_system_calls_of_its_unit(floor: R
         daemon.terminate()
         assert daemon.wait(10) == 0
     assert not {"bug", "store.failed", "web.failed"} & {line["event"] for line in plant.log()}
+
+
+BEHIND = """
+import asyncio, pathlib, sys
+from monitor.reporting import MAKING, run
+asbuilt = [sys.executable, "-c", "import os, sys; sys.exit(str(os.getpriority(os.PRIO_PROCESS, 0)))"]
+asyncio.run(run(asbuilt, 10, MAKING.niceness, pathlib.Path(sys.argv[1])))
+"""
+
+
+@LINUX
+@ANALYZE
+def test_a_report_comes_after_polls_also_with_the_system_calls_of_the_unit(tmp_path: Path) -> None:
+    command = [*as_unit("asbuilt.service"), sys.executable, "-c", BEHIND, str(tmp_path)]
+    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False)
+    assert done.stderr.strip().endswith(f"CallError: {MAKING.niceness}")
 
 
 class Hardened(PlantFolder):
