@@ -348,15 +348,13 @@ def _findings(rows: Sequence[tuple[Cell, ...]]) -> list[Finding]:
     if not changed:
         return [Finding(Weight.GOOD, "No approved baseline was changed, and no change waited for its approval.", KEY)]
     by_order = authorised[Authorised.BY_ORDER]
-    told = (
-        f"Of {count(changed, 'change')} of baselines {by_order:,} {were(by_order)} announced by a change order in full,"
-    )
+    told = f"Of {count(changed, 'changed baseline')} {by_order:,} {were(by_order)} announced by change orders in full,"
     told += f" {authorised[Authorised.IN_PART]:,} in part; {authorised[Authorised.AFTERWARDS]:,}"
     told += f" {were(authorised[Authorised.AFTERWARDS])} approved or proposed afterwards, without an order."
     weight = Weight.GOOD if by_order == changed else Weight.ATTENTION
     found = [Finding(weight, told, KEY)]
     late, waiting = clocks[Clock.LATE] + clocks[Clock.OVERDUE], clocks[Clock.RUNNING] + clocks[Clock.OVERDUE]
-    told = f"{clocks[Clock.MET]:,} of {count(changed, 'change')} {were(clocks[Clock.MET])} approved within"
+    told = f"{clocks[Clock.MET]:,} of {count(changed, 'changed baseline')} {were(clocks[Clock.MET])} approved within"
     told += f" {UPDATED.within.days} days ({UPDATED.clause}), {clocks[Clock.LATE]:,} later;"
     told += f" {waiting:,} waited for approval at the end, {clocks[Clock.OVERDUE]:,} of them for longer than that."
     weight = Weight.BAD if late else Weight.ATTENTION if clocks[Clock.RUNNING] else Weight.GOOD

@@ -238,15 +238,14 @@ class _Tally:
         said = [
             (
                 weight,
-                f"Of {count(total, 'deviation')} that nobody had announced, {became[How.MENDED]:,} ended mended,"
-                f" {became[How.APPROVED]:,} by approval; {became[OPEN]:,} {were(became[OPEN])} open at the end, and"
-                f" {self.before[OPEN]:,} of before. Of these {left:,}, {self.severe:,} {were(self.severe)} high or"
-                " critical.",
+                f"Of {count(total, 'unannounced deviation')} {became[How.MENDED]:,} {were(became[How.MENDED])} mended,"
+                f" {became[How.APPROVED]:,} approved; {became[OPEN]:,} {were(became[OPEN])} open at the end, and"
+                f" {self.before[OPEN]:,} of before. High or critical among the open ones: {self.severe:,} of {left:,}.",
             )
         ]
         if self.afterwards:
-            told = f"{self.afterwards:,} of {count(total, 'deviation')} {were(self.afterwards)} approved afterwards,"
-            said.append((Weight.ATTENTION, f"{told} and no change order had announced what was approved."))
+            told = f"{self.afterwards:,} of {count(total, 'unannounced deviation')} {were(self.afterwards)} approved"
+            said.append((Weight.ATTENTION, f"{told} afterwards: no change order had announced what was approved."))
         if self.old:
             told = f"{self.old:,} of {count(self.open, 'deviation')} that {were(self.open)} open, announced or not, had"
             told += (

@@ -156,10 +156,8 @@ def _findings(found: Sequence[Order], scope: Scope) -> list[Finding]:
     said = []
     if closed:
         passed = results[AS_PLANNED]
-        told = (
-            f"Of {count(closed, 'change order')} that were closed, {passed:,} {were(passed)} carried out as planned at"
-        )
-        told += f" the first try ({share_text(passed / closed)})."
+        told = f"Of {count(closed, 'closed change order')} {passed:,} {were(passed)} carried out as planned at the"
+        told += f" first try ({share_text(passed / closed)})."
         said.append(Finding(Weight.GOOD if passed == closed else Weight.ATTENTION, told, KEY))
     if late := results[OVERDUE]:
         told = (
