@@ -287,7 +287,9 @@ def changes(tx: Transaction, since: datetime, until: datetime) -> list[Change]:
     the order in which they came."""
     made, words = [], _words(tx, until)
     by_asset: defaultdict[str, list[Baseline]] = defaultdict(list)
+    newest: dict[str, Baseline] = {}
     for each in baselines(tx):
+        newest[each.asset] = each
         if each.origin is None and each.proposed_at < until:
             by_asset[each.asset].append(each)
     said = _proposed(tx, until)
@@ -302,7 +304,8 @@ def changes(tx: Transaction, since: datetime, until: datetime) -> list[Change]:
         ]
         waiting = _waiting(found, said, until)
         gone = retired.get(asset)
-        if approved and waiting and (gone is None or gone >= until):
+        given_up = gone is None and newest[asset].state is State.SUPERSEDED  # by nothing newer: it was retired once
+        if approved and waiting and not given_up and (gone is None or gone >= until):
             made.append(Change(approved[-1], waiting, False, words.get(waiting.id, ())))
     return made
 
