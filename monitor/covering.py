@@ -46,7 +46,7 @@ def coverage(
     tx: Transaction, plant: Plant, names: Sequence[str], since: datetime, until: datetime, now: datetime
 ) -> list[Covered]:
     """The coverage of assets between two moments; at the end, if it has gaps, that of the monitor itself."""
-    first, last = store.first_looks(tx), store.last_looks(tx)
+    first, last = store.first_looks(tx), store.last_looks(tx, until)
     gaps: defaultdict[str, list[Gap]] = defaultdict(list)
     for gap in store.gaps(tx, [*names, ITSELF], since, until):
         gaps[gap.asset].append(gap)

@@ -6,12 +6,14 @@ import sys
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import replace
 from datetime import datetime, timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from baselines.baseline import Stage
 from monitor.commands.quality import asked_times
 from monitor.console import DONE, PLANT_FILE, UNVERIFIED, Assets, PlantFile, chosen, opened
 from monitor.errors import CallError
@@ -43,6 +45,9 @@ def report(
     zones: Annotated[
         list[str] | None, typer.Option("--zone", metavar="ZONE", help="Only assets of this zone; may be said again.")
     ] = None,
+    stage: Annotated[
+        Stage | None, typer.Option(help="Only baselines of this stage (commissioning).", show_default="every stage")
+    ] = None,
     wanted: Annotated[
         str,
         typer.Option(
@@ -68,13 +73,16 @@ def report(
     from monitor.polling import utc_now
     from monitor.report.making import made, scope_of
 
+    if stage and kind is not Kind.COMMISSIONING:
+        raise CallError(f"--stage is of the commissioning dossier, not of the {kind} report")
     format = _format(kind, wanted, output, packed)
     begin, end = _whole_times(since, until, utc_now())
     with opened(plant_file) as (plant, database), watched() as progress:
         scope = scope_of(plant, chosen(plant, names), zones or (), begin, end, utc_now(), progress)
+        scope = replace(scope, stage=stage)
         path = output or _path(plant, kind, end, format)
         if path is not None:
-            _assure_place(format, path)
+            _assure_place(plant, database, format, path)
         while (now := utc_now()) < end:  # a second that is not over yet is waited for: then all of it is in the report
             time.sleep((end - now).total_seconds())
         found, flaw = made(plant, database, kind, scope)
@@ -128,12 +136,15 @@ def _path(plant: Plant, kind: Kind, until: datetime, format: Format | None) -> P
     return Path(f"{name}-{kind}-{day}{'-pack' if format is None else ''}{suffix}")
 
 
-def _assure_place(format: Format | None, path: Path) -> None:
+def _assure_place(plant: Plant, database: Database, format: Format | None, path: Path) -> None:
     """CallError before anything takes its time."""
     from monitor.report.writing import assure_place
 
     if format is not None:
-        assure_place(format, path)
+        return assure_place(format, path)
+    from monitor.report.pack import assure_possible
+
+    return assure_possible(plant, database, path)
 
 
 def _write(

@@ -98,11 +98,6 @@ def standing(told: Told) -> str:
     return told.baseline.state
 
 
-def counted(number: int, what: str) -> str:
-    """ "1 asset", "2 assets"."""
-    return f"{number:,} {what}{'s'[: number != 1]}"
-
-
 def digest_columns(title: str = "Digest") -> tuple[Column, Column]:
     """A digest as people read it, and whole."""
     return Column("digest_short", title, Form.CODE, 1.2), Column("digest", f"{title}, whole", Form.CODE, 0)

@@ -42,7 +42,7 @@ SECTIONS: dict[Kind, tuple[Gather, ...]] = {
     ),
     Kind.COMMISSIONING: (
         *(handover.handover, captures.captures, captures.varied, signatures.signatures, compared.compared),
-        *(compared.conform, contents.files, contents.items, handover.signing),
+        *(compared.conform, contents.files, contents.items, integrity, handover.signing),
     ),
     Kind.INVENTORY: (inventory, coverage, unlisted),
     Kind.CHANGES: (changes, orders, deviations, replacements),

@@ -8,7 +8,6 @@ from __future__ import annotations
 import os
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from datetime import UTC, datetime
-from importlib import import_module
 from pathlib import Path
 
 from baselines.snapshot import utc_text
@@ -21,6 +20,7 @@ from monitor.keys import Signer
 from monitor.report.annexes import annex_name, csv_parts
 from monitor.report.document import Report
 from monitor.report.scope import Progress
+from monitor.report.writing import Format, parts
 from monitor.store import Database, Transaction
 
 README, DATA = "README.txt", "data/"
@@ -133,10 +133,9 @@ class _Steps:
 
 def _pages() -> dict[str, Page]:
     """The files of a report, each by its writer."""
-    writing = import_module("monitor.report.writing")
 
     def page(name: str) -> Page:
-        return lambda report: writing.parts(report, writing.Format(name.rpartition(".")[2]))
+        return lambda report: parts(report, Format(name.rpartition(".")[2]))
 
     return {name: page(name) for name in PAGES}
 

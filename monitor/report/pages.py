@@ -18,6 +18,7 @@ from monitor.drawing import FONT
 from monitor.report.annexes import Annex, annex_name, annexes
 from monitor.report.document import Block, Chart, Facts, Report, Section, Table, Text
 from monitor.report.fitting import Pieces, lettered, pieces, shown, within
+from monitor.report.standards import clause_name
 from monitor.report.tabular import SIZE, Data, annexes_data, facts_data, table_data
 from monitor.report.weights import WORDS, by_weight
 
@@ -133,7 +134,7 @@ def _tally(report: Report) -> str:
 def _section(section: Section, number: int, zone: ZoneInfo, known: dict[str, Annex]) -> Data:
     return {
         "title": _long(section.title, 17, 0.9),
-        "clauses": [_long(clause, SIZE["label"]) for clause in section.clauses],
+        "clauses": [_long(clause_name(clause), SIZE["label"]) for clause in section.clauses],
         "blocks": [
             _block(block, _picture(number, place), section, zone, known) for place, block in enumerate(section.blocks)
         ],

@@ -79,6 +79,16 @@ def clauses() -> Iterator[Clause]:
     return (clause for standard in standards() for clause in standard.clauses)
 
 
+@cache
+def _names() -> dict[str, str]:
+    return {clause.key: f"{standard.name} {clause.title}" for standard in standards() for clause in standard.clauses}
+
+
+def clause_name(key: str) -> str:
+    """A clause as people call it: "NERC CIP-010-4 R1.1.1"; the key of one that is not there."""
+    return _names().get(key, key)
+
+
 def clauses_of(section: str) -> tuple[str, ...]:
     """The keys of the clauses that a section gives evidence for."""
     return tuple(clause.key for clause in clauses() if section in clause.answered_by)

@@ -192,19 +192,20 @@ def _write_tables(report: Report, path: Path, progress: Progress) -> None:
         case ".zip":
             _write_zip(path, tables, progress)
         case ".csv":
-            _write_file(path, _single(path, tables))
+            _write_file(path, _single(report, path, tables))
         case _:
             _write_folder(path, tables, progress)
 
 
-def _single(path: Path, tables: dict[str, Table]) -> Iterator[bytes]:
-    if len(tables) != 1:
+def _single(report: Report, path: Path, tables: dict[str, Table]) -> Iterator[bytes]:
+    """The only table, or the one that the report is called by: what others need of the inventory is in it."""
+    found = next((table for table in tables.values() if len(tables) == 1 or table.key == report.kind), None)
+    if found is None:
         raise CallError(
             f"this report has {len(tables)} tables, and {path.name} can hold one: name a .zip, or a folder with"
             " --format csv"
         )
-    (table,) = tables.values()
-    return csv_parts(table)
+    return csv_parts(found)
 
 
 def _write_zip(path: Path, tables: dict[str, Table], progress: Progress) -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import UTC, datetime
 from typing import Any
 
 from sqlalchemy import Row, Select, insert, or_, select, update
@@ -13,6 +13,8 @@ from sqlalchemy import Row, Select, insert, or_, select, update
 from monitor import tables
 from monitor.store.assets import asset_id
 from monitor.store.database import Transaction
+
+FOREVER = datetime.max.replace(tzinfo=UTC)
 
 
 @dataclass(frozen=True, slots=True)
@@ -86,12 +88,12 @@ def first_looks(tx: Transaction) -> dict[str, datetime]:
     return {row.name: row.at for row in tx.execute(select(tables.asset.c.name, first.label("at"))) if row.at}
 
 
-def last_looks(tx: Transaction) -> dict[str, datetime]:
-    """When each asset was seen last."""
+def last_looks(tx: Transaction, until: datetime = FOREVER) -> dict[str, datetime]:
+    """When each asset was seen last before a moment; of what went on being seen then, the moment itself."""
     table = tables.run
     last = (
         select(table.c.last_at)
-        .where(table.c.asset_id == tables.asset.c.id, table.c.digest.is_not(None))
+        .where(table.c.asset_id == tables.asset.c.id, table.c.digest.is_not(None), table.c.first_at < until)
         .order_by(table.c.id.desc())
         .limit(1)
     ).scalar_subquery()
@@ -100,9 +102,10 @@ def last_looks(tx: Transaction) -> dict[str, datetime]:
         tables.asset, tables.asset.c.id == tables.pulse.c.asset_id
     )
     live = select(tables.asset.c.name, tables.pulse.c.last_at).select_from(goes_on)
-    for row in tx.execute(live.where(table.c.digest.is_not(None))):  # how far a run that goes on has come
+    observed = live.where(table.c.digest.is_not(None), table.c.first_at < until)
+    for row in tx.execute(observed):  # how far a run that goes on has come
         found[row.name] = max(row.last_at, found[row.name])
-    return found
+    return {name: min(at, until) for name, at in found.items()}
 
 
 def add_self_test(tx: Transaction, test: SelfTest) -> None:

@@ -15,7 +15,6 @@ from monitor.report.dossier import (
     ASSET,
     SHORT,
     STAGE,
-    counted,
     digest_columns,
     dossier,
     is_gone,
@@ -24,6 +23,7 @@ from monitor.report.dossier import (
     standing,
 )
 from monitor.report.scope import Scope
+from monitor.report.sentences import counted
 from monitor.show import value_text
 from monitor.store import Transaction
 

@@ -17,8 +17,9 @@ from monitor.config import MachineType
 from monitor.conformity import machine_types
 from monitor.report.approvals import Told
 from monitor.report.document import Cell, Column, Finding, Form, Section, Table, Text, Weight
-from monitor.report.dossier import ASSET, SHORT, Dossier, counted, dossier, is_gone, newest, snapshot, snapshot_lines
+from monitor.report.dossier import ASSET, SHORT, Dossier, dossier, is_gone, newest, snapshot, snapshot_lines
 from monitor.report.scope import Scope
+from monitor.report.sentences import counted
 from monitor.show import value_text
 from monitor.store import Transaction
 

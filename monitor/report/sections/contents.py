@@ -11,8 +11,9 @@ from baselines.baseline import State
 from baselines.snapshot import Category, Severity, parse_item
 from monitor.report.approvals import Told
 from monitor.report.document import Cell, Column, Finding, Form, Section, Table, Text, Weight
-from monitor.report.dossier import ASSET, STAGE, Dossier, counted, dossier, snapshot_lines
+from monitor.report.dossier import ASSET, STAGE, Dossier, dossier, snapshot_lines
 from monitor.report.scope import Scope
+from monitor.report.sentences import counted
 from monitor.show import value_text
 from monitor.store import Transaction
 

@@ -7,8 +7,9 @@ from collections.abc import Iterator
 from baselines.baseline import Stage, State
 from monitor import store
 from monitor.report.document import Cell, Column, Facts, Finding, Form, Section, Table, Text, Weight
-from monitor.report.dossier import ASSET, STAGE, Dossier, counted, dossier, standing
+from monitor.report.dossier import ASSET, STAGE, Dossier, dossier, standing
 from monitor.report.scope import Scope
+from monitor.report.sentences import counted
 from monitor.store import Transaction
 
 HANDOVER, SIGNING = "handover", "signing"

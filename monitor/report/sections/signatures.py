@@ -7,8 +7,9 @@ from collections.abc import Iterator, Sequence
 from baselines.baseline import State
 from monitor.report.approvals import Told, Word
 from monitor.report.document import Cell, Column, Finding, Form, Section, Table, Text, Weight
-from monitor.report.dossier import ASSET, SHORT_KEY, Dossier, counted, dossier, standing
+from monitor.report.dossier import ASSET, SHORT_KEY, Dossier, dossier, standing
 from monitor.report.scope import Scope
+from monitor.report.sentences import counted
 from monitor.store import Transaction
 
 SIGNATURES = "signatures"
