@@ -34,6 +34,7 @@ from monitor.report.document import (
     Weight,
     not_shown,
 )
+from monitor.report.standards import clause_name
 from monitor.report.weights import WORDS, by_weight
 from monitor.show import value_text
 from monitor.terminal import STYLES, size_text
@@ -87,6 +88,7 @@ def html(report: Report) -> bytes:
             worst=worst,
             kind_of=_kind_of,
             people=_people(report),
+            clause_name=clause_name,
             clean=_clean,
             size=size_text,
         )
