@@ -242,7 +242,8 @@ async def run(argv: Sequence[str], within: float, niceness: int, aside: Path) ->
 
 
 def _put_behind(pid: int, niceness: int) -> None:
-    """Whoever polls comes first; and if memory runs out, it is not the daemon that has to go."""
+    """Whoever polls comes first; and if memory runs out, it is not the daemon that has to go. Done after its start:
+    between fork and exec nothing of ours may run where there are threads."""
     if os.name != "posix":
         return
     with contextlib.suppress(OSError):
