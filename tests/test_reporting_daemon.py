@@ -13,7 +13,6 @@ from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
-from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 from zoneinfo import ZoneInfo
@@ -386,7 +385,6 @@ def test_a_report_that_fails_is_an_alarm_until_it_is_made(bench: Bench) -> None:
     assert len(bench.reports) == 1
 
 
-@pytest.mark.skipif(find_spec("monitor.commands.reporting") is None, reason="there is no asbuilt report yet")
 def test_the_true_command_makes_the_same_bytes_as_by_hand_and_touches_no_device(tmp_path: Path) -> None:
     with running(ONE) as floor:
         more = MONTHLY.replace("audit", "changes") + 'formats = ["json", "html", "csv"]\n'
