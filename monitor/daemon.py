@@ -562,8 +562,6 @@ class Daemon:
         began = self._clock()
         try:
             text = await (self._reporter.make(name) if name.startswith(CHORE) else self._chores[name]())
-        except asyncio.CancelledError:  # the daemon ends: it was not done, and the scheduler need not say so
-            return
         except (CallError, NotNow, StoreError) as error:
             text = str(error)
             log.error("chore.failed", chore=name, why=text)

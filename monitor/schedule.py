@@ -3,6 +3,8 @@ chores at a time of the day, every day or on the first day of a week, a month, a
 
 from __future__ import annotations
 
+import asyncio
+import contextlib
 import heapq
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass
@@ -147,10 +149,15 @@ class Clockwork:
         for name, at in times.items():
             fields = {**FIRST_DAYS[every.get(name, Every.DAY)], "hour": at.hour, "minute": at.minute}
             trigger = CronTrigger(**fields, second=at.second, timezone=ZoneInfo(timezone))
-            job = self._scheduler.add_job(self._run, trigger, [name], id=name, replace_existing=True)
+            job = self._scheduler.add_job(self._do, trigger, [name], id=name, replace_existing=True)
             if (due := missed.get(name)) is not None and due <= now:
                 late += 1
                 job.modify(next_run_time=now + late * SOON)
+
+    async def _do(self, name: str) -> None:
+        """Do a chore. One that the end of the daemon cuts off was not done, and the scheduler need not say so."""
+        with contextlib.suppress(asyncio.CancelledError):
+            await self._run(name)
 
     def again(self, name: str, at: datetime) -> None:
         """Do a chore at a moment, and after that at its time as before."""

@@ -45,10 +45,15 @@ def url(request: pytest.FixtureRequest, tmp_path: Path) -> str:
     """An empty database of each kind."""
     if request.param == "sqlite":
         return store_url("sqlite:///asbuilt.db", tmp_path)
-    server, name = request.getfixturevalue("postgresql"), f"plant{next(NUMBERS)}"
+    return new_url(request.getfixturevalue("postgresql"))
+
+
+def new_url(server: PostgresServer) -> str:
+    """An empty database of a PostgreSQL server."""
+    name = f"plant{next(NUMBERS)}"
     with psycopg.connect(server.get_uri(), autocommit=True) as connection:
         connection.execute(f"CREATE DATABASE {name}".encode())
-    return store_url(server.get_uri(name), tmp_path)
+    return store_url(server.get_uri(name), Path())
 
 
 @pytest.fixture

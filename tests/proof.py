@@ -24,6 +24,7 @@ PROOFS = {  # and how many processes share them
     "tests/test_proof_change.py": "0",
     "tests/test_proof_kill.py": "0",
     "tests/test_proof_faults.py": "0",
+    "tests/test_demo.py": "0",
     "tests/test_verifier.py": "0",
     "tests/test_evidence.py": "0",
     "tests/test_upgrade.py": "0",

@@ -25,7 +25,7 @@ from monitor.report.annexes import annexes
 from monitor.report.document import Cell, Kind, Report
 from monitor.report.kinds import report
 from monitor.report.scope import Scope
-from monitor.store import Actor, Database, Transaction
+from monitor.store import Actor, Database, Transaction, store_url
 from monitor.vault import Kept
 from tests.dossiers import THREE, commissioned, done, dossier_of, rows, scope_of, sentences, table
 from tests.floors import PlantFolder, running
@@ -312,6 +312,12 @@ def test_the_same_data_give_the_same_annexes(site: Site) -> None:
 
 
 # ---- by the real actions, a minute after each other
+
+
+@pytest.fixture
+def url(tmp_path: Path) -> str:
+    """SQLite alone: test_report_databases.py holds that PostgreSQL says the same."""
+    return store_url("sqlite:///asbuilt.db", tmp_path)
 
 
 @pytest.fixture

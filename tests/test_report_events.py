@@ -29,8 +29,7 @@ from monitor.report.cells import for_people
 from monitor.report.document import Cell, Chart, Facts, Form, Kind, Report, Section, Weight
 from monitor.report.kinds import SECTIONS, report
 from monitor.report.scope import Scope
-from monitor.store import Actor, Database, Transaction
-from tests.databases import database  # noqa: F401 (a fixture)
+from monitor.store import Actor, Database, Transaction, store_url
 
 START = datetime(2026, 7, 1, 8, 0, tzinfo=UTC)
 KIM, LEE = Actor("kim", "kim@workstation"), Actor("lee", "lee@server")
@@ -120,10 +119,20 @@ class World:
 
 
 @pytest.fixture
-def world(database: Database, tmp_path: Path) -> World:  # noqa: F811
+def url(tmp_path: Path) -> str:
+    """SQLite alone: test_report_databases.py holds that PostgreSQL says the same."""
+    return store_url("sqlite:///asbuilt.db", tmp_path)
+
+
+@pytest.fixture
+def world(database: Database, tmp_path: Path) -> World:
+    return lived(database, tmp_path)
+
+
+def lived(database: Database, folder: Path) -> World:
     """Two months in which everything happens that has a column."""
-    (tmp_path / "plant.toml").write_text(PLANT)
-    made = World(load_plant(tmp_path / "plant.toml"), database)
+    (folder / "plant.toml").write_text(PLANT)
+    made = World(load_plant(folder / "plant.toml"), database)
     with made.doing() as tx:
         store.add_assets(tx, NAMES)
     for name in NAMES:
@@ -463,7 +472,7 @@ def test_nothing_is_said_of_what_nobody_asked_for(world: World) -> None:
     assert rows(found, "asset-lives") == []
 
 
-def test_a_plant_in_which_nothing_has_happened(database: Database, tmp_path: Path) -> None:  # noqa: F811
+def test_a_plant_in_which_nothing_has_happened(database: Database, tmp_path: Path) -> None:
     (tmp_path / "plant.toml").write_text(PLANT)
     found = World(load_plant(tmp_path / "plant.toml"), database).report(Kind.CHANGES)
     for each in found.sections:

@@ -21,9 +21,15 @@ from monitor.report.kinds import SECTIONS
 from monitor.report.sections.standards import standards as standards_section
 from monitor.report.standards import Clause, clauses, standards
 from monitor.report.standing import standings
-from monitor.store import Database
+from monitor.store import Database, store_url
 from tests.histories import history
 from tests.standings import BEGIN, FIRMWARE, KIM, UNTIL, Made, made, row, rows, section, table, texts
+
+
+@pytest.fixture
+def url(tmp_path: Path) -> str:
+    """SQLite alone: test_report_databases.py holds that PostgreSQL says the same."""
+    return store_url("sqlite:///asbuilt.db", tmp_path)
 
 
 @pytest.fixture
