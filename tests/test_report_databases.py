@@ -22,7 +22,7 @@ from tests.standings import made
 from tests.test_report_events import lived
 
 OF_ITSELF = ("integrity",)  # the hashes and keys of another chain
-KEY = re.compile("[0-9a-f]{12,}")  # each plant's people have keys of their own
+KEY = re.compile("[0-9a-f]{8,}")  # each plant's people have keys of their own
 
 
 @contextmanager
