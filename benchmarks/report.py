@@ -57,8 +57,8 @@ def _note(gathered: dict[str, float]) -> str:
     return (
         f"{gathered['rows']:,.0f} rows of {gathered['tables']:.0f} tables: {DEVIATIONS:,} alarms with their moves,"
         f" {ITEMS} items a baseline, {ORDERS:,} change orders, {OUTAGES:,} gaps, {DAYS} days, SQLite. Each row is a"
-        " process of its own, from its start; its memory is the most that it ever held (ru_maxrss), or that a process"
-        " that it started did, whichever is more."
+        " process of its own, from its start; its memory is the most that it ever held (ru_maxrss), and the most that"
+        " the typesetter held which it started, together."
     )
 
 
@@ -91,7 +91,7 @@ def make(plant_file: str, name: str) -> None:
         size = path.stat().st_size
     used = [resource.getrusage(who) for who in (resource.RUSAGE_SELF, resource.RUSAGE_CHILDREN)]
     cpu = sum(each.ru_utime + each.ru_stime for each in used)
-    peak = max(each.ru_maxrss for each in used) * 1024 / 1e6
+    peak = sum(each.ru_maxrss for each in used) * 1024 / 1e6  # as if both had their most at the same moment
     tables = list(found.tables)
     counted = {"tables": len(tables), "rows": sum(len(table.rows) for table in tables)}
     print(json.dumps({"gather": gather, "cpu": cpu, "peak": peak, "size": size, **counted}))
