@@ -14,12 +14,12 @@ from baselines.snapshot import Snapshot, parse_snapshot
 from monitor import store
 from monitor.inventory import REPORTED_EVERY, unseen
 from monitor.report.scope import Scope
-from monitor.store import Gap, Run, Told, Transaction
+from monitor.store import Entry, Gap, Run, Transaction
 
 LIVES = ("asset.out-of-service", "asset.in-service", "asset.retire", "asset.return", "asset.rename")
 Pair = tuple[str | None, str]  # the digests of what is approved, if anything is, and of what was seen
 PAIRS_AT_ONCE = 500
-EPOCH, LATEST = datetime(1970, 1, 1, tzinfo=UTC), datetime.max.replace(tzinfo=UTC)
+EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 GAP_LINES = ('{"unread":', '{"dropped":')  # begin lines of a canonical text: there, quotes are escaped
 
 
@@ -169,7 +169,7 @@ def _gaps_of(text: str) -> str:
 def lives_at(tx: Transaction, until: datetime) -> dict[str, Life]:
     """What was decided about the lives of assets before a moment, by the names that they have today."""
     lives: dict[str, Life] = {}
-    for told in store.audited(tx, LATEST, *LIVES):
+    for told in store.entries_of(tx, LIVES):
         if told.action == "asset.rename":  # a later one too: the name is that of today
             if told.subject in lives:
                 lives[told.detail.get("to", told.subject)] = lives.pop(told.subject)
@@ -178,7 +178,7 @@ def lives_at(tx: Transaction, until: datetime) -> dict[str, Life]:
     return lives
 
 
-def _life(life: Life, told: Told) -> Life:
+def _life(life: Life, told: Entry) -> Life:
     match told.action:
         case "asset.out-of-service":
             return replace(life, out_until=moment(told.detail.get("until", "")))

@@ -87,6 +87,8 @@ def _text(text: str) -> str:
 
 
 def _cell_text(text: str) -> str:
+    if len(text) <= LONGEST_TEXT and text.isascii() and text.isprintable() and not text.startswith(RICH[0]):
+        return text  # as nearly all are
     text = _text(text)
     units = text.encode("utf-16-le")
     if len(units) <= 2 * LONGEST_TEXT:
@@ -192,7 +194,7 @@ class _Writer:
     def table(self, table: Table, name: str) -> None:
         sheet = self._sheet(name)
         for number, column in enumerate(table.columns):
-            sheet.set_column(number, number, _width(table, number, column))
+            sheet.set_column(number, number, _width(table, number, column), self._styles[column.form])
         rows = _Rows(sheet)
         rows.add(*(("", column.title + UNITS.get(column.form, ""), self._head) for column in table.columns))
         sheet.freeze_panes(1, 0)
@@ -243,8 +245,8 @@ class _Rows:
 def _put(sheet: Worksheet, row: int, at: int, form: str, cell: Cell, style: Style) -> None:
     """Write a cell as what it is; a text is a text, whatever it looks like."""
     match cell:
-        case None:
-            sheet.write_blank(row, at, None, style)
+        case None:  # it looks as its column does; most cells of a long table are empty
+            return
         case bool():
             sheet.write_boolean(row, at, cell, style)
         case datetime() if cell >= FIRST_DATE and form == Form.TIME:

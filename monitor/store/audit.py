@@ -134,6 +134,42 @@ def audit_news(tx: Transaction, after: int) -> list[News]:
     return [News(row.id, row.actor, row.action, row.subject, readable(row.detail)) for row in rows]
 
 
+@dataclass(frozen=True, slots=True)
+class Entry(News):
+    """An entry of the audit chain with its time, also of one that is broken."""
+
+    at: datetime
+    account: str
+
+
+def entries_of(
+    tx: Transaction, actions: Collection[str], until: datetime | None = None, since: datetime | None = None
+) -> list[Entry]:
+    """The entries of some actions before a time (and not before another), in order, whatever they hold. One whose time
+    cannot be read is left out: verifying says so."""
+    table = tables.audit_entry
+    at = type_coerce(table.c.at, String).label("at")
+    columns = (table.c.id, table.c.actor, table.c.action, table.c.subject, table.c.detail, table.c.account)
+    statement = select(*columns, at).where(table.c.action.in_(actions)).order_by(table.c.id)
+    if until is not None:
+        statement = statement.where(table.c.at < until)
+    if since is not None:
+        statement = statement.where(table.c.at >= since)
+    return [
+        Entry(row.id, row.actor, row.action, row.subject, readable(row.detail), moment, row.account)
+        for row in tx.execute(statement)
+        if (moment := moment_of(row.at)) is not None
+    ]
+
+
+def moment_of(text: str | None) -> datetime | None:
+    """A time as it is stored; None if there is none, or it is broken, which verifying says."""
+    try:
+        return datetime.fromisoformat(text or "").astimezone(UTC)
+    except (ValueError, TypeError):
+        return None
+
+
 def audit_entries(tx: Transaction, after: int = 0, actions: Collection[str] = ()) -> Iterable[AuditEntry]:
     """The entries with a higher number, in order; with `actions` only these. StoreError for one that is broken."""
     table = tables.audit_entry

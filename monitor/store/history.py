@@ -6,11 +6,11 @@ import json
 from collections import defaultdict
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
-from datetime import UTC, datetime
+from datetime import datetime
 from itertools import pairwise
 from typing import Any
 
-from sqlalchemy import ColumnElement, Row, String, and_, func, or_, select, type_coerce
+from sqlalchemy import ColumnElement, Row, and_, func, or_, select
 
 from baselines.alert import AlertState, Event
 from baselines.baseline import Baseline, SignOff, State
@@ -18,7 +18,7 @@ from baselines.drift import DEVIATIONS, Kind
 from baselines.life import Life, Moved, as_it_was
 from baselines.snapshot import Category, Item, Severity, parse_item
 from monitor import tables
-from monitor.store.audit import News, readable
+from monitor.store.audit import Entry, entries_of, moment_of
 from monitor.store.baselines import baselines
 from monitor.store.database import Transaction
 from monitor.store.quality import approvals
@@ -33,41 +33,6 @@ NO_MOVES = (0, tuple[Moved, ...](), False)
 KEY = '{"key":'  # begins a line of a canonical text that is of an item
 
 Pair = tuple[int, str]  # the number of an asset, and an item of it
-
-
-@dataclass(frozen=True, slots=True)
-class Entry(News):
-    """An entry of the audit chain with its time, also of one that is broken."""
-
-    at: datetime
-    account: str
-
-
-def entries_of(
-    tx: Transaction, actions: Collection[str], until: datetime | None = None, since: datetime | None = None
-) -> list[Entry]:
-    """The entries of some actions before a time (and not before another), in order, whatever they hold. One whose time
-    cannot be read is left out: verifying says so."""
-    table = tables.audit_entry
-    at = type_coerce(table.c.at, String).label("at")
-    columns = (table.c.id, table.c.actor, table.c.action, table.c.subject, table.c.detail, table.c.account)
-    statement = select(*columns, at).where(table.c.action.in_(actions)).order_by(table.c.id)
-    if until is not None:
-        statement = statement.where(table.c.at < until)
-    if since is not None:
-        statement = statement.where(table.c.at >= since)
-    return [
-        Entry(row.id, row.actor, row.action, row.subject, readable(row.detail), moment, row.account)
-        for row in tx.execute(statement)
-        if (moment := _moment(row.at)) is not None
-    ]
-
-
-def _moment(text: str | None) -> datetime | None:
-    try:
-        return datetime.fromisoformat(text or "").astimezone(UTC)
-    except (ValueError, TypeError):
-        return None
 
 
 @dataclass(frozen=True, slots=True)
@@ -201,7 +166,7 @@ def _unmoved(row: Row[Any]) -> Moved:
 def _who(text: str | None, until: datetime) -> Mapping[str, Any] | None:
     """Who did it, if that was before."""
     who = json.loads(text) if text else None
-    at = _moment(who.get("at")) if who else None
+    at = moment_of(who.get("at")) if who else None
     return None if at is not None and at >= until else who
 
 
@@ -212,7 +177,7 @@ def _told(tx: Transaction, until: datetime) -> _Told:
         number = int(said["alert"]) if said.get("alert", "").isdecimal() else 0
         if entry.action == "alert.suppress":
             suppressed[number] = said.get("by", "")
-        elif end := _moment(said.get("until")):
+        elif end := moment_of(said.get("until")):
             shelved[number, entry.at] = end
     return _Told(shelved, suppressed)
 

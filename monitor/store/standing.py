@@ -8,8 +8,7 @@ from __future__ import annotations
 import json
 from collections import defaultdict
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
-from datetime import UTC, datetime
+from datetime import datetime
 from typing import Any
 
 from sqlalchemy import Select, String, and_, func, or_, select, type_coerce
@@ -18,7 +17,7 @@ from baselines.audit import Checkpoint
 from baselines.baseline import Baseline, SignOff, State
 from baselines.exposure import Sighting
 from monitor import tables
-from monitor.store.audit import News, readable
+from monitor.store.audit import moment_of
 from monitor.store.baselines import baseline_of
 from monitor.store.database import Transaction
 from monitor.store.gaps import SelfTest
@@ -27,13 +26,6 @@ from monitor.store.runs import Run, run_of, select_runs
 
 AT_ONCE = 500  # digests in one query
 ROWS_AT_ONCE = 1000
-
-
-@dataclass(frozen=True, slots=True)
-class Told(News):
-    """An entry of the audit chain with its time, also of one that is broken."""
-
-    at: datetime
 
 
 def runs_at(tx: Transaction, until: datetime, observed: bool = False) -> dict[str, Run]:
@@ -123,19 +115,6 @@ def sightings_at(tx: Transaction, since: datetime, until: datetime) -> Iterator[
         yield asset, found
 
 
-def audited(tx: Transaction, until: datetime, *actions: str) -> list[Told]:
-    """The entries of some actions before a moment, in order, whatever they hold."""
-    table = tables.audit_entry
-    at = type_coerce(table.c.at, String).label("at")
-    columns = (table.c.id, table.c.actor, table.c.action, table.c.subject, table.c.detail)
-    statement = select(*columns, at).where(table.c.action.in_(actions), table.c.at < until).order_by(table.c.id)
-    return [
-        Told(row.id, row.actor, row.action, row.subject, readable(row.detail), moment)
-        for row in tx.execute(statement)
-        if (moment := _moment(row.at)) is not None
-    ]
-
-
 def count_audited(tx: Transaction, since: datetime, until: datetime) -> dict[str, int]:
     """How many entries of each action a time has."""
     table = tables.audit_entry
@@ -151,16 +130,8 @@ def checkpoints_at(tx: Transaction, until: datetime) -> tuple[int, Checkpoint | 
     columns = (table.c.entries, table.c.head, type_coerce(table.c.at, String).label("at"), table.c.key)
     newest = select(*columns, table.c.signature).where(before).order_by(table.c.entries.desc()).limit(1)
     row = tx.execute(newest).first()
-    at = _moment(row.at) if row else None
+    at = moment_of(row.at) if row else None
     return count, Checkpoint(row.entries, row.head, at, row.key, row.signature) if row and at else None
-
-
-def _moment(text: str) -> datetime | None:
-    """A time as it is stored; None if it is broken, which verifying says."""
-    try:
-        return datetime.fromisoformat(text).astimezone(UTC)
-    except (ValueError, TypeError):
-        return None
 
 
 def self_tests(tx: Transaction, since: datetime, until: datetime) -> list[SelfTest]:

@@ -195,7 +195,7 @@ def _signatures(
 ) -> dict[int, list[tuple[SignOff, str]]]:
     """By the number of an approved baseline who signed it off, each with the key with which they signed, or ""."""
     given = store.all_sign_offs(tx, until)
-    told = store.audited(tx, until, "baseline.sign", "baseline.approve")
+    told = store.entries_of(tx, ["baseline.sign", "baseline.approve"], until)
     keys = {(each.at, each.actor, each.detail.get("digest", "")): each.detail.get("key", "") for each in told}
     return {
         each.id: [(word, keys.get((word.at, word.by, each.digest), "")) for word in given.get(each.id, [])]

@@ -13,7 +13,7 @@ from monitor.report.scope import Scope
 from monitor.report.sentences import counted, is_are, was_were
 from monitor.report.standards import clauses_of
 from monitor.report.standing import moment
-from monitor.store import Told, Transaction
+from monitor.store import Entry, Transaction
 from monitor.verifier import NEW_KEYS, Result
 
 KEY = "integrity"
@@ -61,8 +61,8 @@ def integrity(tx: Transaction, scope: Scope) -> Section:
     until = scope.until
     entries, head = store.head_at(tx, until)
     checkpoints, newest = store.checkpoints_at(tx, until)
-    keys, restores = store.audited(tx, until, *NEW_KEYS), store.audited(tx, until, RESTORE)
-    people = _people(store.audited(tx, until, *PERSONS))
+    keys, restores = store.entries_of(tx, NEW_KEYS, until), store.entries_of(tx, [RESTORE], until)
+    people = _people(store.entries_of(tx, PERSONS, until))
     try:
         result, why = verified_within(tx, scope.plant, scope.now), ""
     except CallError as error:  # a file outside cannot be read: the report says so, and is made
@@ -102,7 +102,7 @@ def _empty(result: Result | None) -> str:
     return "Everything verifies." if result else "It could not be verified."
 
 
-def _facts(entries: int, head: str, keys: Sequence[Told], checkpoints: int, newest: Checkpoint | None) -> Facts:
+def _facts(entries: int, head: str, keys: Sequence[Entry], checkpoints: int, newest: Checkpoint | None) -> Facts:
     rotations = len(keys) - 1 if keys else 0
     return Facts(
         (
@@ -116,14 +116,14 @@ def _facts(entries: int, head: str, keys: Sequence[Told], checkpoints: int, newe
     )
 
 
-def _key_row(told: Told) -> tuple[Cell, ...]:
+def _key_row(told: Entry) -> tuple[Cell, ...]:
     what = "the first key" if told.action == "key.add" else "rotated to"
     return told.id, told.at, what, told.detail.get("public_key"), told.actor, told.detail.get("reason")
 
 
-def _people(told: Sequence[Told]) -> list[tuple[Cell, ...]]:
+def _people(told: Sequence[Entry]) -> list[tuple[Cell, ...]]:
     """Who was registered, by name."""
-    known: dict[str, Told] = {}
+    known: dict[str, Entry] = {}
     for each in told:
         if each.action == "person.remove":
             known.pop(each.subject, None)
@@ -135,7 +135,7 @@ def _people(told: Sequence[Told]) -> list[tuple[Cell, ...]]:
     ]
 
 
-def _restore_row(told: Told) -> tuple[Cell, ...]:
+def _restore_row(told: Entry) -> tuple[Cell, ...]:
     said = told.detail
     entries = said.get("entries", "")
     return (
@@ -171,7 +171,7 @@ def _verified_findings(result: Result | None, why: str, entries: int, checkpoint
         yield Finding(Weight.ATTENTION, text, KEY)
 
 
-def _restore_findings(restores: Sequence[Told]) -> Iterator[Finding]:
+def _restore_findings(restores: Sequence[Entry]) -> Iterator[Finding]:
     if restores:
         last = restores[-1]
         text = (
