@@ -257,7 +257,7 @@ def test_more_rows_than_a_sheet_holds_are_cut_with_a_word() -> None:
     sheet = workbook(report, most_rows=10)["Cells"]
     assert sheet.max_row == 11
     assert sheet["A10"].value == 8
-    assert sheet["A11"].value == "3 rows more are in the annex cells.csv: a sheet cannot hold them"
+    assert sheet["A11"].value == "3 rows more are in the annex cells.csv, which has them all"
     assert workbook(report, most_rows=12)["Cells"]["A13"].value == 11
 
 

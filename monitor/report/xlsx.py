@@ -30,7 +30,7 @@ OPTIONS: dict[str, Any] = {
     "strings_to_urls": False,
     "strings_to_numbers": False,
 }
-MOST_ROWS = 1_048_575  # of a sheet, beside its heading
+MOST_ROWS = 25_000  # of a sheet, beside its heading: what is longer nobody reads in a sheet, and the annex has it whole
 LONGEST_TEXT = 32_767  # UTF-16 units of a cell
 LONGEST_NAME = 31  # letters of a sheet's name
 LARGEST_NUMBER = 10**15  # beyond that a spreadsheet loses digits
@@ -208,7 +208,7 @@ class _Writer:
         if not table.rows:
             rows.add(("", table.empty, self._faint))
         if not fits:
-            word = "{:,} rows more are in the annex {}: a sheet cannot hold them"
+            word = "{:,} rows more are in the annex {}, which has them all"
             rows.add(("", word.format(len(table.rows) - kept, annex_name(table)), self._bold))
 
     def _sheet(self, name: str) -> Worksheet:
