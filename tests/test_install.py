@@ -358,7 +358,8 @@ def test_an_upgrade_ended_at_any_step_leaves_one_of_both_and_the_next_run_finish
         back = (*installer(NOW), "--rollback", "--with-store")
         for step in ended(quick, "FAIL", installer(LATER)):
             there = state(quick)
-            assert there in ((NOW, "active"), (LATER, "active")), step
+            log = quick.run("journalctl", "--unit=asbuilt", "--lines=40", "--no-pager", code=None)
+            assert there in ((NOW, "active"), (LATER, "active")), f"step {step}\n{log}"
             assert not pending(quick)
             if there[0] == LATER:
                 quick.run(*back, env=QUICK)
