@@ -134,9 +134,8 @@ def write(source: Path, locked: list[Pin], pip: list[Pin], ours: Path, wheels: d
 
 
 def units(source: Path) -> list[Path]:
-    """The unit files: the program's own, or as long as it has none, the installer's."""
-    own = sorted((source / "monitor" / "units").glob("asbuilt*"))
-    return own or sorted((source / "installer" / "units").glob("asbuilt*"))
+    """The unit files, which the program brings along."""
+    return sorted((source / "monitor" / "units").glob("asbuilt*"))
 
 
 def _committed_at(source: Path) -> int:

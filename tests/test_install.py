@@ -259,7 +259,7 @@ def stand_in(folder: Path, version: str) -> None:
         file.writestr(f"{info}/RECORD", "")
     pip = [sys.executable, "-m", "pip", "download", "--quiet", "--require-hashes", f"--dest={wheel.parent}"]
     subprocess.run([*pip, f"--requirement={ROOT / 'requirements' / 'pip.txt'}"], check=True)
-    shutil.copytree(ROOT / "installer" / "units", folder / "units")
+    shutil.copytree(ROOT / "tests" / "data" / "stand_in", folder / "units")
     for name in ("install.sh", "store.py"):
         shutil.copy(ROOT / "installer" / name, folder)
     (folder / "plant.toml").write_text('[store]\nurl = "sqlite:////var/lib/asbuilt/asbuilt.db"\n', encoding="utf-8")
