@@ -192,6 +192,7 @@ class Daemon:
             await self._flush()
         except StoreError as error:
             self._watch.trouble.failed(error)
+        await self._notary.close()
         await self.lookout.close()
         self._watch.writer.stop()
 

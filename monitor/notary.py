@@ -53,6 +53,11 @@ class Notary:
         except Exception:  # a bug of ours: said with all that helps, and monitoring goes on
             log.exception("bug", chore="checkpoint")
 
+    async def close(self) -> None:
+        """Make what a stop may have come between: a checkpoint that was committed, and its way outside."""
+        self._late = True
+        await self.catch_up()
+
     async def _sign(self) -> list[Checkpoint]:
         watch = self._watch
         return await watch.writer.write(lambda tx: checkpoint(tx, watch.plant.evidence, watch.clock()))

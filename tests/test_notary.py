@@ -53,3 +53,25 @@ def test_a_checkpoint_that_a_file_did_not_take_is_there_when_it_takes_one_again(
             asyncio.run(main())
         finally:
             watch.writer.stop()
+
+
+def test_a_stop_between_a_commit_and_its_way_outside_leaves_no_line_out(tmp_path: Path) -> None:
+    with closing(Database(f"sqlite:///{tmp_path / 'asbuilt.db'}")) as database:
+        database.migrate()
+        made = plant_of(tmp_path, database)
+        decide(made)
+        watch = Watch(made.plant, database, utc_now, tell, leave)
+
+        async def main() -> None:
+            notary = Notary(watch)
+            with database.write() as tx:
+                store.audit(tx, utc_now(), store.ITSELF, "note")
+                evidence.checkpoint(tx, made.plant.evidence, utc_now())
+            assert [flaw.why for flaw in evidence.verified_in_full(database, made.plant).flaws] != []
+            await notary.close()
+            assert evidence.verified_in_full(database, made.plant).flaws == []
+
+        try:
+            asyncio.run(main())
+        finally:
+            watch.writer.stop()

@@ -12,6 +12,7 @@ from typing import cast
 
 from collectors.collector import CollectError, Malformed, Unreachable
 from collectors.metering import Meter
+from collectors.patience import Patience
 
 HEADER = struct.Struct(">HHHB")
 LONGEST_ADU = 260  # bytes: 7 of header, 253 of PDU
@@ -59,7 +60,7 @@ class Link(asyncio.BufferedProtocol):
             raise self.broken[0](asset, self.broken[1])
         waiting: asyncio.Future[bytes] = self._loop.create_future()
         self._waiting = waiting
-        deadline = self._loop.call_later(timeout, self._give_up, waiting, timeout)
+        patience = Patience(timeout, lambda: self._give_up(waiting, timeout))
         try:
             return await waiting
         except CollectError as failure:
@@ -68,7 +69,7 @@ class Link(asyncio.BufferedProtocol):
             self._break(Unreachable, "the poll was cancelled")
             raise
         finally:
-            deadline.cancel()
+            patience.end()
             self._waiting = None
 
     def _write(self, unit: int, pdu: bytes) -> None:

@@ -40,6 +40,7 @@ from collectors.opcua.services import (
     SERVICE_NAMES,
     Request,
 )
+from collectors.patience import Patience
 from collectors.uabinary import FAULTS, Reader, node_id, text, u32
 
 T = TypeVar("T")
@@ -178,7 +179,7 @@ class Channel(asyncio.Protocol):
     def _abandoned(self) -> None:
         """Which it is, asyncua does not say: the request under way, or if there is none the Publish."""
         number = min(self._awaited, key=lambda number: self._awaited[number].at_leisure)
-        _fail(self._awaited.pop(number), Fault(self.asset, RESPONSE_TOO_LARGE))
+        _fail(self._awaited.pop(number).waiter, Fault(self.asset, RESPONSE_TOO_LARGE))
 
     def _answer(self, number: int, kind: bytes, body: bytes) -> None:
         awaited = self._awaited.get(number)
@@ -348,9 +349,9 @@ class Channel(asyncio.Protocol):
     async def _within(self, waiter: asyncio.Future[bytes]) -> bytes:
         """The answer, if it is whole before the deadline: a device that dribbles is a device that is silent."""
         limit = self.contract.limits.timeout
+        patience = Patience(limit, lambda: _fail(waiter, TimeoutError()))
         try:
-            async with asyncio.timeout(limit):
-                return await waiter
+            return await waiter
         except TimeoutError:
             self.contract.meter.timed_out()
             self.abort()
@@ -358,6 +359,8 @@ class Channel(asyncio.Protocol):
         except BaseException:
             self.abort()
             raise
+        finally:
+            patience.end()
 
     def understood(self, read: Callable[[Reader], T], message: Reader | bytes) -> T:
         try:
@@ -390,7 +393,7 @@ class Channel(asyncio.Protocol):
         """End the connection at once, without a word."""
         awaited, self._awaited = self._awaited, {}
         for each in awaited.values():
-            _fail(each, self.cause or Gone(self.asset, CLOSED))
+            _fail(each.waiter, self.cause or Gone(self.asset, CLOSED))
         self._inbox.clear()
         if self._transport is not None:
             with suppress(OSError):
@@ -401,9 +404,9 @@ def _kind(request: Request) -> Any:
     return MESSAGES.get(request.service, ua.MessageType.SecureMessage)
 
 
-def _fail(awaited: Awaited, cause: CollectError) -> None:
-    if not awaited.waiter.done():
-        awaited.waiter.set_exception(cause)
+def _fail(waiter: asyncio.Future[bytes], cause: Exception) -> None:
+    if not waiter.done():
+        waiter.set_exception(cause)
 
 
 def _why(error: OSError) -> str:
