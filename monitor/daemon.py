@@ -94,6 +94,7 @@ class Daemon:
         self._jitter = jitter
         self._hear = hear
         self._plant = plant
+        self._now: Callable[[], Plant] = lambda: plant
         self._limits = limits
         self._making = making
         self._testing = asyncio.Lock()
@@ -111,12 +112,18 @@ class Daemon:
         self._chores: dict[str, Callable[[], Awaitable[str]]] = {}
         self._kept: dict[str, Chore] = {}  # what came of each chore last
 
+    @property
+    def plant(self) -> Plant:
+        """The plant as its file said when it was read last."""
+        return self._now()
+
     async def run(self, stop: asyncio.Event) -> None:
         """Poll until `stop` is set; then let go of every device and bring the store up to date."""
         self._database.assure_lead()
         self.vitals.leads = True
         teller, known = self._dispatcher, (self._plant, self._database, self._clock)
         self._watch = watch = Watch(*known, teller.tell, self._leave, self.vitals, teller.begin)
+        self._now = lambda: watch.plant
         signs = Signs(self._database, self.vitals, watch.trouble, self._manager)
         self.lookout = Lookout(
             lambda: watch.plant, self._database, self._clock, watch.tell_moves, self._limits, shout=self._shout

@@ -29,6 +29,7 @@ from monitor.errors import CallError
 
 ITERATIONS, LANES, MEMORY = 3, 4, 64 * 1024  # RFC 9106, 4: the second recommended option; memory in KiB
 SHORTEST_PASSWORD = 8
+PROVISIONAL = "provisional"
 
 
 @dataclass(frozen=True, slots=True)
@@ -98,23 +99,33 @@ def load(path: Path, password: str = "") -> Signer:
     return Signer.of(private)
 
 
-def seal(signer: Signer, password: str) -> str:
-    """The private key sealed with a password, as JSON."""
+def seal(signer: Signer, password: str, provisional: bool = False) -> str:
+    """The private key sealed with a password, as JSON. It is provisional where somebody else has chosen the password."""
     if len(password) < SHORTEST_PASSWORD:
         raise CallError(f"a password has {SHORTEST_PASSWORD} characters or more")
     salt, nonce = token_bytes(16), token_bytes(12)
     seed = signer.private.private_bytes_raw()
     sealed = ChaCha20Poly1305(_stretched(password, salt)).encrypt(nonce, seed, bytes.fromhex(signer.key))
-    return json.dumps({"kdf": "argon2id", "salt": salt.hex(), "nonce": nonce.hex(), "sealed": sealed.hex()})
+    parts = {"kdf": "argon2id", "salt": salt.hex(), "nonce": nonce.hex(), "sealed": sealed.hex()}
+    return json.dumps(parts | ({PROVISIONAL: "yes"} if provisional else {}))
+
+
+def is_provisional(sealed: str) -> bool:
+    """Whether somebody else has chosen the password: who signs in with it has to choose one of their own first."""
+    try:
+        return PROVISIONAL in json.loads(sealed)
+    except (ValueError, TypeError):
+        return False
 
 
 def unseal(sealed: str, key: str, password: str) -> Signer | None:
     """The key that was sealed; None if the password is another, or the seal is broken."""
     try:
-        parts = {name: bytes.fromhex(text) for name, text in json.loads(sealed).items() if name != "kdf"}
+        written = json.loads(sealed)
+        parts = {name: bytes.fromhex(written[name]) for name in ("salt", "nonce", "sealed")}
         cipher = ChaCha20Poly1305(_stretched(password, parts["salt"]))
         seed = cipher.decrypt(parts["nonce"], parts["sealed"], bytes.fromhex(key))
-    except (InvalidTag, ValueError, KeyError, AttributeError):
+    except (InvalidTag, ValueError, KeyError, TypeError):
         return None
     signer = Signer.of(Ed25519PrivateKey.from_private_bytes(seed))
     return signer if signer.key == key else None

@@ -14,6 +14,7 @@ from dataclasses import dataclass
 from typing import TextIO, cast
 
 import structlog
+from structlog.tracebacks import ExceptionDictTransformer
 
 AGAIN_AFTER = 60.0  # seconds between two times that the same trouble begins
 MOST_ALIKE = 10  # lines of one kind about one thing
@@ -39,12 +40,14 @@ class StandardError:
     def flush(self) -> None: ...
 
 
+# Without the variables of each frame: a password may be among them.
+TRACEBACKS = structlog.processors.ExceptionRenderer(ExceptionDictTransformer(show_locals=False))
+
+
 def set_up() -> None:
     """Configure structlog for this process."""
     renderers: list[structlog.types.Processor] = (
-        [structlog.dev.ConsoleRenderer()]
-        if sys.stderr.isatty()
-        else [structlog.processors.dict_tracebacks, structlog.processors.JSONRenderer()]
+        [structlog.dev.ConsoleRenderer()] if sys.stderr.isatty() else [TRACEBACKS, structlog.processors.JSONRenderer()]
     )
     structlog.configure(
         processors=[

@@ -23,7 +23,7 @@ from sqlalchemy import (
 
 from baselines.snapshot import utc_text
 
-HEAD = "0004"  # the migration that makes these tables
+HEAD = "0005"  # the migration that makes these tables
 
 EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 
@@ -368,4 +368,29 @@ chore = Table(  # what is due at a wall-clock time: when it ran last, and what c
     Column("last_at", Moment),
     Column("next_at", Moment),
     Column("text", Text, nullable=False, default=""),
+)
+
+session = Table(  # who is signed in to the page
+    "session",
+    metadata,
+    Column("digest", String(64), primary_key=True),  # SHA-256 of what the browser keeps
+    Column("person", Text, nullable=False, index=True),
+    Column("form_key", String(64), nullable=False),  # what a form of ours proves itself with
+    Column("address", Text, nullable=False),
+    Column("began_at", Moment, nullable=False),
+    Column("seen_at", Moment, nullable=False),
+)
+
+token = Table(  # with what a program uses the API for a person
+    "token",
+    metadata,
+    Column("id", Integer, primary_key=True),
+    Column("digest", String(64), nullable=False, unique=True),  # SHA-256 of it
+    Column("person", Text, nullable=False),
+    Column("name", Text, nullable=False),
+    Column("scopes", Text, nullable=False),  # separated by spaces
+    Column("made_at", Moment, nullable=False),
+    Column("ends_at", Moment),
+    Column("used_at", Moment),
+    Column("revoked_at", Moment),
 )

@@ -45,6 +45,8 @@ DOORS = {  # a library, and the modules that may import it
     "xlsxwriter": ["monitor.report.xlsx"],
     "numpy": ["collectors.passive"],
     "tomlkit": ["monitor.edits"],
+    "fastapi": ["monitor.web"],
+    "markupsafe": ["monitor.web"],
     "starlette": ["monitor.web"],
     "uvicorn": ["monitor.web"],
     "prometheus_client": ["monitor.web"],

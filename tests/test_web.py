@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import signal
 import socket
+from contextlib import closing
 from pathlib import Path
 from urllib.error import HTTPError
 from urllib.request import Request, urlopen
@@ -13,10 +14,14 @@ import pytest
 from prometheus_client.parser import text_string_to_metric_families
 
 from monitor.config import WebTable
+from monitor.polling import utc_now
+from monitor.store import Database
 from monitor.vitals import Sensed, Tally, Vitals
 from monitor.web.metrics import registry_of
 from monitor.web.server import served
+from monitor.web.site import Site
 from tests.floors import PlantFolder, RunningFloor, wait_for
+from tests.sites import plant_with
 
 ANY = 'listen = "127.0.0.1:0"'
 Samples = dict[tuple[str, tuple[tuple[str, str], ...]], float]
@@ -77,16 +82,19 @@ def test_what_the_daemon_shows_of_itself(shown: PlantFolder, floor: RunningFloor
         assert found["process_resident_memory_bytes", ()] > 10e6
         assert (found["asbuilt_healthy", ()], found["asbuilt_ready", ()]) == (1, 1)
         assert "# EOF" in get(url + "/metrics", "application/openmetrics-text; version=1.0.0")[1]
-        assert get(url + "/")[0] == 404
+        assert get(url + "/nothing")[0] == 404
 
 
-def test_a_loop_that_does_not_turn_is_said_by_another_thread() -> None:
+def test_a_loop_that_does_not_turn_is_said_by_another_thread(tmp_path: Path) -> None:
     """The web has a loop of its own: that it answers proves nothing, and what it answers does."""
     now = 0.0
     vitals = Vitals(lambda: now)
     vitals.beat(0.0, 0.0)
     port = free_port()
-    with served(WebTable(f"127.0.0.1:{port}"), vitals):
+    plant = plant_with(tmp_path, "")
+    database = Database(plant.store_url)
+    database.migrate()
+    with closing(database), served(WebTable(f"127.0.0.1:{port}"), Site(lambda: plant, database, utc_now, vitals)):
         wait_for(lambda: answers(port), "the web server")
         assert get(f"http://127.0.0.1:{port}/healthz")[0] == 200
         now = 60.0

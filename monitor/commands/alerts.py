@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
@@ -26,7 +25,7 @@ from monitor.console import (
     required,
     signing,
 )
-from monitor.errors import CallError
+from monitor.moments import moment
 from monitor.terminal import print_json, print_table, progress
 
 if TYPE_CHECKING:
@@ -170,21 +169,6 @@ def _against(document: dict[str, Any]) -> list[str]:
         for found in document["deviations"]
     ]
     return said + [f"{key} could not be read: {why}" for key, why in document["why_unread"].items()]
-
-
-def moment(text: str, now: datetime) -> datetime:
-    """A time as people write it: ISO 8601 (without a zone: UTC), "now", or "+2h" from now."""
-    from collectors.written import seconds
-
-    try:
-        if text == "now":
-            return now
-        if text.startswith("+"):
-            return now + timedelta(seconds=seconds(text[1:]))
-        at = datetime.fromisoformat(text)
-        return (at if at.tzinfo else at.replace(tzinfo=UTC)).astimezone(UTC)
-    except (ValueError, OverflowError):
-        raise CallError(f'{text!r} is no time: write 2026-11-23T18:00Z, "now", or +2h for two hours from now') from None
 
 
 def _show_moved(moves: list[Move], json: bool) -> None:

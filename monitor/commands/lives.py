@@ -261,7 +261,7 @@ def out(
     """Take an asset out of service until a time (ISA-18.2): it is polled as ever, and its new alarms wait until then.
     Once more, and it is until another time."""
     from monitor import lives
-    from monitor.commands.alerts import moment
+    from monitor.moments import moment
 
     with opened(plant_file) as (plant, database):
         _named(plant, name)

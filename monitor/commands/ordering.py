@@ -6,7 +6,6 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from monitor.commands.alerts import moment
 from monitor.commands.commissioning import read_assets, rules_of
 from monitor.console import (
     DONE,
@@ -27,6 +26,7 @@ from monitor.console import (
     required,
     signing,
 )
+from monitor.moments import moment
 from monitor.terminal import print_json, print_table, progress
 
 if TYPE_CHECKING:

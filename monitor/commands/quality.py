@@ -8,9 +8,9 @@ from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
 
-from monitor.commands.alerts import moment
 from monitor.console import PLANT_FILE, Json, PlantFile, opened
 from monitor.errors import CallError
+from monitor.moments import moment
 from monitor.terminal import print_json
 
 if TYPE_CHECKING:

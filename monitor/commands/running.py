@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -65,13 +66,23 @@ def run(plant_file: PlantFile = PLANT_FILE) -> None:
         log.info("run.stopped", plant=plant.name)
 
 
-def shown(plant: Plant, daemon: Daemon) -> contextlib.AbstractContextManager[None]:
+@contextlib.contextmanager
+def shown(plant: Plant, daemon: Daemon) -> Iterator[None]:
     """The web server beside the daemon, if it is wanted."""
     if not plant.web.enabled:
-        return contextlib.nullcontext()
+        yield
+        return
+    from monitor.polling import utc_now
+    from monitor.store import Database
     from monitor.web.server import served
+    from monitor.web.site import Site
 
-    return served(plant.web, daemon.vitals)
+    database = Database(plant.store_url)
+    try:
+        with served(plant.web, Site(lambda: daemon.plant, database, utc_now, daemon.vitals)):
+            yield
+    finally:
+        database.close()
 
 
 def allow_connections() -> None:

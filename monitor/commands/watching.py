@@ -8,9 +8,9 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from monitor.commands.alerts import moment
 from monitor.console import DONE, PLANT_FILE, UNSEEN, Assets, By, Json, PlantFile, chosen, opened
 from monitor.errors import CallError, StoreError
+from monitor.moments import moment
 from monitor.terminal import print_json, print_table
 
 if TYPE_CHECKING:

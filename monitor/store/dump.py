@@ -19,7 +19,7 @@ from monitor import tables
 from monitor.errors import CallError, StoreError, Unverified
 from monitor.store.database import Transaction, revision, upgrade
 
-NOT_DUMPED = frozenset({"poll_request"})  # what commands ask of the daemon: nobody waits for the answers any more
+NOT_DUMPED = frozenset({"poll_request", "session"})  # nobody waits for those answers, or is signed in, any more
 TABLES = tuple(table.name for table in tables.metadata.sorted_tables if table.name not in NOT_DUMPED)
 ROWS_AT_ONCE = 1000
 DROPPED, NOT_SENT = "dropped", "not sent: it waited in a store that was restored from a backup"

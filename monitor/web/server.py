@@ -7,14 +7,15 @@ import contextlib
 import socket
 import threading
 from collections.abc import Iterator
+from typing import TYPE_CHECKING
 
 import structlog
 import uvicorn
-from starlette.applications import Starlette
 
 from monitor.config import WebTable
-from monitor.vitals import Vitals
-from monitor.web.health import health_routes
+
+if TYPE_CHECKING:
+    from monitor.web.site import Site
 
 MOST_AT_ONCE = 64  # requests; more are answered with 503
 IDLE = 5  # seconds that a connection is kept for another request
@@ -24,24 +25,25 @@ log = structlog.get_logger()
 
 
 @contextlib.contextmanager
-def served(web: WebTable, vitals: Vitals) -> Iterator[None]:
-    """Serve while the daemon runs. Where that cannot be, it is said, and monitoring goes on."""
+def served(web: WebTable, site: Site) -> Iterator[str]:
+    """Serve while the daemon runs; gives the address, or "" where it cannot: that is said, and monitoring goes on."""
     try:
         listener = _listener(web)
     except OSError as error:
         log.error("web.failed", listen=web.listen, why=f"{error.strerror or error}; change [web] listen in plant.toml")
-        yield
+        yield ""
         return
     with listener:
         host, port = listener.getsockname()[:2]
-        log.info("web.listening", url=f"http://{f'[{host}]' if ':' in host else host}:{port}")
-        server = uvicorn.Server(_config(vitals))
-        thread = threading.Thread(target=_serve, args=(server, listener), name="web", daemon=True)
+        url = f"http://{f'[{host}]' if ':' in host else host}:{port}"
+        running: list[uvicorn.Server] = []
+        thread = threading.Thread(target=_serve, args=(site, listener, url, running), name="web", daemon=True)
         thread.start()
         try:
-            yield
+            yield url
         finally:
-            server.should_exit = True
+            for server in running:
+                server.should_exit = True
             thread.join(FAREWELL)
 
 
@@ -58,9 +60,24 @@ def _listener(web: WebTable) -> socket.socket:
     return listener
 
 
-def _config(vitals: Vitals) -> uvicorn.Config:
+def _serve(site: Site, listener: socket.socket, url: str, running: list[uvicorn.Server]) -> None:
+    try:
+        server = uvicorn.Server(_config(site, url))
+        running.append(server)
+        log.info("web.listening", url=url)
+        asyncio.run(server.serve([listener]))
+    except Exception:  # a bug of ours or of theirs: said with all that helps, and monitoring goes on
+        log.exception("bug", chore="web")
+
+
+def _config(site: Site, url: str) -> uvicorn.Config:
+    from monitor.web.app import application  # here, in its thread: it takes a second that no poll waits for
+    from monitor.web.signin import say_code
+
+    app = application(site)
+    say_code(site, app.state.door, url)
     return uvicorn.Config(
-        Starlette(routes=health_routes(vitals)),
+        app,
         loop="asyncio",
         http="h11",
         ws="none",
@@ -72,10 +89,3 @@ def _config(vitals: Vitals) -> uvicorn.Config:
         timeout_keep_alive=IDLE,
         timeout_graceful_shutdown=1,
     )
-
-
-def _serve(server: uvicorn.Server, listener: socket.socket) -> None:
-    try:
-        asyncio.run(server.serve([listener]))
-    except Exception:  # a bug of ours or of theirs: said with all that helps, and monitoring goes on
-        log.exception("bug", chore="web")

@@ -1,0 +1,201 @@
+"""Who calls, and what they may. A page is asked by a session, the API by a token; everything else is the same.
+
+Every person of the page is a registered person (monitor/persons.py): their password opens their own key, so whatever
+they sign here an auditor verifies like everything else. Roles are words of the person's entry in the audit chain.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from datetime import timedelta
+from enum import StrEnum
+from hashlib import sha256
+from typing import Annotated
+from urllib.parse import quote
+
+from fastapi import Depends, Request
+
+from monitor import keys, store
+from monitor.errors import CallError, UserError
+from monitor.store import Actor, Person, Session, Signing, Transaction
+from monitor.web.here import Here
+from monitor.web.site import Site
+
+COOKIE = "asbuilt_session"
+IDLE = timedelta(hours=12)  # a shift: a session that nobody used for so long is over
+LONGEST = timedelta(days=7)  # and every session after so long
+SEEN_EVERY = timedelta(minutes=1)  # that the store is told of its use
+
+
+class Role(StrEnum):
+    """What somebody may do. Other words beside these are roles in which people sign off (supplier, customer)."""
+
+    VIEWER = "viewer"
+    OPERATOR = "operator"
+    ENGINEER = "engineer"
+    APPROVER = "approver"
+    ADMIN = "admin"
+
+
+INCLUDES = {  # a role, and those that it is as well
+    Role.VIEWER: (),
+    Role.OPERATOR: (Role.VIEWER,),
+    Role.ENGINEER: (Role.OPERATOR, Role.VIEWER),
+    Role.APPROVER: (Role.VIEWER,),
+    Role.ADMIN: (Role.VIEWER,),
+}
+WORDS = {  # what a role is there for
+    Role.VIEWER: "sees everything, changes nothing",
+    Role.OPERATOR: "acknowledges and shelves alarms, takes assets out of service",
+    Role.ENGINEER: "polls, proposes baselines, opens and closes change orders, closes cases",
+    Role.APPROVER: "approves and rejects baselines",
+    Role.ADMIN: "registers people, and ends their access",
+}
+
+
+class Denied(UserError):
+    """Somebody may not do this."""
+
+
+class NotSignedIn(Exception):
+    """Somebody has to sign in first; then they come back to `then`."""
+
+    def __init__(self, then: str) -> None:
+        self.then = then
+
+
+class Unknown(Exception):
+    """A program came to the API without a token that is good; `why` is a sentence."""
+
+    def __init__(self, why: str) -> None:
+        self.why = why
+
+
+@dataclass(frozen=True, slots=True)
+class Caller:
+    """Who calls: a person, in the roles that they have here. `via` stands in the audit trail beside their name."""
+
+    person: Person
+    roles: frozenset[Role]
+    via: str
+    session: Session | None = None
+
+    @property
+    def name(self) -> str:
+        return self.person.name
+
+    def may(self, role: Role) -> bool:
+        return role in self.roles
+
+    def assure(self, role: Role) -> None:
+        """Denied unless they have a role."""
+        if not self.may(role):
+            raise Denied(f"this takes the role {role}, and {self.name} has not got it here: an admin can give it")
+
+    def actor(self, role: str = "", signer: Signing | None = None) -> Actor:
+        """Who acts, in the role in which they sign off, if they do."""
+        return Actor(self.name, self.via, role, signer)
+
+    def signer(self, password: str) -> Signing:
+        """Their own key, opened with their password; CallError if it is another's, or they keep their key elsewhere."""
+        if self.person.sealed is None:
+            raise CallError(
+                f"{self.name} signs with a key in a file, which the page does not have: use asbuilt on the command"
+                " line with --key, or have an admin register a password"
+            )
+        if not password:
+            raise CallError("your password is missing: this is signed with your own key, which it opens")
+        signer = keys.unseal(self.person.sealed, self.person.public_key, password)
+        if signer is None:
+            raise CallError(f"this is not the password of {self.name}")
+        return signer
+
+
+def roles_of(person: Person) -> frozenset[Role]:
+    """The roles of a person, with those that they include."""
+    own = [Role(word) for word in person.roles if word in list(Role)]
+    return frozenset(own) | {included for role in own for included in INCLUDES[role]}
+
+
+def digest_of(secret: str) -> str:
+    """How the store knows what a browser or a program keeps."""
+    return sha256(secret.encode()).hexdigest()
+
+
+def caller_of_session(tx: Transaction, site: Site, secret: str) -> Caller | None:
+    """Who is signed in by a session; None if nobody is, any more."""
+    found = store.session(tx, digest_of(secret))
+    now = site.clock()
+    if found is None or now - found.seen_at > IDLE or now - found.began_at > LONGEST:
+        return None
+    person = store.person(tx, found.person)
+    if person is None or not roles_of(person):
+        return None
+    return Caller(person, roles_of(person), f"page {found.address}", found)
+
+
+def caller_of_token(tx: Transaction, site: Site, secret: str, address: str) -> Caller:
+    """Whose token it is; Unknown if it is none that is good."""
+    found = store.tokens(tx, digest=digest_of(secret))
+    if not found or not found[0].is_good(site.clock()):
+        raise Unknown("this token is not known, has ended, or was revoked")
+    token, person = found[0], store.person(tx, found[0].person)
+    if person is None:
+        raise Unknown(f"{token.person} is not registered any more, and with them goes their token")
+    wanted = {Role(scope) for scope in token.scopes if scope in list(Role)}
+    granted = wanted | {included for role in wanted for included in INCLUDES[role]}
+    return Caller(person, roles_of(person) & granted, f"token {token.name} {address}")
+
+
+def address_of(request: Request) -> str:
+    return request.client.host if request.client else "unknown"
+
+
+def visitor(request: Request, site: Here) -> Caller:
+    """Who looks at a page; NotSignedIn if nobody knows."""
+    secret = request.cookies.get(COOKIE, "")
+    caller = None
+    if secret:
+        with site.database.read() as tx:
+            caller = caller_of_session(tx, site, secret)
+    if caller is None:
+        then = request.url.path + (f"?{request.url.query}" if request.url.query else "")
+        raise NotSignedIn(quote(then if request.method == "GET" else "/", safe=""))
+    assert caller.session is not None
+    now = site.clock()
+    if now - caller.session.seen_at > SEEN_EVERY:
+        with site.database.write() as tx:
+            store.session_seen(tx, caller.session.digest, now)
+    return caller
+
+
+def program(request: Request, site: Here) -> Caller:
+    """Who uses the API; Unknown unless they bring a token that is good (RFC 6750, 2.1)."""
+    scheme, _, secret = request.headers.get("authorization", "").partition(" ")
+    if scheme.lower() != "bearer" or not secret.strip():
+        raise Unknown("a token is missing: Authorization: Bearer …; people make theirs on the page, under their name")
+    with site.database.read() as tx:
+        return caller_of_token(tx, site, secret.strip(), address_of(request))
+
+
+def _may(role: Role, who: Callable[..., Caller]) -> Callable[..., Caller]:
+    def assured(caller: Caller = Depends(who)) -> Caller:
+        caller.assure(role)
+        return caller
+
+    return assured
+
+
+# On a page, whoever looks at it or sends its form:
+Viewer = Annotated[Caller, Depends(_may(Role.VIEWER, visitor))]
+Operator = Annotated[Caller, Depends(_may(Role.OPERATOR, visitor))]
+Engineer = Annotated[Caller, Depends(_may(Role.ENGINEER, visitor))]
+Approver = Annotated[Caller, Depends(_may(Role.APPROVER, visitor))]
+Admin = Annotated[Caller, Depends(_may(Role.ADMIN, visitor))]
+# In the API, whose token it is:
+ViewerToken = Annotated[Caller, Depends(_may(Role.VIEWER, program))]
+OperatorToken = Annotated[Caller, Depends(_may(Role.OPERATOR, program))]
+EngineerToken = Annotated[Caller, Depends(_may(Role.ENGINEER, program))]
+ApproverToken = Annotated[Caller, Depends(_may(Role.APPROVER, program))]
+AdminToken = Annotated[Caller, Depends(_may(Role.ADMIN, program))]

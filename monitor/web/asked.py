@@ -1,0 +1,29 @@
+"""What a request asks for, read the same way by pages and the API."""
+
+from __future__ import annotations
+
+from datetime import datetime, timedelta
+from zoneinfo import ZoneInfo
+
+from monitor.config import Plant
+from monitor.errors import CallError
+from monitor.moments import moment
+
+
+def times(since: str, until: str, now: datetime, plant: Plant, usually: timedelta) -> tuple[datetime, datetime]:
+    """From when until when: without a beginning the usual time before the end; CallError where that is none."""
+    zone = ZoneInfo(plant.timezone)  # what people write on a page is of the plant's clock
+    end = min(moment(until or "now", now, zone), now)
+    begin = moment(since, now, zone) if since else end - usually
+    if begin >= end:
+        raise CallError("the beginning is not before the end, or lies in the future")
+    return begin, end
+
+
+def assets_of(plant: Plant, wanted: list[str] | None) -> list[str]:
+    """The assets that a request names, segments too, in the order of plant.toml; all, if it names none."""
+    names = [*plant.assets, *plant.segments]
+    for name in wanted or ():
+        if name not in names:
+            raise CallError(f"there is no asset {name}")
+    return [name for name in names if not wanted or name in wanted]

@@ -1,0 +1,107 @@
+"""What people type into forms: a form proves that we made it, and what is wrong in it is said beside what was typed."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from datetime import datetime
+from hmac import compare_digest
+from typing import Annotated
+from zoneinfo import ZoneInfo
+
+from fastapi import Depends, Request
+from starlette.datastructures import FormData, UploadFile
+
+from monitor.errors import CallError
+from monitor.moments import moment
+from monitor.web.access import Caller, Denied, visitor
+
+FORM_KEY = "form_key"
+LONGEST_TEXT = 4000  # letters of one field
+FIELDS_MOST, FILES_MOST = 5000, 10
+
+
+class Form(Mapping[str, str]):
+    """A form as it was sent. As a mapping it has the text of each field, for showing it again."""
+
+    def __init__(self, sent: FormData) -> None:
+        self._sent = sent
+
+    def __getitem__(self, name: str) -> str:
+        if name == FORM_KEY or name.startswith("password"):  # which are never shown again
+            raise KeyError(name)
+        value = self._sent[name]
+        if not isinstance(value, str):
+            raise KeyError(name)
+        return value
+
+    def __iter__(self) -> Iterator[str]:
+        return (name for name in self._sent if name in self)
+
+    def __len__(self) -> int:
+        return sum(1 for _ in self)
+
+    def __contains__(self, name: object) -> bool:
+        try:
+            self[str(name)]
+        except KeyError:
+            return False
+        return True
+
+    def text(self, name: str, what: str = "", required: bool = False) -> str:
+        """A field without the white space around it; CallError, which calls it `what`, if it is missing or too long."""
+        value = self._sent.get(name, "")
+        if not isinstance(value, str):
+            raise CallError(f"{what or name}: a file came where text is due")
+        cleaned = value.replace("\0", "").replace("\r\n", "\n").strip()
+        if required and not cleaned:
+            raise CallError(f"{what or name} is missing")
+        if len(cleaned) > LONGEST_TEXT:
+            raise CallError(f"{what or name} is longer than {LONGEST_TEXT} letters")
+        return cleaned
+
+    def secret(self, name: str = "password") -> str:
+        """A password, as it was typed."""
+        value = self._sent.get(name, "")
+        return value if isinstance(value, str) else ""
+
+    def texts(self, name: str) -> list[str]:
+        """All values of a field that may be there more than once, as check boxes are."""
+        return [value for value in self._sent.getlist(name) if isinstance(value, str)]
+
+    def numbers(self, name: str, what: str) -> list[int]:
+        """The same as whole numbers from 1."""
+        found = self.texts(name)
+        if not all(text.isascii() and text.isdigit() and len(text) < 10 and int(text) for text in found):
+            raise CallError(f"{what}: this is no number")
+        return [int(text) for text in found]
+
+    def is_ticked(self, name: str) -> bool:
+        return bool(self._sent.get(name))
+
+    def file(self, name: str) -> UploadFile | None:
+        value = self._sent.get(name)
+        return value if isinstance(value, UploadFile) and value.filename else None
+
+    def moment(self, name: str, what: str, now: datetime, timezone: str) -> datetime:
+        """A time as `<input type="datetime-local">` sends it, by the plant's clock; CallError if it is none."""
+        typed = self.text(name, what, required=True)
+        return moment(typed, now, ZoneInfo(timezone))
+
+
+async def of_anybody(request: Request) -> Form:
+    """The form that came with a request; Denied if a page of another site sent it."""
+    if request.headers.get("sec-fetch-site", "same-origin") not in ("same-origin", "none"):
+        raise Denied("this form comes from another site: open its page here, and send it from there")
+    return Form(await request.form(max_files=FILES_MOST, max_fields=FIELDS_MOST))
+
+
+def ours(form: Annotated[Form, Depends(of_anybody)], caller: Annotated[Caller, Depends(visitor)]) -> Form:
+    """The same; Denied unless it is one that we made for this session (OWASP: synchronizer token)."""
+    assert caller.session is not None
+    if not compare_digest(form.secret(FORM_KEY).encode(), caller.session.form_key.encode()):
+        raise Denied("this form is not of this session: open its page again, and send it from there")
+    return form
+
+
+FromAnybody = Annotated[Form, Depends(of_anybody)]
+Sent = Annotated[Form, Depends(ours)]

@@ -1,0 +1,5 @@
+"""The pages, one module each: a router, its templates beside it in `templates/`."""
+
+from monitor.web.pages import coverage
+
+ROUTERS = (coverage.router,)

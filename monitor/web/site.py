@@ -1,0 +1,27 @@
+"""What every page needs: the plant as it is now, its store, the time, and what runs beside the requests.
+
+Without FastAPI, which the daemon does not wait for when it starts.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from datetime import datetime
+
+from monitor.config import Plant
+from monitor.store import Database
+from monitor.vitals import Vitals
+from monitor.web.jobs import Jobs
+
+
+@dataclass(frozen=True, slots=True)
+class Site:
+    """The plant that the web server shows. `plant` gives it as its file said when the daemon read it last; `database`
+    is a connection of the server's own, which never leads."""
+
+    plant: Callable[[], Plant]
+    database: Database
+    clock: Callable[[], datetime]
+    vitals: Vitals
+    jobs: Jobs = field(default_factory=Jobs)

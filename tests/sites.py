@@ -1,0 +1,154 @@
+"""The web server over a plant of a test, asked over a real socket: by a client, or by a real browser."""
+
+from __future__ import annotations
+
+import re
+import shutil
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import closing, contextmanager
+from dataclasses import dataclass
+from datetime import datetime
+from pathlib import Path
+from typing import Any
+
+import httpx
+import pytest
+from playwright.sync_api import Browser, Page, sync_playwright
+
+from monitor import keys, persons
+from monitor.config import Plant, WebTable, load_plant
+from monitor.evidence import deciding
+from monitor.polling import utc_now
+from monitor.store import Actor, Database, Person
+from monitor.vitals import Vitals
+from monitor.web.server import served
+from monitor.web.site import Site
+from tests.floors import wait_for
+
+PASSWORD = "correct horse battery"
+EVERYTHING = ("viewer", "operator", "engineer", "approver", "admin")
+BROWSERS = ("chromium", "chromium-browser", "google-chrome", "google-chrome-stable")
+FORM_KEY = re.compile(r'name="form_key" value="([0-9a-f]+)"')
+SIZES = {"desk": {"width": 1280, "height": 800}, "phone": {"width": 390, "height": 844}}
+ASSET = '[asset."{}"]\naddress = "modbus://127.0.0.1:{}/1"\nprofile = "acme-p1"\n'
+
+
+def plant_with(folder: Path, text: str, assets: Sequence[str] = ("line1/filler",), web: str = "") -> Plant:
+    """A plant.toml with assets that nobody polls, and what else it is to say."""
+    named = "\n".join(ASSET.format(name, 10_000 + number) for number, name in enumerate(assets))
+    path = folder / "plant.toml"
+    head = '[plant]\nname = "Bottling works"\n[store]\nurl = "sqlite:///asbuilt.db"\n[web]\nlisten = "127.0.0.1:0"'
+    path.write_text(f"{head}\n{web}\n{named}\n{text}\n", encoding="utf-8")
+    return load_plant(path)
+
+
+@dataclass
+class Visitor:
+    """Somebody at the page, or with a token at the API: what they send carries what a browser would send."""
+
+    client: httpx.Client
+    site: Site
+
+    def get(self, path: str, **asked: Any) -> httpx.Response:
+        return self.client.get(path, **asked)
+
+    def sign_in(self, name: str, password: str = PASSWORD) -> httpx.Response:
+        return self.client.post("/sign-in", data={"name": name, "password": password})
+
+    def post(self, path: str, data: Mapping[str, Any] | None = None, page: str = "/coverage") -> httpx.Response:
+        """Send a form with the key of our session, which stands in every page that we see."""
+        found = FORM_KEY.search(self.client.get(page).text)
+        assert found, f"{page} has no form"
+        return self.client.post(path, data={**(data or {}), "form_key": found[1]})
+
+    def api(self, method: str, path: str, token: str = "", **asked: Any) -> httpx.Response:
+        headers = {"Authorization": f"Bearer {token}"} if token else {}
+        return self.client.request(method, f"/api/v1{path}", headers=headers, **asked)
+
+
+def register(
+    plant: Plant, database: Database, name: str, roles: Sequence[str] = EVERYTHING, password: str = PASSWORD
+) -> Person:
+    """Somebody with a password. Only the first needs nobody who signs: name the others' admin first."""
+    signer = keys.Signer.new()
+    person = Person(name, tuple(roles), signer.key, keys.seal(signer, password))
+    with deciding(plant, database, _admin(database), lambda text: None) as tx:
+        return persons.add_person(tx, person, _admin(database), utc_now())
+
+
+def _admin(database: Database) -> Actor:
+    with database.read() as tx:
+        from monitor import store
+
+        admins = [each for each in store.persons(tx) if "admin" in each.roles and each.sealed]
+    if not admins:
+        return Actor("nobody", "test")
+    signer = keys.unseal(str(admins[0].sealed), admins[0].public_key, PASSWORD)
+    return Actor(admins[0].name, "test", signer=signer)
+
+
+@contextmanager
+def serving(
+    plant: Plant, database: Database | None = None, clock: Callable[[], datetime] = utc_now
+) -> Iterator[Visitor]:
+    """The web server over a plant, and somebody who has not signed in."""
+    ours = database or Database(plant.store_url)
+    ours.migrate()
+    site = Site(lambda: plant, ours, clock, Vitals())
+    with (
+        closing(ours),
+        served(WebTable("127.0.0.1:0"), site) as url,
+        httpx.Client(base_url=url, follow_redirects=True, timeout=30) as client,
+    ):
+        wait_for(lambda: client.get("/healthz").status_code > 0, "the web server")
+        yield Visitor(client, site)
+
+
+@contextmanager
+def signed_in(plant: Plant, name: str = "ada", roles: Sequence[str] = EVERYTHING, **served: Any) -> Iterator[Visitor]:
+    """The same, and somebody who has."""
+    with serving(plant, **served) as visitor:
+        register(plant, visitor.site.database, name, roles)
+        visitor.sign_in(name)
+        yield visitor
+
+
+@pytest.fixture(scope="session")
+def browser() -> Iterator[Browser]:
+    """A headless Chromium that is installed here; where none is, tests that need one say so."""
+    path = next((found for name in BROWSERS if (found := shutil.which(name))), None)
+    if path is None:
+        pytest.skip(f"no browser: install one of {', '.join(BROWSERS)} (apt-get install chromium)")
+    with sync_playwright() as playwright:
+        launched = playwright.chromium.launch(executable_path=path, args=["--no-sandbox", "--disable-gpu"])
+        try:
+            yield launched
+        finally:
+            launched.close()
+
+
+@contextmanager
+def browsing(browser: Browser, url: str, size: str = "desk", **options: Any) -> Iterator[Page]:
+    """A page of a browser of its own session. What it complains about (a script's error, our own policy broken) fails
+    the test."""
+    context = browser.new_context(base_url=url, viewport=SIZES[size], **options)  # type: ignore[arg-type]
+    said: list[str] = []
+    try:
+        page = context.new_page()
+        page.set_default_timeout(15_000)
+        page.on("console", lambda message: said.append(message.text) if message.type == "error" else None)
+        page.on("pageerror", lambda error: said.append(str(error)))
+        yield page
+    finally:
+        context.close()
+    complaints = [text for text in said if "status of 4" not in text]  # an answer of 4xx is what a test asks for
+    assert not complaints, complaints
+
+
+def sign_in(page: Page, name: str, password: str = PASSWORD) -> None:
+    """Sign in as a person does."""
+    page.goto("/sign-in")
+    page.get_by_label("Name").fill(name)
+    page.get_by_label("Password").fill(password)
+    page.get_by_role("button", name="Sign in").click()
+    page.wait_for_url(lambda url: "/sign-in" not in url)
