@@ -172,6 +172,9 @@ def visitor(request: Request, site: Here) -> Caller:
 
 def program(request: Request, site: Here) -> Caller:
     """Who uses the API; Unknown unless they bring a token that is good (RFC 6750, 2.1)."""
+    known: Caller | None = getattr(request.state, "caller", None)
+    if known is not None:  # by the gate, which every request passes first
+        return known
     scheme, _, secret = request.headers.get("authorization", "").partition(" ")
     if scheme.lower() != "bearer" or not secret.strip():
         raise Unknown("a token is missing: Authorization: Bearer …; people make theirs on the page, under their name")
@@ -179,11 +182,15 @@ def program(request: Request, site: Here) -> Caller:
         return caller_of_token(tx, site, secret.strip(), address_of(request))
 
 
+NEEDED: dict[Callable[..., Caller], Role] = {}  # what a dependency assures of
+
+
 def _may(role: Role, who: Callable[..., Caller]) -> Callable[..., Caller]:
     def assured(caller: Caller = Depends(who)) -> Caller:
         caller.assure(role)
         return caller
 
+    NEEDED[assured] = role
     return assured
 
 

@@ -13,15 +13,16 @@ from starlette.exceptions import HTTPException
 from starlette.staticfiles import StaticFiles
 
 from monitor.errors import NotNow, StoreError, Unverified, UserError
-from monitor.web import api, pages
-from monitor.web.access import Denied, NotSignedIn, Unknown
+from monitor.web import pages
+from monitor.web.access import Denied, NotSignedIn
 from monitor.web.health import health_routes
+from monitor.web.openapi import PATH as API
 from monitor.web.render import page
+from monitor.web.rest import rest
 from monitor.web.signin import Door
 from monitor.web.signin import router as signing_in
 from monitor.web.site import Site
 
-API = "/api/v1"
 POLICY = (
     "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self'; connect-src 'self'; form-action 'self';"
     " frame-ancestors 'none'; base-uri 'none'"
@@ -49,11 +50,9 @@ def application(site: Site) -> FastAPI:
     app.include_router(signing_in)
     for router in pages.ROUTERS:
         app.include_router(router, include_in_schema=False)
-    for router in api.ROUTERS:
-        app.include_router(router, prefix=API)
+    app.mount(API, rest(site, app.state.door))
     app.middleware("http")(_with_headers)
     app.add_exception_handler(NotSignedIn, _to_sign_in)
-    app.add_exception_handler(Unknown, _unknown)
     app.add_exception_handler(UserError, _said)
     app.add_exception_handler(HTTPException, _not_found)
     app.add_exception_handler(RequestValidationError, _invalid)
@@ -86,11 +85,6 @@ def status_of(error: Exception) -> int:
 def _to_sign_in(_: Request, error: Exception) -> Response:
     assert isinstance(error, NotSignedIn)
     return RedirectResponse(f"/sign-in?then={error.then}", 303)
-
-
-def _unknown(_: Request, error: Exception) -> Response:
-    assert isinstance(error, Unknown)
-    return JSONResponse({"error": error.why}, 401, {"WWW-Authenticate": "Bearer"})
 
 
 def _said(request: Request, error: Exception) -> Response:

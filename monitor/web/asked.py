@@ -2,18 +2,22 @@
 
 from __future__ import annotations
 
-from datetime import datetime, timedelta
+from datetime import UTC, datetime, timedelta
 from zoneinfo import ZoneInfo
 
 from monitor.config import Plant
 from monitor.errors import CallError
 from monitor.moments import moment
 
+EARLIEST = datetime(1970, 1, 1, tzinfo=UTC)
+
 
 def times(since: str, until: str, now: datetime, plant: Plant, usually: timedelta) -> tuple[datetime, datetime]:
     """From when until when: without a beginning the usual time before the end; CallError where that is none."""
     zone = ZoneInfo(plant.timezone)  # what people write on a page is of the plant's clock
     end = min(moment(until or "now", now, zone), now)
+    if end < EARLIEST:
+        raise CallError(f"nothing was seen before {EARLIEST.year}")
     begin = moment(since, now, zone) if since else end - usually
     if begin >= end:
         raise CallError("the beginning is not before the end, or lies in the future")
