@@ -19,11 +19,11 @@ from monitor.console import (
     PlantFile,
     Why,
     chosen,
-    deciding,
     opened,
     signing,
+    warn,
 )
-from monitor.errors import CallError, NotNow, Unverified
+from monitor.errors import CallError
 from monitor.terminal import print_json
 
 if TYPE_CHECKING:
@@ -52,28 +52,12 @@ def export(
     json: Json = False,
 ) -> None:
     """Write a signed bundle of baselines, with their history, as text: for another plant's import, or for git."""
-    from monitor import bundle, bundle_files
-    from monitor.evidence import plant_key, verified
-    from monitor.polling import utc_now
+    from monitor import bundle, bundle_files, bundling
 
     with opened(plant_file) as (plant, database):
-        wanted = chosen(plant, names)
-        with database.write() as tx:
-            if flaw := verified(tx, plant).first_bad:
-                at = f"entry {flaw.entry}: " if flaw.entry is not None else ""
-                raise Unverified(f"the evidence does not verify, and nobody could import it: {at}{flaw.why}")
-            records = bundle.records_of(tx, wanted, lambda digest: _profile_name(plant, digest), stage)
-            if not records:
-                raise NotNow("there is nothing to export: no baseline of these is or was approved, or is proposed")
-            signer = plant_key(tx, plant.evidence, utc_now())
-            files = bundle.packed(tx, plant.name, records, signer)
+        records, files = bundling.exported(plant, database, chosen(plant, names), stage)
     bundle_files.write(output, files)
     _show_exported(output, records, bundle.sealed_by(str(output), files), json)
-
-
-def _profile_name(plant: Plant, digest: str) -> str:
-    known = plant.profiles.by_digest(digest)
-    return known.name if known else ""
 
 
 def _show_exported(path: Path, records: Sequence[Record], seal: Seal, json: bool) -> None:
@@ -103,9 +87,7 @@ def import_(
     json: Json = False,
 ) -> None:
     """Take in a bundle: its baselines as history, the newest of each asset as an open proposal, for approval here."""
-    from monitor import bundle, bundle_files, importing
-    from monitor.commands.commissioning import rules_of
-    from monitor.polling import utc_now
+    from monitor import bundle, bundle_files, bundling
 
     names, where = _renames(rename or ()), str(path)
     if trust and not PUBLIC_KEY.fullmatch(trust):
@@ -114,17 +96,18 @@ def import_(
     seal = bundle.sealed_by(where, files)
     with opened(plant_file) as (plant, database):
         typer.echo(f"signed by {seal.key}", err=True)
-        with database.read() as tx:
-            importing.assure_trusted(tx, where, seal, trust)
-        contents = bundle.verified(where, files, seal)
-        here = importing.renamed(contents, [*plant.assets, *plant.segments], names)
-        who = signing(plant, database, by, key, assets=list(here.values()))
-        now = utc_now()
-        with deciding(plant, database, who, sound=True) as tx:
-            taken = [
-                importing.take(tx, name, there, contents, who, reason, now, rules_of(plant, name))
-                for there, name in here.items()
-            ]
+        taken = bundling.take_in(
+            plant,
+            database,
+            where,
+            files,
+            seal,
+            trust,
+            names,
+            lambda assets: signing(plant, database, by, key, assets=assets),
+            reason,
+            warn,
+        )
     _show_taken(taken, seal, json)
 
 
@@ -139,13 +122,12 @@ def _renames(given: Sequence[str]) -> dict[str, str]:
 
 
 def _show_taken(taken: Sequence[Taken], seal: Seal, json: bool) -> None:
-    from monitor.show import baseline_document
+    from monitor.bundling import taken_document
 
+    if json:
+        return print_json(taken_document(taken, seal))
     kept = [each for part in taken for each in (*part.history, *part.proposed)]
     skipped = [each for part in taken for each in part.skipped]
-    if json:
-        documents, known = ([baseline_document(each) for each in part] for part in (kept, skipped))
-        return print_json({"baselines": documents, "skipped": known, "key": seal.key, "manifest": seal.manifest})
     for each in kept:
         if each.origin is None:
             typer.echo(f"{each.asset}: {each.digest[:12]} ({each.stage}) is proposed; approve it with baseline approve")
@@ -161,5 +143,6 @@ def toml_of(tx: Transaction, plant: Plant, baseline: Baseline) -> str:
     """A baseline as it stands in a bundle."""
     from monitor import bundle
     from monitor.baseline_toml import record_text
+    from monitor.bundling import profile_name
 
-    return record_text(bundle.record_of(tx, baseline, lambda digest: _profile_name(plant, digest)))
+    return record_text(bundle.record_of(tx, baseline, lambda digest: profile_name(plant, digest)))
