@@ -5,9 +5,11 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
+from typing import Any
 
 from baselines.artefact import Artefact, ArtefactKind, misfit
 from baselines.baseline import Baseline, State
+from baselines.snapshot import utc_text
 from monitor import store
 from monitor.actions import NO_RULES, Rules, assure_person
 from monitor.errors import NotNow
@@ -66,6 +68,27 @@ def attach(
         store.audit(tx, now, actor, "artefact.add", asset, detail)
         attached.append((made, True))
     return attached
+
+
+def attached(tx: Transaction) -> list[tuple[Artefact, Baseline]]:
+    """Every file of every baseline, the oldest first."""
+    baselines = {each.id: each for each in store.baselines(tx)}
+    return [(each, baselines[each.baseline]) for each in store.artefacts(tx)]
+
+
+def artefact_document(artefact: Artefact, baseline: Baseline) -> dict[str, Any]:
+    """One file of a baseline."""
+    return {
+        "asset": baseline.asset,
+        "baseline": baseline.digest,
+        "state": baseline.state,
+        "kind": artefact.kind,
+        "name": artefact.name,
+        "size": artefact.size,
+        "digest": artefact.digest,
+        "added_by": artefact.added_by,
+        "added_at": utc_text(artefact.added_at),
+    }
 
 
 def fitting(tx: Transaction, approved: Baseline) -> list[Fitting]:

@@ -112,6 +112,8 @@ def _keep(vault: Vault, path: Path) -> Kept:
 
 
 def _show_added(attached: list[tuple[Artefact, bool]], kept: list[Kept], baseline: Baseline, json: bool) -> None:
+    from monitor.artefacts import artefact_document
+
     rows = [
         artefact_document(artefact, baseline) | {"is_attached_now": is_new, "is_kept_now": file.is_new}
         for (artefact, is_new), file in zip(attached, kept, strict=True)
@@ -126,33 +128,17 @@ def _show_added(attached: list[tuple[Artefact, bool]], kept: list[Kept], baselin
     return None
 
 
-def artefact_document(artefact: Artefact, baseline: Baseline) -> Document:
-    """One file of a baseline."""
-    from baselines.snapshot import utc_text
-
-    return {
-        "asset": baseline.asset,
-        "baseline": baseline.digest,
-        "state": baseline.state,
-        "kind": artefact.kind,
-        "name": artefact.name,
-        "size": artefact.size,
-        "digest": artefact.digest,
-        "added_by": artefact.added_by,
-        "added_at": utc_text(artefact.added_at),
-    }
-
-
 def list_(names: Assets = None, plant_file: PlantFile = PLANT_FILE, json: Json = False) -> None:
     """The files and the baselines that they belong to, the oldest first."""
+    from monitor.artefacts import artefact_document, attached
     from monitor.vault import Vault
 
-    with opened(plant_file) as (plant, database):
+    with opened(plant_file) as (plant, database), database.read() as tx:
         wanted = chosen(plant, names) if names else None
         vault = Vault(plant.vault)
         rows = [
             artefact_document(artefact, baseline) | {"in_vault": vault.has(artefact.digest)}
-            for artefact, baseline in _attached(database)
+            for artefact, baseline in attached(tx)
             if wanted is None or baseline.asset in wanted
         ]
     if json:
@@ -180,15 +166,6 @@ def list_(names: Assets = None, plant_file: PlantFile = PLANT_FILE, json: Json =
     )
 
 
-def _attached(database: Any) -> list[tuple[Artefact, Baseline]]:
-    """Every file of every baseline."""
-    from monitor import store
-
-    with database.read() as tx:
-        baselines = {each.id: each for each in store.baselines(tx)}
-        return [(each, baselines[each.baseline]) for each in store.artefacts(tx)]
-
-
 def get(
     digest: Annotated[str, typer.Argument(metavar="DIGEST", help="The SHA-256, or how it begins.")],
     out: Annotated[Path, typer.Option("--output", "-o", metavar="FILE", help="Where to write it.")],
@@ -197,11 +174,12 @@ def get(
     """Write a file of the vault out, if it is still what it was."""
     import os
 
+    from monitor.artefacts import attached
     from monitor.vault import Vault, close_durably, written_aside
 
-    with opened(plant_file) as (plant, database):
+    with opened(plant_file) as (plant, database), database.read() as tx:
         vault = Vault(plant.vault)
-        whole = _whole_digest(digest, {*vault.digests(), *(each.digest for each, _ in _attached(database))})
+        whole = _whole_digest(digest, {*vault.digests(), *(each.digest for each, _ in attached(tx))})
     if os.path.lexists(out):
         raise CallError(f"{out} exists already; it is left as it is")
     if not out.parent.is_dir():
@@ -227,14 +205,16 @@ def _whole_digest(digest: str, known: Iterable[str]) -> str:
 
 def check(plant_file: PlantFile = PLANT_FILE, json: Json = False) -> None:
     """Hash every file anew: exit code 4 if one is missing, or is no longer what it was."""
+    from monitor.artefacts import artefact_document, attached
     from monitor.vault import FileState, Vault
 
     with opened(plant_file) as (plant, database):
         vault = Vault(plant.vault)
-        attached = _attached(database)
+        with database.read() as tx:
+            known = attached(tx)
         there = vault.digests()
         belongs: dict[str, list[Document]] = {digest: [] for digest in there}
-        for artefact, baseline in attached:
+        for artefact, baseline in known:
             belongs.setdefault(artefact.digest, []).append(artefact_document(artefact, baseline))
         step = byte_progress(sum(_size(vault, digest) for digest in there), "hashed")
         states = {digest: vault.state(digest, step) for digest in sorted(belongs)}

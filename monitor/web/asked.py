@@ -1,13 +1,17 @@
-"""What a request asks for, read the same way by pages and the API."""
+"""What a request asks for, read the same way by pages and the API; and what should be known beside its answer."""
 
 from __future__ import annotations
 
 from datetime import UTC, datetime, timedelta
 from zoneinfo import ZoneInfo
 
+import structlog
+
 from monitor.config import Plant
 from monitor.errors import CallError
 from monitor.moments import moment
+
+log = structlog.get_logger()
 
 EARLIEST = datetime(1970, 1, 1, tzinfo=UTC)
 
@@ -31,3 +35,8 @@ def assets_of(plant: Plant, wanted: list[str] | None) -> list[str]:
         if name not in names:
             raise CallError(f"there is no asset {name}")
     return [name for name in names if not wanted or name in wanted]
+
+
+def say(text: str) -> None:
+    """What a decision has to tell beside its answer: the log has it."""
+    log.warning("web", text=text)

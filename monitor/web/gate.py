@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import json
 import math
+import re
 from collections.abc import Callable, Iterator
 from typing import Any
 
@@ -21,10 +22,9 @@ from monitor.web.access import Caller
 JSON_MOST = 1 << 20  # bytes of a document
 DEEPEST = 32  # levels in it
 OCTETS = "application/octet-stream"
-FILES_MOST = {  # bytes of a file that an operation takes as it is
-    "/artefacts": 512 << 20,
-    "/baselines/import": 64 << 20,
-}
+LARGE = {"/baselines/import": 64 << 20}  # the same where a document holds a file
+FILES = {"/vault": 1 << 30}  # bytes of what an operation takes as it is, whatever it is
+UNSTORABLE = re.compile("[\\x00\\ud800-\\udfff]")  # NUL, and halves of letters
 
 Who = Callable[[Request], Caller]
 Allowed = Callable[[Scope], list[str]]
@@ -77,12 +77,12 @@ def _check_text(request: Request) -> None:
 async def _checked(request: Request, receive: Receive) -> Receive:
     """How the body is received further on; HTTPException if it is too large, or no JSON that can be stored."""
     kind = request.headers.get("content-type", "").partition(";")[0].strip().lower()
-    most_of_file = FILES_MOST.get(request.scope["path"].removeprefix(request.scope["root_path"]))
-    if most_of_file is not None and request.method == "POST":
+    path = request.scope["path"].removeprefix(request.scope["root_path"])
+    if request.method == "POST" and path in FILES:
         if kind != OCTETS:
             raise HTTPException(415, f"send the file as it is, as {OCTETS}")
-        return _bounded(request, receive, most_of_file)
-    body = await _read(request, receive)
+        return _bounded(request, receive, FILES[path])
+    body = await _read(request, receive, LARGE.get(path, JSON_MOST))
     if body:
         if kind != "application/json":
             raise HTTPException(415, "send JSON, as application/json")
@@ -106,9 +106,8 @@ def _bounded(request: Request, receive: Receive, most: int) -> Receive:
     return bounded
 
 
-async def _read(request: Request, receive: Receive) -> bytes:
-    _check_length(request, JSON_MOST)
-    bounded, body, more = _bounded(request, receive, JSON_MOST), bytearray(), True
+async def _read(request: Request, receive: Receive, most: int) -> bytes:
+    bounded, body, more = _bounded(request, receive, most), bytearray(), True
     while more:
         message = await bounded()
         body += message.get("body", b"")
@@ -151,7 +150,7 @@ def _check_json(body: bytes) -> None:
             raise HTTPException(422, f"the body is nested more than {DEEPEST} levels deep")
         if isinstance(value, float) and not math.isfinite(value):
             raise HTTPException(422, "a number of the body is too large")
-        if isinstance(value, str) and ("\0" in value or any("\ud800" <= letter <= "\udfff" for letter in value)):
+        if isinstance(value, str) and UNSTORABLE.search(value):
             raise HTTPException(422, "a text of the body holds a NUL, or half a character")
 
 

@@ -1,5 +1,10 @@
 """The API, one module a subject: what the pages do, as JSON. Its answers are the documents of docs/json.md."""
 
-from monitor.web.api import coverage
+from monitor.web.api import artefacts, bundles, coverage, plant
 
-ROUTERS = (coverage.router,)
+ROUTERS = (
+    plant.router,
+    artefacts.router,
+    bundles.router,
+    coverage.router,
+)
