@@ -48,8 +48,8 @@ def served(web: WebTable, site: Site) -> Iterator[str]:
 
 
 def _listener(web: WebTable) -> socket.socket:
-    family, kind, _, _, address = socket.getaddrinfo(web.host, web.port, type=socket.SOCK_STREAM)[0]
-    listener = socket.socket(family, kind)
+    family, kind, protocol, _, address = socket.getaddrinfo(web.host, web.port, type=socket.SOCK_STREAM)[0]
+    listener = socket.socket(family, kind, protocol)  # asyncio sets TCP_NODELAY where it is said that this is TCP
     try:
         listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         listener.bind(address)
