@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+import json
+import os
 import re
+import shutil
 import subprocess
 import sys
+import zipfile
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -22,7 +26,7 @@ from monitor.web.access import INCLUDES, Role, digest_of
 from monitor.web.gate import FILES, OCTETS
 from monitor.web.openapi import TAGS, role_of
 from monitor.web.rest import operations
-from tests.databases import new_url
+from tests.databases import ROOT, new_url
 from tests.histories import PLANT, history
 from tests.measured import note, times
 from tests.sites import EVERYTHING, Visitor, plant_with, serving
@@ -208,3 +212,28 @@ def test_schemathesis_finds_nothing(kind: str, tmp_path: Path, request: pytest.F
     assert found
     assert found[1] == found[2]
     note("schemathesis", store=kind, examples=examples, cases=int(found[1]))
+
+
+DOCS = (ROOT / "docs" / "api.md").read_text(encoding="utf-8")
+
+
+def test_the_examples_of_the_documentation_run(lived: Visitor, tmp_path: Path) -> None:
+    """In order: the shell's, as they stand; in between, Python's."""
+    if shutil.which("curl") is None:
+        pytest.skip("curl is not installed here")
+    (tmp_path / "filler.zip").write_bytes(b"a project")
+    url = f"{str(lived.client.base_url).rstrip('/')}/api/v1"
+    surroundings = {**os.environ, "ASBUILT_URL": url, "TOKEN": "all"}
+    digest = "DIGEST"
+    for language, text in re.findall(r"```(console|python)\n(.*?)```", DOCS, re.DOTALL):
+        calls = re.findall(r"^\$ (?!export)(.*)$", text, re.MULTILINE) if language == "console" else [text]
+        for call in calls:
+            words = (
+                ["sh", "-ec", call.replace("DIGEST", digest)] if language == "console" else [sys.executable, "-c", call]
+            )
+            run = subprocess.run(words, cwd=tmp_path, env=surroundings, capture_output=True, text=True, timeout=60)
+            assert run.returncode == 0, (call, run.stderr)
+            assert not run.stdout.startswith('{"error"'), (call, run.stdout)
+            if "/vault" in call:
+                digest = json.loads(run.stdout)["digest"]
+    assert zipfile.is_zipfile(tmp_path / "kit.zip")

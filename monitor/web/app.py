@@ -50,7 +50,8 @@ def application(site: Site) -> FastAPI:
     app.include_router(signing_in)
     for router in pages.ROUTERS:
         app.include_router(router, include_in_schema=False)
-    app.mount(API, rest(site, app.state.door))
+    app.state.rest = rest(site, app.state.door)
+    app.mount(API, app.state.rest)
     app.middleware("http")(_with_headers)
     app.add_exception_handler(NotSignedIn, _to_sign_in)
     app.add_exception_handler(UserError, _said)
