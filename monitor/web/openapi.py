@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from importlib.metadata import version
 from typing import Any
@@ -12,6 +13,7 @@ from fastapi.openapi.utils import get_openapi
 from fastapi.routing import APIRoute
 
 from monitor.web.access import NEEDED, WORDS, Role
+from monitor.web.documents import schemas
 
 PATH = "/api/v1"
 WITHOUT_NUL = r"^[^\u0000]*$"
@@ -38,6 +40,7 @@ SCHEME = {
     + "; ".join(f"**{role}** {words}" for role, words in WORDS.items())
     + ".",
 }
+PARAMETER = re.compile(r"\{(\w+)[^}]*\}")  # of a path
 METHODS = ("get", "put", "post", "delete", "patch")
 TAGS = {
     "plant": "The plant, and whoever asks.",
@@ -68,16 +71,31 @@ def described(app: FastAPI, operations: Iterable[APIRoute]) -> dict[str, Any]:
         tags=[{"name": name, "description": text} for name, text in TAGS.items()],
         servers=[{"url": PATH}],
     )
-    roles = {route.name: role_of(route) for route in operations}
+    roles = {id_of(route): role_of(route) for route in operations}
+    answers, defined = schemas("#/components/schemas/{model}")
     for operation in _operations(document):
+        answer = answers.get(operation["operationId"])
+        if answer is not None:
+            _declare_answer(operation, answer)
         role = roles[operation["operationId"]]
         operation["security"] = [{"token": [role.value] if role else []}]
         _say(operation)
         _declare_errors(operation)
     for parameter in _parameters(document):
         parameter["schema"] = _as_sent(parameter["schema"])
-    _add_components(document.setdefault("components", {}))
+    components = document.setdefault("components", {})
+    sent = components.setdefault("schemas", {})
+    assert all(sent.get(name, schema) == schema for name, schema in defined.items()), "two schemas of one name"
+    sent |= defined
+    _add_components(components)
     return document
+
+
+def id_of(route: APIRoute) -> str:
+    """What an operation is called: its method and the words of its path, so that no two have one name."""
+    (method,) = route.methods or ()
+    words = PARAMETER.sub(r"by_\1", route.path).replace("-", "_").split("/")
+    return "_".join([method.lower(), *filter(None, words)])
 
 
 def role_of(route: APIRoute) -> Role | None:
@@ -106,6 +124,12 @@ def _say(operation: dict[str, Any]) -> None:
         operation["description"] = more
 
 
+def _declare_answer(operation: dict[str, Any], answer: dict[str, Any]) -> None:
+    for status, said in operation["responses"].items():
+        if status.startswith("2"):
+            said["content"]["application/json"]["schema"] = answer
+
+
 def _declare_errors(operation: dict[str, Any]) -> None:
     answers = operation["responses"]
     answers.pop("422", None)
@@ -130,11 +154,10 @@ def _as_sent(schema: dict[str, Any]) -> dict[str, Any]:
 
 
 def _add_components(components: dict[str, Any]) -> None:
-    schemas = components.setdefault("schemas", {})
     for name in ("HTTPValidationError", "ValidationError"):
-        schemas.pop(name, None)
+        components["schemas"].pop(name, None)
     text = {"type": "string", "description": "What is wrong, as a sentence."}
-    schemas["Error"] = {
+    components["schemas"]["Error"] = {
         "type": "object",
         "properties": {"error": text},
         "required": ["error"],

@@ -18,7 +18,7 @@ from monitor.errors import StoreError, UserError
 from monitor.web import api
 from monitor.web.access import Caller, Denied, NotSignedIn, Unknown, program, visitor
 from monitor.web.gate import Gate
-from monitor.web.openapi import described
+from monitor.web.openapi import described, id_of
 from monitor.web.signin import Door
 from monitor.web.site import Site
 
@@ -36,7 +36,7 @@ def rest(site: Site, door: Door, routers: tuple[APIRouter, ...] = api.ROUTERS) -
         redoc_url=None,
         openapi_url=DOCUMENT,
         redirect_slashes=False,
-        generate_unique_id_function=lambda route: route.name,
+        generate_unique_id_function=id_of,
     )
     app.state.site, app.state.door = site, door
     for router in routers:
