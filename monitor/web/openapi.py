@@ -93,7 +93,7 @@ def described(app: FastAPI, operations: Iterable[APIRoute]) -> dict[str, Any]:
 
 def id_of(route: APIRoute) -> str:
     """What an operation is called: its method and the words of its path, so that no two have one name."""
-    (method,) = route.methods or ()
+    method = min(route.methods or ())
     words = PARAMETER.sub(r"by_\1", route.path).replace("-", "_").split("/")
     return "_".join([method.lower(), *filter(None, words)])
 
