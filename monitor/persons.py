@@ -43,12 +43,11 @@ def provisional_password() -> str:
     return "-".join("".join(choice(LETTERS) for _ in range(4)) for _ in range(GROUPS))
 
 
-def add_person(tx: Transaction, person: Person, actor: Actor, now: datetime, stays: str | None = None) -> Person:
+def add_person(tx: Transaction, person: Person, actor: Actor, now: datetime) -> Person:
     """Register somebody, or give somebody who is registered other roles or another key.
 
     Whoever is registered already signs for the next: an admin, once there is one, else anybody. The first needs nobody.
-    Another key ends the sessions of the page, but for the one with the digest `stays`; where somebody else has given
-    it, also the tokens.
+    Another key ends their sessions of the page; where somebody else has given it, their tokens as well.
     """
     known = store.person(tx, person.name)
     if known is None:
@@ -60,7 +59,7 @@ def add_person(tx: Transaction, person: Person, actor: Actor, now: datetime, sta
     if any(each.public_key == person.public_key for each in others):
         raise NotNow("this key is somebody else's: a key is one person's own")
     if known and known.public_key != person.public_key:
-        end_access(tx, person.name, actor, now, stays, tokens=actor.name != person.name)
+        end_access(tx, person.name, actor, now, tokens=actor.name != person.name)
     store.keep_person(tx, person)
     sealed = sha256(person.sealed.encode()).hexdigest() if person.sealed else ""
     detail = {"roles": " ".join(person.roles), "public_key": person.public_key, "sealed_digest": sealed}
@@ -70,9 +69,7 @@ def add_person(tx: Transaction, person: Person, actor: Actor, now: datetime, sta
 
 def remove_person(tx: Transaction, name: str, actor: Actor, reason: str, now: datetime) -> Person:
     """Somebody signs no more; what they signed stays theirs."""
-    known = store.person(tx, name)
-    if known is None:
-        raise NotNow(f"nobody is registered as {name}; asbuilt person list shows who is")
+    known = _registered(tx, name)
     _assure_may(tx, actor, name, ())
     if ADMIN in known.roles:
         _assure_other_admin(tx, name)
@@ -83,16 +80,34 @@ def remove_person(tx: Transaction, name: str, actor: Actor, reason: str, now: da
     return removed
 
 
-def end_access(
-    tx: Transaction, name: str, actor: Actor, now: datetime, stays: str | None = None, tokens: bool = True
-) -> None:
-    """End the sessions of somebody, but for the one with the digest `stays`, and revoke their tokens."""
+def change_roles(tx: Transaction, name: str, roles: Sequence[str], actor: Actor, now: datetime) -> Person:
+    """Somebody who is registered has these roles from now on."""
+    return add_person(tx, replace(_registered(tx, name), roles=named(roles)), actor, now)
+
+
+def change_key(tx: Transaction, name: str, key: str, sealed: str, actor: Actor, now: datetime) -> Person:
+    """Somebody who is registered signs with another key from now on."""
+    return add_person(tx, replace(_registered(tx, name), public_key=key, sealed=sealed), actor, now)
+
+
+def fresh_key(password: str, provisional: bool = False) -> tuple[str, str]:
+    """A new key: its public half, and the private one sealed with a password. It takes a tenth of a second."""
+    signer = Signer.new()
+    return signer.key, keys.seal(signer, password, provisional)
+
+
+def _registered(tx: Transaction, name: str) -> Person:
+    known = store.person(tx, name)
+    if known is None:
+        raise NotNow(f"nobody is registered as {name}; asbuilt person list shows who is")
+    return known
+
+
+def end_access(tx: Transaction, name: str, actor: Actor, now: datetime, tokens: bool = True) -> None:
+    """End the sessions of somebody, and with `tokens` revoke their tokens."""
     unsigned = replace(actor, signer=None)  # it follows from the entry that comes next, which is signed
-    ended = [each for each in store.sessions(tx, name) if each.digest != stays]
-    for each in ended:
-        store.end_sessions(tx, digest=each.digest)
-    if ended:
-        store.audit(tx, now, unsigned, "session.end", name, {"sessions": str(len(ended))})
+    if ended := store.end_sessions(tx, person=name):
+        store.audit(tx, now, unsigned, "session.end", name, {"sessions": str(ended)})
     for token in store.tokens(tx, person=name) if tokens else ():
         if token.revoked_at is None:
             store.revoke_token(tx, token.id, now)

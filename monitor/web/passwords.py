@@ -26,6 +26,7 @@ def opened(
 ) -> Signer | None:
     """The key that a password opens; None if it is not theirs, or nobody has this name. `known`: they were right at
     this address before. TooOften while they have to wait."""
+    told = 0
     assure_turn(site, name, address, known)  # at once, for who waits anyhow
     with site.limits.turn():
         assure_turn(site, name, address, known)  # and again: those who came at the same time may have failed

@@ -133,8 +133,8 @@ class Impatient(H11Protocol):
         super().connection_lost(exc)
 
     def _wait_or_not(self) -> None:
-        asked = self.cycle is not None and not self.cycle.response_complete
-        if asked:
+        cycle: Any = self.cycle  # None at first
+        if cycle and not cycle.response_complete:
             self._stop_waiting()
         elif self._late is None:
             self._late = self.loop.call_later(HEAD_WITHIN, self.transport.abort)

@@ -26,6 +26,7 @@ from monitor.web.access import (
     Somebody,
     address_of,
     cookie_name,
+    is_provisional,
     somebody,
     status_of,
 )
@@ -140,16 +141,17 @@ def _door(request: Request, site: Site, then: str, **shown: object) -> Response:
 def signed_in(request: Request, site: Here, form: FromAnybody) -> Response:
     then = form.text("then")
     try:
-        secret = _sign_in(request, site, form)
+        person = _sign_in(request, site, form)
+        secret = begin(site, person, request)
     except UserError as error:
         status = status_of(error) if isinstance(error, StoreError | TooOften) else 401
         return _door(request, site, then, form=form, error=str(error), status=status)
-    answer = back_to(inside(then))
+    answer = back_to("/account/password" if is_provisional(person) else inside(then))
     keep(answer, secret, request)
     return answer
 
 
-def _sign_in(request: Request, site: Site, form: Form) -> str:
+def _sign_in(request: Request, site: Site, form: Form) -> Person:
     name, address = form.text("name", "your name", required=True), address_of(request)
     with site.database.read() as tx:
         person = store.person(tx, name)
@@ -157,7 +159,7 @@ def _sign_in(request: Request, site: Site, form: Form) -> str:
     if opened(site, name, person, form.secret(), address, known) is None or person is None:
         raise CallError("name and password do not belong together")
     assure_role(person)
-    return begin(site, person, request)
+    return person
 
 
 def assure_role(person: Person) -> None:
