@@ -5,9 +5,10 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Collection, Iterator, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import time, timedelta
 from hashlib import sha256
+from ipaddress import ip_address, ip_network
 from pathlib import Path
 from typing import Any, Literal
 from urllib.parse import urlsplit
@@ -37,6 +38,7 @@ VAULT = "asbuilt.vault"
 ROLE = re.compile(r"[\w.-]+")
 BETWEEN, DIGITS = re.compile(r"[:.\-\s]"), re.compile("[0-9a-f]{12}")  # of a MAC address
 LISTEN = re.compile(r"\S+:[0-9]{1,5}")
+HOST = re.compile(r"[A-Za-z0-9_-]+(\.[A-Za-z0-9_-]+)*")
 KEEP = timedelta(days=1095)  # what was polled
 SHORTEST_KEEP = timedelta(days=400)  # auditors look back over a year, and CIP-010 counts in months
 LOG_IN = ("security", "certificate", "private_key", "server_certificate", "user", "password_env", "password_file")
@@ -170,11 +172,32 @@ class Evidence:
 
 
 @dataclass(frozen=True, slots=True)
+class OidcTable:
+    """[web.oidc]: a provider at whom people sign in (OpenID Connect), and in which claim their name here is."""
+
+    issuer: str
+    client_id: str
+    client_secret_env: str = ""
+    client_secret_file: str = ""
+    claim: str = "preferred_username"
+
+    @property
+    def secret(self) -> Secret:
+        return Secret(self.client_secret_env, self.client_secret_file)
+
+
+@dataclass(frozen=True, slots=True)
 class WebTable:
-    """[web]: where the page, /healthz, /readyz and /metrics are; port 0 is any that is free."""
+    """[web]: where the page, /healthz, /readyz and /metrics are; port 0 is any that is free. `hosts` are the names that
+    we are called by, `proxies` the addresses of those that say for whom they ask."""
 
     listen: str = "127.0.0.1:8470"
     enabled: bool = True
+    hosts: list[str] = field(default_factory=list)
+    certificate: str = ""
+    private_key: str = ""
+    proxies: list[str] = field(default_factory=list)
+    oidc: OidcTable | None = None
 
     @property
     def host(self) -> str:
@@ -276,9 +299,7 @@ class _Reader:
         approval = self.approval(self.section(written, "approval"))
         evidence = self.evidence(self.section(written, "evidence"))
         backups = self.backups(self.section(written, "backup"))
-        web = read_table(WebTable, self.section(written, "web"), "web", self.faults)
-        if web and not (LISTEN.fullmatch(web.listen) and web.port <= LARGEST_PORT):
-            self.faults.append(f"web.listen: is an address and a port such as 127.0.0.1:8470, not {web.listen!r}")
+        web = self.web(self.section(written, "web"))
         assets = {name: self.asset(name, found) for name, found in self.section(written, "asset").items()}
         types = {
             name: self.machine_type(name, found, assets)
@@ -359,6 +380,45 @@ class _Reader:
             self.faults.append(f'backup.at: is a time of day such as "02:00", not {said.at!r}')
             return None
         return Backups(self.folder / said.to, time.fromisoformat(said.at), said.keep, said.vault, said.key)
+
+    def web(self, found: dict[str, Any]) -> WebTable | None:
+        oidc = self.oidc(found["oidc"]) if "oidc" in found else None
+        rest = {key: value for key, value in found.items() if key != "oidc"}
+        web = read_table(WebTable, rest, "web", self.faults, oidc=oidc)
+        if web is None:
+            return None
+        if not (LISTEN.fullmatch(web.listen) and web.port <= LARGEST_PORT):
+            self.faults.append(f"web.listen: is an address and a port such as 127.0.0.1:8470, not {web.listen!r}")
+        if bool(web.certificate) != bool(web.private_key):
+            self.faults.append("web.certificate: and web.private_key are there together, or neither")
+        for host in web.hosts:
+            if not HOST.fullmatch(host):
+                self.faults.append(f"web.hosts: are names without a port, such as asbuilt.plant.local, not {host!r}")
+        for proxy in web.proxies:
+            if not _is_network(proxy):
+                self.faults.append(f"web.proxies: are addresses or networks such as 10.0.0.5, not {proxy!r}")
+        certificate, key = (str(self.folder / path) if path else "" for path in (web.certificate, web.private_key))
+        return replace(web, certificate=certificate, private_key=key)
+
+    def oidc(self, found: Any) -> OidcTable | None:
+        written = table(found, "web.oidc", self.faults)
+        if "client_secret" in written:
+            self.faults.append("web.oidc.client_secret: no secret belongs in this file; use client_secret_file")
+            return None
+        said = read_table(OidcTable, written, "web.oidc", self.faults)
+        if said is None:
+            return None
+        issuer = urlsplit(said.issuer)
+        if not (issuer.scheme == "https" and issuer.hostname) and not _is_local(said.issuer):
+            self.faults.append(
+                f"web.oidc.issuer: begins with https://, not {said.issuer!r}: who we believe comes by it"
+            )
+        if not said.claim or not said.client_id:
+            self.faults.append("web.oidc: claim and client_id are not empty")
+        if said.client_secret_env and said.client_secret_file:
+            self.faults.append("web.oidc: client_secret_env or client_secret_file, not both")
+        file = str(self.folder / said.client_secret_file) if said.client_secret_file else ""
+        return replace(said, client_secret_file=file)
 
     def evidence(self, found: dict[str, Any]) -> Evidence | None:
         said = read_table(EvidenceTable, found, "evidence", self.faults)
@@ -630,3 +690,19 @@ def _is_shown(value: Any) -> bool:
     if isinstance(value, list):
         return all(map(_is_shown, value))
     return isinstance(value, str | float) or (isinstance(value, int) and -(2**63) <= value < 2**64)
+
+
+def _is_network(text: str) -> bool:
+    try:
+        ip_network(text)
+    except ValueError:
+        return False
+    return True
+
+
+def _is_local(url: str) -> bool:
+    """Whether what is at an address without TLS is this machine."""
+    try:
+        return urlsplit(url).scheme == "http" and ip_address(urlsplit(url).hostname or "").is_loopback
+    except ValueError:
+        return urlsplit(url).scheme == "http" and urlsplit(url).hostname == "localhost"

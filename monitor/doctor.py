@@ -27,10 +27,10 @@ from typing import Any
 from baselines.snapshot import utc_text
 from collectors.collector import is_credential
 from collectors.written import FileError
-from monitor import store
+from monitor import store, tls
 from monitor.config import Plant, load_plant
 from monitor.ears import way_to
-from monitor.errors import UserError
+from monitor.errors import CallError, UserError
 from monitor.store import Database
 from monitor.tables import HEAD
 
@@ -81,7 +81,7 @@ def examine(path: Path, now: datetime) -> list[Check]:
         return [*checks, *faults]
     checks.append(Check("plant.toml", State.OK, f"{len(plant.assets)} assets, {len(plant.segments)} segments"))
     checks += [*_open_files(plant), *_permissions(plant), *_evidence(plant), *_disk(plant), *_clock_kept()]
-    checks += [*_reports(plant), *_segments(plant), *_names(plant), *_store(plant, now)]
+    checks += [*_page(plant, now), *_reports(plant), *_segments(plant), *_names(plant), *_store(plant, now)]
     return checks
 
 
@@ -273,6 +273,19 @@ def _may_capture() -> bool:
     except OSError:
         return True
     return any(line.startswith("CapEff:") and int(line[7:], 16) >> CAP_NET_RAW & 1 for line in lines)
+
+
+def _page(plant: Plant, now: datetime) -> Checks:
+    """Whether what goes to and from the page can be read on the way."""
+    if not plant.web.enabled:
+        return
+    try:
+        doubt = tls.objection(plant.web, now)
+    except CallError as error:
+        yield Check("page", State.FAIL, str(error), "the page does not start before this is mended; docs/web.md")
+        return
+    remedy = "set certificate and private_key in [web]; docs/web.md" if doubt else ""
+    yield Check("page", State.WARN if doubt else State.OK, doubt or f"at {plant.web.listen}", remedy)
 
 
 def _names(plant: Plant) -> Checks:

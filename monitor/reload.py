@@ -8,6 +8,7 @@ from collectors.profile import Profile
 from monitor.config import Plant, Polled
 
 LISTEN = "web.listen"
+OF_THE_LISTENER = ("web.certificate", "web.private_key", "web.proxies")
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,4 +53,7 @@ def needs_restart(before: Plant, after: Plant) -> str:
         return "store.url: another store takes a start of its own; end asbuilt run and start it anew, or change it back"
     if before.settings.get(LISTEN) != after.settings.get(LISTEN):
         return f"{LISTEN}: another address takes a start of its own; end asbuilt run and start it anew"
+    for key in OF_THE_LISTENER:
+        if before.settings.get(key) != after.settings.get(key):
+            return f"{key}: this takes a start of its own; end asbuilt run and start it anew"
     return ""

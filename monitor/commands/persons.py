@@ -61,8 +61,7 @@ def add(
     if len([each for each in (new_key, public_key) if each]) > 1:
         raise CallError("either --new-key or --public-key")
     public = _public(public_key) if public_key else ""
-    if not name.isprintable():
-        raise CallError(f"a name is one line of letters that can be seen, not {name!r}")
+    persons.assure_name(name)
     with opened(plant_file) as (plant, database):
         who = signing(plant, database, by, key, ask=True)
         signer = None if public else keys.Signer.new()

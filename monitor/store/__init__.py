@@ -30,6 +30,7 @@ from monitor.store.audit import (
     head_at,
     last_audit_id,
     last_detail,
+    last_times,
 )
 from monitor.store.baselines import (
     add_baseline,
@@ -242,6 +243,7 @@ __all__ = [
     "last_audit_id",
     "last_checkpoint",
     "last_detail",
+    "last_times",
     "last_looks",
     "last_profiles",
     "last_run",

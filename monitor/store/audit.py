@@ -106,6 +106,14 @@ def last_detail(tx: Transaction, *actions: str) -> Mapping[str, str] | None:
     return None if text is None else readable(text)
 
 
+def last_times(tx: Transaction, action: str) -> dict[str, datetime]:
+    """When each subject was in an entry of an action last; without one whose time cannot be read."""
+    table = tables.audit_entry
+    at = func.max(type_coerce(table.c.at, String))
+    rows = tx.execute(select(table.c.subject, at).where(table.c.action == action).group_by(table.c.subject))
+    return {subject: moment for subject, text in rows if (moment := moment_of(text)) is not None}
+
+
 def readable(text: Any) -> dict[str, str]:
     """What a detail says, as far as it can be read: also of an entry that is broken."""
     try:

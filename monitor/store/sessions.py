@@ -53,11 +53,12 @@ def session(tx: Transaction, digest: str) -> Session | None:
     return _session(row) if row else None
 
 
-def sessions(tx: Transaction, person: str) -> list[Session]:
-    """Where somebody is signed in, the newest first."""
-    order = tables.session.c.began_at.desc()
-    rows = tx.execute(select(tables.session).where(tables.session.c.person == person).order_by(order))
-    return [_session(row) for row in rows]
+def sessions(tx: Transaction, person: str | None = None) -> list[Session]:
+    """Where somebody is signed in, or everybody, the newest first."""
+    statement = select(tables.session).order_by(tables.session.c.began_at.desc())
+    if person is not None:
+        statement = statement.where(tables.session.c.person == person)
+    return [_session(row) for row in tx.execute(statement)]
 
 
 def _session(row: Row[tuple[object, ...]]) -> Session:

@@ -7,55 +7,51 @@ they sign here an auditor verifies like everything else. Roles are words of the 
 from __future__ import annotations
 
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import dataclass
 from datetime import timedelta
-from enum import StrEnum
-from hashlib import sha256
 from typing import Annotated
 from urllib.parse import quote
 
 from fastapi import Depends, Request
 
 from monitor import keys, store
-from monitor.errors import CallError, UserError
+from monitor.errors import CallError, NotNow, StoreError, Unverified, UserError
+from monitor.roles import WORDS as WORDS
+from monitor.roles import Role as Role
+from monitor.roles import roles_of as roles_of
+from monitor.roles import whole
 from monitor.store import Actor, Person, Session, Signing, Transaction
+from monitor.tokens import digest_of as digest_of
 from monitor.web.here import Here
+from monitor.web.limits import TooOften
+from monitor.web.passwords import opened
 from monitor.web.site import Site
 
 COOKIE = "asbuilt_session"
+HOST_COOKIE = f"__Host-{COOKIE}"  # over TLS: no other host of the domain can set it, nor anybody without TLS
 IDLE = timedelta(hours=12)  # a shift: a session that nobody used for so long is over
 LONGEST = timedelta(days=7)  # and every session after so long
 SEEN_EVERY = timedelta(minutes=1)  # that the store is told of its use
 
 
-class Role(StrEnum):
-    """What somebody may do. Other words beside these are roles in which people sign off (supplier, customer)."""
-
-    VIEWER = "viewer"
-    OPERATOR = "operator"
-    ENGINEER = "engineer"
-    APPROVER = "approver"
-    ADMIN = "admin"
-
-
-INCLUDES = {  # a role, and those that it is as well
-    Role.VIEWER: (),
-    Role.OPERATOR: (Role.VIEWER,),
-    Role.ENGINEER: (Role.OPERATOR, Role.VIEWER),
-    Role.APPROVER: (Role.VIEWER,),
-    Role.ADMIN: (Role.VIEWER,),
-}
-WORDS = {  # what a role is there for
-    Role.VIEWER: "sees everything, changes nothing",
-    Role.OPERATOR: "acknowledges and shelves alarms, takes assets out of service",
-    Role.ENGINEER: "polls, proposes baselines, opens and closes change orders, closes cases",
-    Role.APPROVER: "approves and rejects baselines",
-    Role.ADMIN: "registers people, and ends their access",
-}
-
-
 class Denied(UserError):
     """Somebody may not do this."""
+
+
+class WrongPassword(CallError):
+    """What was to be signed with a password was sent with another."""
+
+
+def status_of(error: Exception) -> int:
+    """The status of an error that a person or a program can mend (RFC 9110, 15.5)."""
+    if isinstance(error, Denied):
+        return 403
+    if isinstance(error, TooOften):
+        return 429
+    if isinstance(error, NotNow | Unverified):
+        return 409
+    return 503 if isinstance(error, StoreError) else 422
 
 
 class NotSignedIn(Exception):
@@ -63,6 +59,10 @@ class NotSignedIn(Exception):
 
     def __init__(self, then: str) -> None:
         self.then = then
+
+
+class Provisional(Exception):
+    """Somebody else has chosen the password of who is signed in: they choose their own first."""
 
 
 class Unknown(Exception):
@@ -79,11 +79,18 @@ class Caller:
     person: Person
     roles: frozenset[Role]
     via: str
+    address: str
+    site: Site
     session: Session | None = None
 
     @property
     def name(self) -> str:
         return self.person.name
+
+    @property
+    def signs(self) -> bool:
+        """Whether they have a password, which is what one signs with here."""
+        return self.person.sealed is not None
 
     def may(self, role: Role) -> bool:
         return role in self.roles
@@ -98,7 +105,8 @@ class Caller:
         return Actor(self.name, self.via, role, signer)
 
     def signer(self, password: str) -> Signing:
-        """Their own key, opened with their password; CallError if it is another's, or they keep their key elsewhere."""
+        """Their own key, opened with their password. WrongPassword if it is another's; CallError if they keep their key
+        elsewhere."""
         if self.person.sealed is None:
             raise CallError(
                 f"{self.name} signs with a key in a file, which the page does not have: use asbuilt on the command"
@@ -106,21 +114,10 @@ class Caller:
             )
         if not password:
             raise CallError("your password is missing: this is signed with your own key, which it opens")
-        signer = keys.unseal(self.person.sealed, self.person.public_key, password)
+        signer = opened(self.site, self.name, self.person, password, self.address, known=True)
         if signer is None:
-            raise CallError(f"this is not the password of {self.name}")
+            raise WrongPassword(f"this is not the password of {self.name}")
         return signer
-
-
-def roles_of(person: Person) -> frozenset[Role]:
-    """The roles of a person, with those that they include."""
-    own = [Role(word) for word in person.roles if word in list(Role)]
-    return frozenset(own) | {included for role in own for included in INCLUDES[role]}
-
-
-def digest_of(secret: str) -> str:
-    """How the store knows what a browser or a program keeps."""
-    return sha256(secret.encode()).hexdigest()
 
 
 def caller_of_session(tx: Transaction, site: Site, secret: str) -> Caller | None:
@@ -132,7 +129,7 @@ def caller_of_session(tx: Transaction, site: Site, secret: str) -> Caller | None
     person = store.person(tx, found.person)
     if person is None or not roles_of(person):
         return None
-    return Caller(person, roles_of(person), f"page {found.address}", found)
+    return Caller(person, roles_of(person), f"page {found.address}", found.address, site, found)
 
 
 def caller_of_token(tx: Transaction, site: Site, secret: str, address: str) -> Caller:
@@ -143,18 +140,27 @@ def caller_of_token(tx: Transaction, site: Site, secret: str, address: str) -> C
     token, person = found[0], store.person(tx, found[0].person)
     if person is None:
         raise Unknown(f"{token.person} is not registered any more, and with them goes their token")
-    wanted = {Role(scope) for scope in token.scopes if scope in list(Role)}
-    granted = wanted | {included for role in wanted for included in INCLUDES[role]}
-    return Caller(person, roles_of(person) & granted, f"token {token.name} {address}")
+    if is_provisional(person):
+        raise Unknown(f"{person.name} has to choose a password of their own first, on the page")
+    return Caller(person, roles_of(person) & whole(token.scopes), f"token {token.name} {address}", address, site)
+
+
+def is_provisional(person: Person) -> bool:
+    return bool(person.sealed) and keys.is_provisional(str(person.sealed))
+
+
+def cookie_name(request: Request) -> str:
+    """The cookie of the session: whatever came without TLS is nobody's session where there is TLS."""
+    return HOST_COOKIE if request.url.scheme == "https" else COOKIE
 
 
 def address_of(request: Request) -> str:
     return request.client.host if request.client else "unknown"
 
 
-def visitor(request: Request, site: Here) -> Caller:
-    """Who looks at a page; NotSignedIn if nobody knows."""
-    secret = request.cookies.get(COOKIE, "")
+def somebody(request: Request, site: Here) -> Caller:
+    """Who is signed in, also with a password that somebody else has chosen; NotSignedIn if nobody knows."""
+    secret = request.cookies.get(cookie_name(request), "")
     caller = None
     if secret:
         with site.database.read() as tx:
@@ -165,8 +171,18 @@ def visitor(request: Request, site: Here) -> Caller:
     assert caller.session is not None
     now = site.clock()
     if now - caller.session.seen_at > SEEN_EVERY:
-        with site.database.write() as tx:
+        with suppress(StoreError), site.database.write() as tx:  # a store that is full can still be looked at
             store.session_seen(tx, caller.session.digest, now)
+    return caller
+
+
+Somebody = Annotated[Caller, Depends(somebody)]
+
+
+def visitor(caller: Somebody) -> Caller:
+    """Who looks at a page, with a password that only they know; Provisional if it is not."""
+    if is_provisional(caller.person):
+        raise Provisional
     return caller
 
 
@@ -178,8 +194,14 @@ def program(request: Request, site: Here) -> Caller:
     scheme, _, secret = request.headers.get("authorization", "").partition(" ")
     if scheme.lower() != "bearer" or not secret.strip():
         raise Unknown("a token is missing: Authorization: Bearer …; people make theirs on the page, under their name")
+    secret, now = secret.strip(), site.clock()
     with site.database.read() as tx:
-        return caller_of_token(tx, site, secret.strip(), address_of(request))
+        caller = caller_of_token(tx, site, secret, address_of(request))
+        (token,) = store.tokens(tx, digest=digest_of(secret))
+    if token.used_at is None or now - token.used_at > SEEN_EVERY:
+        with suppress(StoreError), site.database.write() as tx:
+            store.token_used(tx, token.id, now)
+    return caller
 
 
 NEEDED: dict[Callable[..., Caller], Role] = {}  # what a dependency assures of

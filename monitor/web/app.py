@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable
 from importlib.resources import files
+from urllib.parse import unquote
 
 import structlog
 from fastapi import FastAPI, Request
@@ -12,31 +12,17 @@ from fastapi.responses import JSONResponse, RedirectResponse, Response
 from starlette.exceptions import HTTPException
 from starlette.staticfiles import StaticFiles
 
-from monitor.errors import NotNow, StoreError, Unverified, UserError
+from monitor.errors import UserError
 from monitor.web import pages
-from monitor.web.access import Denied, NotSignedIn
+from monitor.web.access import NotSignedIn, Provisional
+from monitor.web.access import status_of as status_of
 from monitor.web.health import health_routes
 from monitor.web.openapi import PATH as API
 from monitor.web.render import page
 from monitor.web.rest import rest
-from monitor.web.signin import Door
+from monitor.web.signin import Door, inside
 from monitor.web.signin import router as signing_in
 from monitor.web.site import Site
-
-POLICY = (
-    "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self'; connect-src 'self'; form-action 'self';"
-    " frame-ancestors 'none'; base-uri 'none'"
-)
-HEADERS = {
-    "Content-Security-Policy": POLICY,
-    "X-Content-Type-Options": "nosniff",
-    "X-Frame-Options": "DENY",
-    "Referrer-Policy": "same-origin",
-    "Cross-Origin-Opener-Policy": "same-origin",
-    "Cross-Origin-Resource-Policy": "same-origin",
-    "Permissions-Policy": "camera=(), geolocation=(), microphone=()",
-}
-YEAR = "public, max-age=31536000, immutable"
 
 log = structlog.get_logger()
 
@@ -52,8 +38,8 @@ def application(site: Site) -> FastAPI:
         app.include_router(router, include_in_schema=False)
     app.state.rest = rest(site, app.state.door)
     app.mount(API, app.state.rest)
-    app.middleware("http")(_with_headers)
     app.add_exception_handler(NotSignedIn, _to_sign_in)
+    app.add_exception_handler(Provisional, _to_own_password)
     app.add_exception_handler(UserError, _said)
     app.add_exception_handler(HTTPException, _not_found)
     app.add_exception_handler(RequestValidationError, _invalid)
@@ -61,31 +47,21 @@ def application(site: Site) -> FastAPI:
     return app
 
 
-async def _with_headers(request: Request, go_on: Callable[[Request], Awaitable[Response]]) -> Response:
-    answer = await go_on(request)
-    for name, value in HEADERS.items():
-        answer.headers.setdefault(name, value)
-    kept = request.url.path.startswith("/static/") and request.url.query
-    answer.headers.setdefault("Cache-Control", YEAR if kept else "no-store")
-    return answer
-
-
 def is_api(request: Request) -> bool:
     return request.url.path.startswith("/api/")
 
 
-def status_of(error: Exception) -> int:
-    """The status of an error that a person or a program can mend (RFC 9110, 15.5)."""
-    if isinstance(error, Denied):
-        return 403
-    if isinstance(error, NotNow | Unverified):
-        return 409
-    return 503 if isinstance(error, StoreError) else 422
-
-
-def _to_sign_in(_: Request, error: Exception) -> Response:
+def _to_sign_in(request: Request, error: Exception) -> Response:
+    """To the door. Who comes by a link of another site, such as a mail, may well be signed in: their browser keeps a
+    strict cookie back, and sends it when our own page sends them on."""
     assert isinstance(error, NotSignedIn)
+    if request.method == "GET" and request.headers.get("sec-fetch-site") == "cross-site":
+        return page(request, request.app.state.site, "onward.html.j2", to=inside(unquote(error.then)))
     return RedirectResponse(f"/sign-in?then={error.then}", 303)
+
+
+def _to_own_password(_: Request, error: Exception) -> Response:
+    return RedirectResponse("/account/password", 303)
 
 
 def _said(request: Request, error: Exception) -> Response:

@@ -441,11 +441,35 @@ class Person(Answer):
     roles: list[str]
     public_key: Hex
     signs_with: str
+    is_provisional: bool
     removed_at: At | None
 
 
 class Persons(Answer):
     persons: list[Person]
+
+
+class NewPersons(Persons):
+    provisional_password: str
+
+
+class Token(Answer):
+    id: int
+    person: str
+    name: str
+    scopes: list[str]
+    made_at: At
+    ends_at: At | None
+    used_at: At | None
+    revoked_at: At | None
+
+
+class Tokens(Answer):
+    tokens: list[Token]
+
+
+class NewTokens(Tokens):
+    token: str
 
 
 class Limits(Answer):
@@ -517,6 +541,14 @@ ANSWERS: dict[str, type[Answer]] = {  # by operation
     "get_kit": Kit,
     "post_baselines_import": Imported,
     "get_coverage": Coverage,
+    "get_persons": Persons,
+    "post_persons": NewPersons,
+    "post_persons_roles": Persons,
+    "post_persons_reset": NewPersons,
+    "post_persons_remove": Persons,
+    "get_tokens": Tokens,
+    "post_tokens": NewTokens,
+    "delete_tokens_by_number": Tokens,
 }
 
 

@@ -13,11 +13,12 @@ from starlette.datastructures import FormData, UploadFile
 
 from monitor.errors import CallError
 from monitor.moments import moment
-from monitor.web.access import Caller, Denied, visitor
+from monitor.web.access import Denied, Somebody
+from monitor.web.guard import hostname
 
 FORM_KEY = "form_key"
 LONGEST_TEXT = 4000  # letters of one field
-FIELDS_MOST, FILES_MOST = 5000, 10
+FIELDS_MOST, FILES_MOST, FIELDS_OF_ANYBODY = 5000, 10, 20
 
 
 class Form(Mapping[str, str]):
@@ -88,16 +89,37 @@ class Form(Mapping[str, str]):
         return moment(typed, now, ZoneInfo(timezone))
 
 
-async def of_anybody(request: Request) -> Form:
-    """The form that came with a request; Denied if a page of another site sent it."""
-    if request.headers.get("sec-fetch-site", "same-origin") not in ("same-origin", "none"):
+def assure_from_here(request: Request) -> None:
+    """Denied if a page of another site sent this. Browsers say where a form comes from, the newer ones over TLS and at
+    this machine also by Sec-Fetch-Site (W3C, Fetch Metadata); who says nothing is no browser, or a very old one."""
+    origin = request.headers.get("origin")
+    site = request.headers.get("sec-fetch-site", "same-origin")
+    if site not in ("same-origin", "none") or (origin is not None and not _is_here(origin, request)):
         raise Denied("this form comes from another site: open its page here, and send it from there")
-    return Form(await request.form(max_files=FILES_MOST, max_fields=FIELDS_MOST))
 
 
-def ours(form: Annotated[Form, Depends(of_anybody)], caller: Annotated[Caller, Depends(visitor)]) -> Form:
-    """The same; Denied unless it is one that we made for this session (OWASP: synchronizer token)."""
+def _is_here(origin: str, request: Request) -> bool:
+    """Whether an origin (RFC 6454, 7) is this site; behind a proxy, one of the names that it has there."""
+    scheme, _, place = origin.partition("://")
+    if scheme not in ("https", request.url.scheme):
+        return False
+    proxied = request.app.state.site.plant().web.hosts
+    return place == request.headers.get("host", "") or hostname(place) in proxied
+
+
+async def of_anybody(request: Request) -> Form:
+    """A form that somebody sent of whom nobody knows who they are: text, and no files."""
+    assure_from_here(request)
+    if request.headers.get("content-type", "").startswith("multipart/"):
+        raise CallError("this form has no files")
+    return Form(await request.form(max_fields=FIELDS_OF_ANYBODY))
+
+
+async def ours(request: Request, caller: Somebody) -> Form:
+    """The form of somebody who is signed in; Denied unless we made it for this session (OWASP: synchronizer token)."""
     assert caller.session is not None
+    assure_from_here(request)
+    form = Form(await request.form(max_files=FILES_MOST, max_fields=FIELDS_MOST))
     if not compare_digest(form.secret(FORM_KEY).encode(), caller.session.form_key.encode()):
         raise Denied("this form is not of this session: open its page again, and send it from there")
     return form

@@ -23,13 +23,14 @@ ABOUT = """What the page of asbuilt does, for programs. The documents are those 
 
 ERRORS = {
     401: "No token, or one that is not good.",
-    403: "The token lacks the scope, or its person the role.",
+    403: "The token lacks the scope, its person the role, or the password is not theirs.",
     404: "There is nothing here.",
     405: "The path has other methods: Allow names them.",
     409: "It is understood, and cannot be done as things stand: the sentence says why.",
     413: "It is too large.",
     415: "It is of another media type than the operation takes.",
     422: "It has not the shape that is declared here.",
+    429: "Too many wrong passwords: the sentence says when to try again.",
     503: "The store cannot be used at this moment.",
 }
 SCHEME = {

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from contextlib import suppress
 from functools import cache
 
 import structlog
@@ -16,8 +17,19 @@ from starlette.types import Scope
 
 from monitor.errors import StoreError, UserError
 from monitor.web import api
-from monitor.web.access import Caller, Denied, NotSignedIn, Unknown, program, visitor
+from monitor.web.access import (
+    Caller,
+    Denied,
+    NotSignedIn,
+    Provisional,
+    Unknown,
+    WrongPassword,
+    program,
+    somebody,
+    visitor,
+)
 from monitor.web.gate import Gate
+from monitor.web.limits import TooOften
 from monitor.web.openapi import described, id_of
 from monitor.web.signin import Door
 from monitor.web.site import Site
@@ -67,20 +79,20 @@ def _who(request: Request) -> Caller:
     site: Site = request.app.state.site
     own = request.url.path.endswith(f"/v1{DOCUMENT}")
     if own and "authorization" not in request.headers:
-        try:
-            return visitor(request, site)
-        except NotSignedIn:
-            pass
+        with suppress(NotSignedIn, Provisional):
+            return visitor(somebody(request, site))
     return program(request, site)
 
 
-def status_of(error: Exception) -> int:
+def _status(error: Exception) -> int:
     """The status of an error (RFC 9110, 15.5). 422 is kept for what is not of the declared shape: that is a program's
     fault. What is of the shape, and cannot be done as things stand, is 409: its sentence is for people."""
     if isinstance(error, Unknown):
         return 401
-    if isinstance(error, Denied):
+    if isinstance(error, Denied | WrongPassword):
         return 403
+    if isinstance(error, TooOften):
+        return 429
     if isinstance(error, StoreError):
         return 503
     if isinstance(error, UserError):
@@ -92,7 +104,7 @@ def status_of(error: Exception) -> int:
 
 def answer_of(request: Request, error: Exception) -> Response:
     """What is answered to an error: always `{"error": sentence}`."""
-    status, headers = status_of(error), {}
+    status, headers = _status(error), {}
     if isinstance(error, HTTPException):
         headers = dict(error.headers or {})
     if status == 401:

@@ -5,6 +5,7 @@ Without FastAPI, which the daemon does not wait for when it starts.
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from datetime import datetime
@@ -13,6 +14,7 @@ from monitor.config import Plant
 from monitor.store import Database
 from monitor.vitals import Vitals
 from monitor.web.jobs import Jobs
+from monitor.web.limits import Limits
 
 
 @dataclass(frozen=True, slots=True)
@@ -25,3 +27,4 @@ class Site:
     clock: Callable[[], datetime]
     vitals: Vitals
     jobs: Jobs = field(default_factory=Jobs)
+    limits: Limits = field(default_factory=lambda: Limits(time.monotonic))
