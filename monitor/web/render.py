@@ -19,9 +19,11 @@ from jinja2 import Environment, PackageLoader, StrictUndefined
 from markupsafe import Markup, escape
 
 from baselines.snapshot import utc_text
+from monitor.actions import deviation
+from monitor.errors import NotNow, StoreError, Unverified
 from monitor.pictures import duration_text
 from monitor.show import value_text
-from monitor.web.access import Caller, Role
+from monitor.web.access import Caller, Denied, Role
 from monitor.web.site import Site
 
 SAID = "asbuilt_said"  # the cookie that carries a sentence to the next page
@@ -72,6 +74,15 @@ def page(
     return answer
 
 
+def status_of(error: Exception) -> int:
+    """The status of an error that a person or a program can mend (RFC 9110, 15.5)."""
+    if isinstance(error, Denied):
+        return 403
+    if isinstance(error, NotNow | Unverified):
+        return 409
+    return 503 if isinstance(error, StoreError) else 422
+
+
 def back_to(path: str, said: str = "") -> Response:
     """Go to a page after something was done (RFC 9110, 15.4.4), and say there what."""
     answer = RedirectResponse(path, 303)
@@ -108,6 +119,7 @@ def environment() -> Environment:
         "ago": ago,
         "local_input": local_input,
         "asset_path": asset_path,
+        "deviation": deviation,
         "duration": duration_text,
     }
     made.globals |= {"NAV": NAV, "Role": Role, "static": static}

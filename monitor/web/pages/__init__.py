@@ -1,5 +1,5 @@
 """The pages, one module each: a router, its templates beside it in `templates/`."""
 
-from monitor.web.pages import coverage
+from monitor.web.pages import alarms, coverage, watch
 
-ROUTERS = (coverage.router,)
+ROUTERS = (alarms.router, coverage.router, watch.router)
