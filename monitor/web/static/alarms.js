@@ -9,11 +9,12 @@ const tell = () => {
   const ticked = ticks().filter((each) => each.checked).length;
   all.checked = ticked > 0 && ticked === ticks().length;
   all.indeterminate = ticked > 0 && !all.checked;
-  told.textContent = ticked ? `${ticked} ticked` : "Tick all that are shown";
+  const text = ticked ? `${ticked} ticked` : "Tick what you have seen";
+  if (told.textContent !== text) told.textContent = text;
 };
 
 if (all) {
-  all.hidden = all.disabled = false;
+  document.getElementById("tick-them").hidden = false;
   all.addEventListener("change", () => {
     ticks().forEach((each) => (each.checked = all.checked));
     tell();
