@@ -7,7 +7,7 @@ from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import datetime
 
-from baselines.alert import NORMAL, Alert, Move, acknowledge, shelve
+from baselines.alert import ACKED, NORMAL, Alert, Move, acknowledge, shelve
 from baselines.asset import Criticality
 from baselines.baseline import (
     NEXT,
@@ -314,14 +314,20 @@ def supersede(tx: Transaction, older: Baseline) -> None:
 
 
 def acknowledge_alerts(tx: Transaction, ids: Sequence[int], actor: Actor, reason: str, now: datetime) -> list[Move]:
-    """Acknowledge alarms, all of them or none; NotNow names the one that cannot be."""
-    moves = []
-    for alert in alerts_of(tx, ids):
-        move = acknowledge(alert, actor.name, reason, now)
-        if move is None:
-            raise NotNow(f"alarm {alert.id} ({alert.asset} {alert.item}) is {alert.state}: nothing to acknowledge")
-        moves.append(_do(tx, move, "alert.acknowledge", actor, {"reason": reason}, now))
-    return moves
+    """Acknowledge alarms, all of them or none; NotNow names those that cannot be, and who was quicker."""
+    asked = [(alert, acknowledge(alert, actor.name, reason, now)) for alert in alerts_of(tx, ids)]
+    if stuck := [alert for alert, move in asked if move is None]:
+        more = f"; and {len(stuck) - DIFFERENCES_MOST} more" if len(stuck) > DIFFERENCES_MOST else ""
+        none = f" (and so none of the {len(asked)} was acknowledged)" if len(asked) > 1 else ""
+        raise NotNow("; ".join(map(_nothing_to_acknowledge, stuck[:DIFFERENCES_MOST])) + more + none)
+    return [_do(tx, move, "alert.acknowledge", actor, {"reason": reason}, now) for _, move in asked if move]
+
+
+def _nothing_to_acknowledge(alert: Alert) -> str:
+    text = f"alarm {alert.id} ({alert.asset} {alert.item}) is {alert.state}: nothing to acknowledge"
+    if alert.state in (ACKED, NORMAL) and alert.acknowledged_by:
+        text += f", {alert.acknowledged_by} did so at {utc_text(alert.changed_at)}"
+    return text
 
 
 def close_alerts(

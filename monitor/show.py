@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterable, Mapping
 from datetime import datetime
 from typing import Any
@@ -10,6 +11,7 @@ from baselines.alert import OUT_OF_SERVICE, Alert, Event, Move
 from baselines.asset import identity_values
 from baselines.baseline import Baseline, SignOff, State
 from baselines.drift import DEVIATIONS, Kind
+from baselines.life import Moved
 from baselines.rules import CLAIMED, Direction, Finding
 from baselines.snapshot import Item, utc_text
 from monitor.pipeline import Checked
@@ -84,6 +86,19 @@ def alert_document(alert: Alert) -> dict[str, Any]:
         "closed_by": alert.closed_by,
         "closed_at": _moment(alert.closed_at),
         "text": alert_text(alert),
+    }
+
+
+def move_document(move: Moved) -> dict[str, Any]:
+    """One move of an alarm."""
+    return {
+        "at": utc_text(move.at),
+        "event": move.event,
+        "before": move.before,
+        "after": move.after,
+        "observed": json.loads(move.observed) if move.observed else None,
+        "by": move.by,
+        "reason": move.reason,
     }
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
@@ -128,47 +128,29 @@ def close(
     json: Json = False,
 ) -> None:
     """Close the cases of alarms: reads their assets, and closes only if they are as approved. All of them, or none."""
-    from monitor import actions
+    from monitor.cases import assets_of, close_cases, standing
     from monitor.commands.commissioning import read_assets
     from monitor.polling import utc_now
     from monitor.show import alert_document
 
     with opened(plant_file) as (plant, database):
         with database.read() as tx:
-            named = {alert.asset for alert in actions.alerts_of(tx, ids)}
+            here = assets_of(tx, plant, ids)
         who = signing(plant, database, by, key)
-        here = [name for name in (*plant.assets, *plant.segments) if name in named]
         documents = read_assets(plant, database, here, progress(len(here), "read")) if here else []
-        unseen = [document for document in documents if document["error"]]
-        for document in unseen:
-            error = document["error"]
-            typer.echo(
-                f"asbuilt: {document['asset']} could not be read ({error['kind']}: {error['text']}):"
-                " a case is closed by a fresh reading that is as approved",
-                err=True,
-            )
-        if unseen:
+        seen = standing(documents)
+        for sentence in seen.unseen:
+            typer.echo(f"asbuilt: {sentence}", err=True)
+        if seen.unseen:
             raise typer.Exit(UNSEEN)
-        observed = {document["asset"]: _against(document) for document in documents}
         with deciding(plant, database, who) as tx:
-            closed = actions.close_alerts(tx, ids, cause, prevent, who, utc_now(), observed)
+            closed = close_cases(tx, ids, cause, prevent, who, utc_now(), seen)
     documents = [alert_document(alert) for alert in closed]
     if json:
         return print_json({"alerts": documents})
     for document in documents:
         typer.echo(f"{document['id']}: closed ({document['cause']}): {document['text']}")
     return None
-
-
-def _against(document: dict[str, Any]) -> list[str]:
-    """What a fresh reading says against the approved baseline, one sentence each."""
-    from monitor.show import change_text
-
-    said = [
-        change_text(found["item"], found["kind"], found["approved"], found["observed"], found["direction"])
-        for found in document["deviations"]
-    ]
-    return said + [f"{key} could not be read: {why}" for key, why in document["why_unread"].items()]
 
 
 def _show_moved(moves: list[Move], json: bool) -> None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
@@ -12,9 +12,7 @@ from monitor.terminal import print_json, print_table
 
 if TYPE_CHECKING:
     from monitor.config import Plant
-    from monitor.notify.grouping import Held
     from monitor.routes import AnyRoute
-    from monitor.store import RouteHealth
 
 TEXT = "This is a test of asbuilt: if you read it, you will be told of alarms by this route."
 
@@ -28,15 +26,10 @@ def register(app: typer.Typer) -> None:
 
 def list_(plant_file: PlantFile = PLANT_FILE, json: Json = False) -> None:
     """The routes: what waits to be sent, what is held back, what arrived last, and why it does not."""
-    from monitor import store
-    from monitor.notify.grouping import Held
+    from monitor.watching import route_documents
 
     with opened(plant_file) as (plant, database), database.read() as tx:
-        names = [route.name for route in plant.routes]
-        health, marks = store.route_health(tx, names), store.route_marks(tx)
-    documents = [
-        _document(route, health[route.name], Held.parsed(marks.get(route.name, (0, ""))[1])) for route in plant.routes
-    ]
+        documents = route_documents(tx, plant)
     if json:
         return print_json({"routes": documents})
     if not documents:
@@ -58,24 +51,6 @@ def list_(plant_file: PlantFile = PLANT_FILE, json: Json = False) -> None:
             for each in documents
         ],
     )
-
-
-def _document(route: AnyRoute, health: RouteHealth, held: Held) -> dict[str, Any]:
-    from baselines.snapshot import utc_text
-
-    return {
-        "route": route.name,
-        "kind": route.kind,
-        "place": route.place,
-        "min_severity": route.min_severity,
-        "waiting": health.waiting,
-        "oldest": utc_text(health.oldest) if health.oldest else None,
-        "held": held.urgent.count + held.others.count,
-        "flapping": len(held.flapping),
-        "sent_at": utc_text(health.sent_at) if health.sent_at else None,
-        "failed": health.failed,
-        "why": health.why,
-    }
 
 
 def try_(

@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import time
 from datetime import timedelta
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from monitor.console import DONE, PLANT_FILE, UNSEEN, Assets, By, Json, PlantFile, chosen, opened
-from monitor.errors import CallError, StoreError
+from monitor.errors import CallError
 from monitor.moments import moment
 from monitor.terminal import print_json, print_table
 
@@ -17,14 +16,11 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
     from datetime import datetime
 
-    from monitor.config import Plant
     from monitor.covering import Covered
     from monitor.store import Database
 
 USUALLY = timedelta(days=30)
 MOST_GAPS = 10  # of an asset, in a list for people
-PATIENCE = 90.0  # seconds that a self-test of the daemon may take
-LOOK_EVERY = 0.1
 
 
 def register(app: typer.Typer) -> None:
@@ -98,6 +94,9 @@ def _show(found: Sequence[Covered], until: datetime) -> None:
 
 def self_test(by: By = "", plant_file: PlantFile = PLANT_FILE, json: Json = False) -> None:
     """A simulated PLC drifts on purpose, and the way from that to the message is timed; by the daemon, if it runs."""
+    from monitor.console import actor
+    from monitor.watching import ask_for_self_test
+
     with opened(plant_file) as (plant, database):
         if database.lead():
             try:
@@ -105,7 +104,7 @@ def self_test(by: By = "", plant_file: PlantFile = PLANT_FILE, json: Json = Fals
             finally:
                 database.follow()
         else:
-            document = _ask_daemon(plant, database, by)
+            document = ask_for_self_test(plant, database, actor(by).name)
     if json:
         print_json(document)
     else:
@@ -125,28 +124,6 @@ def _test_ourselves(database: Database) -> dict[str, Any]:
         return self_test_document(asyncio.run(self_test(writer.write, utc_now)))
     finally:
         writer.stop()
-
-
-def _ask_daemon(plant: Plant, database: Database, by: str) -> dict[str, Any]:
-    from monitor import store
-    from monitor.canary import SELF_TEST
-    from monitor.config import ITSELF
-    from monitor.console import actor
-    from monitor.polling import utc_now
-
-    with database.write() as tx:
-        number = store.request_poll(tx, ITSELF, utc_now(), actor(by).name, SELF_TEST)
-    until = time.monotonic() + PATIENCE
-    try:
-        while time.monotonic() < until:
-            with database.read() as tx:
-                if answer := store.poll_answers(tx, [number]).get(number):
-                    return answer
-            time.sleep(LOOK_EVERY)
-    finally:
-        with database.write() as tx:
-            store.withdraw_polls(tx, [number])
-    raise StoreError(f"the asbuilt that watches {plant.name} does not answer; is the daemon stuck? (asbuilt run)")
 
 
 def _show_test(document: dict[str, Any]) -> None:

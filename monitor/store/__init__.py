@@ -1,6 +1,21 @@
 """The store: what is kept, and how it is read back. Every function takes the transaction that it is part of."""
 
-from monitor.store.alerts import alerts, keep_alert, shelved_until, store_move, store_moves, suppressed
+from monitor.store.alerts import (
+    OPEN,
+    Wanted,
+    alerts,
+    alerts_after,
+    alerts_like,
+    count_alerts,
+    find_alerts,
+    keep_alert,
+    moves_of,
+    shelved_until,
+    store_move,
+    store_moves,
+    suppressed,
+    who_shelved,
+)
 from monitor.store.artefacts import add_artefact, artefacts
 from monitor.store.assets import (
     OutOfService,
@@ -180,7 +195,15 @@ __all__ = [
     "add_sign_off",
     "add_token",
     "add_written",
+    "OPEN",
+    "Wanted",
     "alerts",
+    "alerts_after",
+    "alerts_like",
+    "count_alerts",
+    "find_alerts",
+    "moves_of",
+    "who_shelved",
     "all_sign_offs",
     "answer_poll",
     "approvals_by_name",

@@ -3,15 +3,16 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
-from dataclasses import replace
+from collections.abc import Collection, Sequence
+from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import Row, insert, select, update
+from sqlalchemy import ColumnElement, Row, Select, case, func, insert, select, update
 
-from baselines.alert import Alert, AlertState, Move
+from baselines.alert import ACKED, NORMAL, RTN_UNACK, SHELVE, UNACK, Alert, AlertState, Event, Move
 from baselines.drift import Kind
+from baselines.life import Moved
 from baselines.rules import Direction
 from baselines.snapshot import Category, Severity
 from monitor import tables
@@ -41,6 +42,100 @@ def alerts(
     if kind is not None:
         statement = statement.where(tables.alert.c.kind == kind)
     return [_alert(row) for row in tx.execute(statement.order_by(tables.alert.c.id))]
+
+
+OPEN = (UNACK, RTN_UNACK, ACKED)  # the states in which an alarm stands before people
+RANKS = {severity: -severity.rank for severity in Severity}
+
+
+@dataclass(frozen=True, slots=True)
+class Wanted:
+    """Which alarms are asked for: what is empty does not choose. `text` is a part of an asset's name or of an item;
+    `assets` None is any asset. `open_cases` are those that people have still to say the cause of."""
+
+    states: Collection[AlertState] = ()
+    severities: Collection[Severity] = ()
+    categories: Collection[Category] = ()
+    kinds: Collection[Kind] = ()
+    assets: Collection[str] | None = None
+    text: str = ""
+    open_cases: bool = False
+
+
+def find_alerts(tx: Transaction, wanted: Wanted, most: int, skip: int = 0) -> list[Alert]:
+    """So many of the alarms that are asked for, the most urgent first: by severity, then what nobody has acknowledged,
+    then the oldest. Of those that are over, the newest first."""
+    alert = tables.alert.c
+    if set(wanted.states) == {NORMAL}:
+        order: Sequence[ColumnElement[Any]] = (alert.id.desc(),)
+    else:
+        waits = case((alert.state.in_((UNACK, RTN_UNACK)), 0), else_=1)
+        order = (case(RANKS, value=alert.severity, else_=1), waits, alert.raised_at, alert.id)
+    statement = _chosen(select(tables.alert, tables.asset.c.name.label("asset")), wanted)
+    return [_alert(row) for row in tx.execute(statement.order_by(*order).limit(most).offset(skip))]
+
+
+def alerts_after(tx: Transaction, wanted: Wanted, after: int, most: int) -> list[Alert]:
+    """So many of the alarms that are asked for, with numbers above one, in the order of their numbers."""
+    statement = _chosen(select(tables.alert, tables.asset.c.name.label("asset")), wanted)
+    statement = statement.where(tables.alert.c.id > after).order_by(tables.alert.c.id).limit(most)
+    return [_alert(row) for row in tx.execute(statement)]
+
+
+def count_alerts(tx: Transaction, wanted: Wanted) -> int:
+    """How many alarms are asked for."""
+    return int(tx.execute(_chosen(select(func.count(tables.alert.c.id)), wanted)).scalar_one())
+
+
+def _chosen(statement: Select[Any], wanted: Wanted) -> Select[Any]:
+    alert, name = tables.alert.c, tables.asset.c.name
+    statement = statement.select_from(tables.alert.join(tables.asset))
+    for column, values in (
+        (alert.state, wanted.states),
+        (alert.severity, wanted.severities),
+        (alert.category, wanted.categories),
+        (alert.kind, wanted.kinds),
+    ):
+        if values:
+            statement = statement.where(column.in_(values))
+    if wanted.assets is not None:
+        statement = statement.where(name.in_(wanted.assets))
+    if wanted.open_cases:
+        needs_none = alert.kind == Kind.SELFTEST
+        statement = statement.where(alert.closed_at.is_(None), alert.suppressed_by.is_(None), ~needs_none)
+    if wanted.text:
+        part = wanted.text
+        statement = statement.where(name.icontains(part, autoescape=True) | alert.item.icontains(part, autoescape=True))
+    return statement
+
+
+def alerts_like(tx: Transaction, alert: Alert, most: int) -> list[Alert]:
+    """The closed cases of the same item, whatever asset it is of, the newest first: how it came about, and what was
+    done about it."""
+    statement = (
+        select(tables.alert, tables.asset.c.name.label("asset"))
+        .join(tables.asset)
+        .where(tables.alert.c.item == alert.item, tables.alert.c.closed_at.is_not(None), tables.alert.c.id != alert.id)
+        .order_by(tables.alert.c.closed_at.desc())
+        .limit(most)
+    )
+    return [_alert(row) for row in tx.execute(statement)]
+
+
+def moves_of(tx: Transaction, number: int) -> list[Moved]:
+    """The life of an alarm, the oldest move first; for how long it was shelved is not kept with a move."""
+    moves = tables.alert_move
+    return [
+        Moved(row.at, Event(row.event), AlertState(row.before), AlertState(row.after), row.observed, row.by, row.reason)
+        for row in tx.execute(select(moves).where(moves.c.alert_id == number).order_by(moves.c.id))
+    ]
+
+
+def who_shelved(tx: Transaction, ids: Sequence[int]) -> dict[int, str]:
+    """Who put alarms away last."""
+    moves = tables.alert_move
+    of_them = select(moves.c.alert_id, moves.c.by).where(moves.c.alert_id.in_(ids), moves.c.event == SHELVE)
+    return {row.alert_id: row.by or "" for row in tx.execute(of_them.order_by(moves.c.id))}
 
 
 def shelved_until(tx: Transaction, now: datetime) -> list[Alert]:

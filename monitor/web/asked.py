@@ -40,3 +40,19 @@ def assets_of(plant: Plant, wanted: list[str] | None) -> list[str]:
 def say(text: str) -> None:
     """What a decision has to tell beside its answer: the log has it."""
     log.warning("web", text=text)
+
+
+def _zones(plant: Plant) -> dict[str, str]:
+    """By asset or segment the zone that it is in."""
+    assets = {name: each.asset.zone for name, each in plant.assets.items()}
+    return assets | {name: each.asset.zone for name, each in plant.segments.items()}
+
+
+def zones_of(plant: Plant) -> list[str]:
+    """The zones that assets and segments are in."""
+    return sorted({zone for zone in _zones(plant).values() if zone})
+
+
+def in_zone(plant: Plant, zone: str) -> list[str]:
+    """The assets and segments of a zone."""
+    return [name for name, each in _zones(plant).items() if each == zone]

@@ -19,9 +19,11 @@ from jinja2 import Environment, PackageLoader, StrictUndefined
 from markupsafe import Markup, escape
 
 from baselines.snapshot import utc_text
+from monitor.actions import deviation
 from monitor.pictures import duration_text
 from monitor.show import value_text
 from monitor.web.access import Caller, Role
+from monitor.web.access import status_of as status_of
 from monitor.web.site import Site
 
 SAID = "asbuilt_said"  # the cookie that carries a sentence to the next page
@@ -108,6 +110,7 @@ def environment() -> Environment:
         "ago": ago,
         "local_input": local_input,
         "asset_path": asset_path,
+        "deviation": deviation,
         "duration": duration_text,
     }
     made.globals |= {"NAV": NAV, "Role": Role, "static": static}

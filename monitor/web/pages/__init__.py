@@ -1,5 +1,12 @@
 """The pages, one module each: a router, its templates beside it in `templates/`."""
 
-from monitor.web.pages import account, coverage, people, reference
+from monitor.web.pages import account, alarms, coverage, people, reference, watch
 
-ROUTERS = (coverage.router, account.router, people.router, reference.router)
+ROUTERS = (
+    account.router,
+    alarms.router,
+    coverage.router,
+    people.router,
+    reference.router,
+    watch.router,
+)
