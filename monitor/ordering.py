@@ -25,6 +25,8 @@ from monitor.store import Actor, Database, Transaction
 
 GROUPS = ("identity.", "device.", "endpoint.", "server.", "host.", "service.", "conversation.", "address.")
 SUGGESTIONS = 3
+LAST_YEAR = 2999  # later times have no date in every zone
+EXACT = 2**53  # up to here every integer is a float
 
 Document = dict[str, Any]
 
@@ -109,6 +111,8 @@ def announce(
 def _assure_ahead(starts_at: datetime, ends_at: datetime, now: datetime) -> None:
     if ends_at <= starts_at or ends_at <= now:
         raise CallError(f"the window ends at {utc_text(ends_at)}: it has to end after its beginning, and in the future")
+    if ends_at.year > LAST_YEAR:
+        raise CallError(f"the window ends at {utc_text(ends_at)}: nobody works for so long")
     if starts_at < now:
         raise CallError(
             f"the window begins at {utc_text(starts_at)}: that is over, and an order says in advance what will change;"
@@ -355,6 +359,13 @@ def order_document(order: Order, now: datetime) -> Document:
 def is_overdue(order: Order, now: datetime) -> bool:
     """Whether its window is over, and nobody has closed it."""
     return order.state is OrderState.OPEN and order.ends_at < now
+
+
+def wish_text(value: Any) -> str:
+    """A value as JSON has it, as people write it."""
+    if isinstance(value, float) and value.is_integer() and abs(value) < EXACT:  # JSON has one kind of number
+        value = int(value)
+    return value if isinstance(value, str) else json.dumps(value)
 
 
 def expected_text(value: Any) -> str:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from datetime import datetime, timedelta
 from zoneinfo import ZoneInfo
 
+from baselines.asset import Asset
 from monitor.config import Plant
 from monitor.errors import CallError
 from monitor.moments import moment
@@ -14,7 +15,10 @@ def times(since: str, until: str, now: datetime, plant: Plant, usually: timedelt
     """From when until when: without a beginning the usual time before the end; CallError where that is none."""
     zone = ZoneInfo(plant.timezone)  # what people write on a page is of the plant's clock
     end = min(moment(until or "now", now, zone), now)
-    begin = moment(since, now, zone) if since else end - usually
+    try:
+        begin = moment(since, now, zone) if since else end - usually
+    except OverflowError:
+        raise CallError(f"{until} is before any plant was watched") from None
     if begin >= end:
         raise CallError("the beginning is not before the end, or lies in the future")
     return begin, end
@@ -27,3 +31,18 @@ def assets_of(plant: Plant, wanted: list[str] | None) -> list[str]:
         if name not in names:
             raise CallError(f"there is no asset {name}")
     return [name for name in names if not wanted or name in wanted]
+
+
+def zones_of(plant: Plant) -> list[str]:
+    """The zones that assets and segments are in."""
+    return sorted({asset.zone for asset in _described(plant).values() if asset.zone})
+
+
+def in_zone(plant: Plant, zone: str) -> list[str]:
+    """The assets and segments of a zone."""
+    return [name for name, asset in _described(plant).items() if asset.zone == zone]
+
+
+def _described(plant: Plant) -> dict[str, Asset]:
+    polled = {name: each.asset for name, each in plant.assets.items()}
+    return polled | {name: each.asset for name, each in plant.segments.items()}
