@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from fnmatch import fnmatchcase
 
@@ -20,7 +20,8 @@ from monitor.web.forms import Form
 
 MOST_ASSETS = 50  # of one order
 MOST_ROWS = 1500  # of a form; beyond that one looks for items by a part of their name
-FEW_ROWS = 60  # that are shown without being folded up
+FEW_ROWS = 60  # of which those that people change are shown without being folded up
+OFTEN_CHANGED = (Category.FIRMWARE, Category.PROGRAM, Category.PARAMETER, Category.MODE)
 VALUE, WHATEVER = "value:", "any:"  # before the asset and item in the name of a field
 
 Pair = tuple[str, str]  # asset and item
@@ -71,7 +72,7 @@ class Block:
     asset: str
     groups: Sequence[tuple[Category, Sequence[Row]]] = ()
     why: str = ""
-    unfolded: bool = True
+    unfolded: Collection[Category] = ()
 
 
 def draft_of_query(tx: Transaction, plant: Plant, assets: Sequence[str], items: Sequence[str], alarm: str) -> Draft:
@@ -88,7 +89,10 @@ def draft_of_query(tx: Transaction, plant: Plant, assets: Sequence[str], items: 
                 " unless the value goes back and comes again within the window."
             )
     named = _named(plant, assets)
-    return Draft(named, typed, chosen=frozenset((asset, item) for asset in named for item in items), note=note)
+    known = {asset: {item.key for item in _items(tx, asset)} for asset in named}
+    new = [(asset, item, typed.get((asset, item), "")) for asset in named for item in items if item not in known[asset]]
+    chosen = frozenset((asset, item) for asset in named for item in items)
+    return Draft(named, typed, chosen=chosen, new=new[0] if new else ("", "", ""), note=note)
 
 
 def draft_of_form(plant: Plant, form: Form) -> Draft:
@@ -135,6 +139,7 @@ def blocks_of(tx: Transaction, draft: Draft) -> tuple[list[Block], int]:
     """What there is to choose from, and how many items had to be left out of it."""
     approved = {asset: _items(tx, asset) for asset in draft.assets}
     room, whole = MOST_ROWS, sum(map(len, approved.values()))
+    unfolded = tuple(Category) if draft.find else OFTEN_CHANGED if whole <= FEW_ROWS and not draft.chosen else ()
     blocks, left_out = [], 0
     for asset, items in approved.items():
         rows = [row for item in items if (row := _row(draft, asset, item)).chosen or draft.find in item.key]
@@ -142,7 +147,7 @@ def blocks_of(tx: Transaction, draft: Draft) -> tuple[list[Block], int]:
         left_out += max(len(rows) - room, 0)
         rows, room = rows[:room], max(room - len(rows), 0)
         why = "" if items else f"{asset} has no approved baseline yet, so there is nothing to hold a change against"
-        blocks.append(Block(asset, _groups(rows), why, whole <= FEW_ROWS or bool(draft.find)))
+        blocks.append(Block(asset, _groups(rows), why, unfolded))
     return blocks, left_out
 
 

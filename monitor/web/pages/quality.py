@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from contextlib import suppress
+from datetime import date, timedelta
 from zoneinfo import ZoneInfo
 
 from fastapi import APIRouter, Request
@@ -30,7 +32,7 @@ def quality(
     zone: str = "",
 ) -> Response:
     plant = site.plant()
-    found = measured_of(site, since, until, by, zone)
+    found = measured_of(site, since, _with_its_day(until), by, zone)
     drawn = pictures(found.figures, by, ZoneInfo(plant.timezone))
     return page(
         request,
@@ -40,6 +42,7 @@ def quality(
         figures=found.figures,
         begin=found.begin,
         end=found.end,
+        last=found.end - timedelta(milliseconds=1),
         by=by,
         # drawn by monitor/drawing.py, which escapes every text: the pages' style gives it the colours of the page
         pictures={name: Markup(svg) for name, svg in drawn.items()},
@@ -49,6 +52,11 @@ def quality(
         no_cause=NO_CAUSE,
         zones=zones_of(plant),
         asked_zone=zone,
-        asked_since=since,
-        asked_until=until,
     )
+
+
+def _with_its_day(until: str) -> str:
+    """A day that people choose as the last one is meant with all of it; any other text as it is."""
+    with suppress(ValueError, OverflowError):
+        return (date.fromisoformat(until) + timedelta(days=1)).isoformat()
+    return until
