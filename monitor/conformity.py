@@ -8,12 +8,15 @@ from datetime import datetime
 from typing import Any
 
 from baselines.conformity import Cell, Column, Conformity, Golden, Machine, Row, Source, Standing, conformity
+from baselines.drift import Verdict
 from baselines.snapshot import utc_text
 from monitor.config import MachineType, Plant
 from monitor.inventory import Held, held, unseen
+from monitor.show import value_text
 from monitor.store import Transaction
 
 SHARED = "shared"  # instead of the name of a golden machine
+MOST_NAMED = 5  # odd ones in the sentence
 
 
 @dataclass(frozen=True, slots=True)
@@ -109,3 +112,77 @@ def is_settled(found: Compared, named: bool) -> bool:
     if found.matrix.is_alone and not named:
         standings -= {Standing.UNDECIDED}
     return standings <= {Standing.CONFORMS}
+
+
+def rows_to_show(found: Conformity, everything: bool) -> list[Row]:
+    """The rows that say something, or all; the worst first, else by key."""
+    rows = [row for row in found.rows if everything or row.has_odd or row.is_split or row.has_unread]
+    return sorted(rows, key=lambda row: -row.severity.rank if row.severity else 1)
+
+
+def verdict_text(compared: Compared) -> str:
+    """The verdict as a sentence: "filler: 4 machines, 3 alike; line3/filler is the odd one out in 2 items"."""
+    found = compared.matrix
+    machines = f"{value_text(compared.machine_type)}: {_count(len(found.columns), 'machine')}"
+    told = [", ".join([machines, *_alike_texts(found)])]
+    if found.odd_ones:
+        told.append(_odd_text(found.odd_ones))
+    if split := sum(row.is_split for row in found.rows):
+        told.append(f"no majority in {_count(split, 'item')}")
+    if unread := sum(row.has_unread for row in found.rows):
+        told.append(f"{_count(unread, 'item')} not read everywhere")
+    gaps = [column.machine.unseen for column in found.columns if column.machine.unseen]
+    if never := gaps.count(Verdict.NEVER_SEEN):
+        told.append(f"{never} never seen")
+    if len(gaps) > never:
+        told.append(f"{len(gaps) - never} not seen lately")
+    return "; ".join(told)
+
+
+def _alike_texts(found: Conformity) -> list[str]:
+    alike = [column for column in found.columns if column.is_alike]
+    if found.is_alone or not alike:
+        return ["and nothing to compare it with"] if found.is_alone else []
+    number = "all" if len(alike) == len(found.columns) else len(alike)
+    return [f"{number} alike" + " when last seen" * any(column.machine.unseen for column in alike)]
+
+
+def _odd_text(odd: Sequence[Column]) -> str:
+    if len(odd) == 1:
+        return f"{odd[0].machine.asset} is the odd one out in {_count(len(odd[0].odd), 'item')}"
+    named = [f"{column.machine.asset} in {_count(len(column.odd), 'item')}" for column in odd[:MOST_NAMED]]
+    more = [f"and {len(odd) - MOST_NAMED} more"] if len(odd) > MOST_NAMED else []
+    return f"{len(odd)} odd ones out: {', '.join(named + more)}"
+
+
+def _count(number: int, what: str) -> str:
+    return f"{number} {what}{'s' * (number != 1)}"
+
+
+def basis_text(compared: Compared) -> str:
+    """Where it comes from what the machines share."""
+    if compared.golden is None:
+        return "the type is what more than half of them have"
+    if compared.golden == SHARED:
+        return "the type is what plant.toml says that they share, else what more than half of them have"
+    if compared.golden_source is None:
+        return f"the golden {compared.golden} was never seen: the type is what more than half of them have"
+    return f"the type is {compared.golden}, as {compared.golden_source}"
+
+
+def short_names(names: Sequence[str]) -> list[str]:
+    """Names without what all of them begin or end with: line1/filler and line2/filler are line1 and line2."""
+    parts = [name.split("/") for name in names]
+    while min(map(len, parts)) > 1 and len({part[-1] for part in parts}) == 1:
+        parts = [part[:-1] for part in parts]
+    while min(map(len, parts)) > 1 and len({part[0] for part in parts}) == 1:
+        parts = [part[1:] for part in parts]
+    return ["/".join(part) for part in parts]
+
+
+def unseen_text(machine: Machine) -> str:
+    """Why nobody can tell how a machine is by now, and what stands for it."""
+    told = f"{machine.asset}: {machine.unseen}"
+    if machine.source is Source.APPROVED:
+        return f"{told}; what is approved stands for it"
+    return f"{told}, last seen {utc_text(machine.snapshot.taken_at)}" if machine.snapshot else told

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Collection, Iterable, Sequence
 from datetime import datetime, timedelta, tzinfo
 from typing import Any
 from zoneinfo import ZoneInfo
@@ -24,6 +24,7 @@ from baselines.quality import (
 from baselines.snapshot import utc_text
 from monitor import store
 from monitor.config import Plant
+from monitor.errors import CallError
 from monitor.inventory import REPORTED_EVERY, stale_after
 from monitor.pictures import dates, duration_text, number_text, times_rows
 from monitor.show import value_text
@@ -31,15 +32,31 @@ from monitor.store import Transaction
 from monitor.terminal import print_table
 
 UNKNOWN_EVERY = timedelta(seconds=30)  # how often an asset was polled that plant.toml no longer names
+MOST_PERIODS = 1000
+SHORTEST = {By.DAY: timedelta(days=1), By.WEEK: timedelta(days=7), By.MONTH: timedelta(days=28)}
 MOST_ROWS = 15  # of a table for people; there are fewer causes
 
 Document = dict[str, Any]
 
 
-def measured(tx: Transaction, plant: Plant, since: datetime, until: datetime, by: By, now: datetime) -> Quality:
-    """The figures of a plant; its time zone says when a day begins."""
+def assure_periods(since: datetime, until: datetime, by: By) -> None:
+    """CallError if a time has more periods than anybody would look at."""
+    if (until - since) / SHORTEST[by] > MOST_PERIODS:
+        raise CallError(f"that is more than {MOST_PERIODS} periods; choose a later beginning, or longer periods")
+
+
+def measured(
+    tx: Transaction,
+    plant: Plant,
+    since: datetime,
+    until: datetime,
+    by: By,
+    now: datetime,
+    of: Collection[str] | None = None,
+) -> Quality:
+    """The figures of a plant, or with `of` of some of its assets; its time zone says when a day begins."""
     every = dict.fromkeys(plant.segments, REPORTED_EVERY) | {name: each.every for name, each in plant.assets.items()}
-    cases, watches, orders = store.quality_records(tx, since, until)
+    cases, watches, orders = store.quality_records(tx, since, until, of)
     spans = [span for each in watches for span in watched(each, stale_after(every.get(each.asset, UNKNOWN_EVERY)))]
     return measure(cases, spans, orders, edges(since, until, by, ZoneInfo(plant.timezone)), now)
 

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import difflib
 import json
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
+from typing import Any
 
 from baselines.alert import Move
 from baselines.baseline import Baseline, Stage, State, partly
@@ -15,12 +16,28 @@ from baselines.drift import PROFILE_KEYS
 from baselines.snapshot import Snapshot, utc_text
 from monitor import store
 from monitor.actions import NO_RULES, Rules, assure_person, propose
+from monitor.config import Plant
 from monitor.errors import CallError, NotNow
 from monitor.pipeline import release_due
-from monitor.store import Actor, Transaction
+from monitor.polling import poll_assets
+from monitor.show import value_text
+from monitor.store import Actor, Database, Transaction
 
 GROUPS = ("identity.", "device.", "endpoint.", "server.", "host.", "service.", "conversation.", "address.")
 SUGGESTIONS = 3
+LAST_YEAR = 2999  # later times have no date in every zone
+EXACT = 2**53  # up to here every integer is a float
+
+Document = dict[str, Any]
+
+
+@dataclass(frozen=True, slots=True)
+class Wish:
+    """What somebody wants to announce: an item of an asset, and its new value as people write it."""
+
+    asset: str
+    item: str
+    value: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,6 +47,11 @@ class Closed:
     order: Order
     proposed: tuple[Baseline, ...]
     moves: tuple[Move, ...]
+
+
+def rules_for(plant: Plant, assets: Iterable[str]) -> dict[str, Rules]:
+    """What approving takes, of each of some assets."""
+    return {name: Rules(plant.approval, plant.criticality(name)) for name in assets}
 
 
 def open_order(
@@ -44,21 +66,38 @@ def open_order(
     now: datetime,
     rules: Mapping[str, Rules] | None = None,
 ) -> Order:
-    """Announce what will change: `expected` are KEY=VALUE, of each of the assets.
+    """Announce what will change: `expected` are KEY=VALUE, of each of the assets. Errors as of `announce`."""
+    pairs = [_pair(text) for text in expected]
+    wishes = [Wish(asset, *pair) for asset in assets for pair in pairs]
+    return announce(tx, wishes, (starts_at, ends_at), ticket, reason, actor, now, rules)
+
+
+def announce(
+    tx: Transaction,
+    wishes: Sequence[Wish],
+    window: tuple[datetime, datetime],
+    ticket: str,
+    reason: str,
+    actor: Actor,
+    now: datetime,
+    rules: Mapping[str, Rules] | None = None,
+) -> Order:
+    """Announce what will change, and when.
 
     CallError for what cannot come to be, NotNow where the asset has no baseline, or another order expects it already.
     """
-    if ends_at <= starts_at or ends_at <= now:
-        raise CallError(f"the window ends at {utc_text(ends_at)}: that is after its beginning, and in the future")
-    if starts_at < now:
-        raise CallError(
-            f"the window begins at {utc_text(starts_at)}: that is over, and an order says in advance what will change;"
-            " without --from it begins now"
-        )
-    pairs = [_pair(text) for text in expected]
+    starts_at, ends_at = window
+    _assure_ahead(starts_at, ends_at, now)
+    if not wishes:
+        raise CallError("an order announces something: name at least one item that will change, and its new value")
+    assets = tuple(dict.fromkeys(wish.asset for wish in wishes))
     for asset in assets:
         assure_person(tx, actor, (rules or {}).get(asset, NO_RULES).takes_two)
-    expectations = tuple(each for asset in assets for each in _expectations(tx, asset, pairs))
+    expectations = tuple(
+        each
+        for asset in assets
+        for each in _expectations(tx, asset, [(wish.item, wish.value) for wish in wishes if wish.asset == asset])
+    )
     announced = Order(0, ticket, reason, starts_at, ends_at, expectations, actor.name, now)
     _assure_alone(tx, announced)
     order = store.add_order(tx, announced)
@@ -67,6 +106,18 @@ def open_order(
     said = [{"asset": each.asset, "item": each.item, "expected": each.expected} for each in expectations]
     store.audit(tx, now, actor, "change.open", _subject(order), detail | {"expectations": json.dumps(said)})
     return order
+
+
+def _assure_ahead(starts_at: datetime, ends_at: datetime, now: datetime) -> None:
+    if ends_at <= starts_at or ends_at <= now:
+        raise CallError(f"the window ends at {utc_text(ends_at)}: it has to end after its beginning, and in the future")
+    if ends_at.year > LAST_YEAR:
+        raise CallError(f"the window ends at {utc_text(ends_at)}: nobody works for so long")
+    if starts_at < now:
+        raise CallError(
+            f"the window begins at {utc_text(starts_at)}: that is over, and an order says in advance what will change;"
+            " left out, its beginning is now"
+        )
 
 
 def _subject(order: Order) -> str:
@@ -101,17 +152,15 @@ def _expectation(asset: str, key: str, value: str, approved: Snapshot, seen: Sna
     known = approved.by_key.get(key)
     if known is None and not _may_come(key, approved, seen):
         near = difflib.get_close_matches(key, list(approved.by_key), SUGGESTIONS)
-        hint = f"did you mean {' or '.join(near)}?" if near else f"asbuilt baseline show {asset} lists what there is"
-        raise CallError(f"--expect: {asset} has no item {key}; {hint}")
+        hint = f"did you mean {' or '.join(near)}?" if near else "its approved baseline lists what there is"
+        raise CallError(f"{asset} has no item {key}; {hint}")
     try:
         expected = parse_expected(value, known)
     except ValueError as error:
-        raise CallError(f"--expect: {error}") from None
+        raise CallError(f"{asset}: {error}") from None
     if known is not None and expected != ANY and meets(expected, known, known.tolerance):
         within = f", and {value} is within its tolerance of {known.tolerance:g}" if known.tolerance else ""
-        raise CallError(
-            f"--expect: {key} of {asset} is approved as {known.shown} already{within}: nothing would change"
-        )
+        raise CallError(f"{key} of {asset} is approved as {known.shown} already{within}: nothing would change")
     return Expectation(asset, key, expected)
 
 
@@ -128,7 +177,7 @@ def _assure_alone(tx: Transaction, order: Order) -> None:
     named: set[tuple[str, str]] = set()
     for each in order.expectations:
         if (each.asset, each.item) in named:
-            raise CallError(f"--expect: {each.item} of {each.asset} is there twice")
+            raise CallError(f"{each.item} of {each.asset} is there twice")
         named.add((each.asset, each.item))
     for other in store.orders(tx, OrderState.OPEN):
         both = sorted(named & {(each.asset, each.item) for each in other.expectations})
@@ -164,7 +213,7 @@ def close_order(
     order = open_order_of(tx, number)
     for asset in order.assets:
         assure_person(tx, actor, (rules or {}).get(asset, NO_RULES).takes_two)
-    histories = {asset: _history(tx, order, asset) for asset in order.assets}
+    histories = _histories(tx, order, store.orders(tx))
     closed = settled(order, histories, actor.name, now)
     if not store.close_order(tx, closed):
         raise NotNow(f"somebody else closed change order {number} a moment ago")
@@ -185,7 +234,33 @@ def _closing(order: Order) -> dict[str, str]:
     return {"order": str(order.id), "expectations": json.dumps(said), "excess": json.dumps(excess)}
 
 
-def _history(tx: Transaction, order: Order, asset: str) -> History:
+def foreseen(tx: Transaction, order: Order, by: str, now: datetime, others: Iterable[Order] | None = None) -> Order:
+    """What closing an open order would make of it, by what was seen so far; NotNow where nothing can be said.
+
+    Whoever asks for many gives all orders as `others`, so that they are read once.
+    """
+    known = store.orders(tx) if others is None else others
+    return settled(order, _histories(tx, order, known), by, now)
+
+
+def proposal_reason(order: Order) -> str:
+    """Why a baseline is proposed that an order proposes by itself."""
+    return f"change order {order.id}, done as planned"
+
+
+def proposed_by(tx: Transaction, order: Order) -> list[Baseline]:
+    """The baselines that a closed order proposed by itself, whatever became of them."""
+    if order.state is OrderState.OPEN or not order.as_planned:
+        return []
+    return [each for each in store.baselines(tx, order.assets) if each.reason == proposal_reason(order)]
+
+
+def _histories(tx: Transaction, order: Order, others: Iterable[Order]) -> dict[str, History]:
+    beside = tuple(other for other in others if other.id != order.id and other.overlaps(order))
+    return {asset: _history(tx, order, asset, beside) for asset in order.assets}
+
+
+def _history(tx: Transaction, order: Order, asset: str, beside: tuple[Order, ...]) -> History:
     current = store.current_baseline(tx, asset)
     before = store.baseline_at(tx, asset, order.opened_at) or current  # none where the clock was set back meanwhile
     if before is None or current is None:
@@ -199,7 +274,7 @@ def _history(tx: Transaction, order: Order, asset: str) -> History:
             if run.digest
         ],
         store.written(tx, asset, order.starts_at),
-        tuple(other for other in store.orders(tx) if other.id != order.id and other.overlaps(order)),
+        beside,
     )
 
 
@@ -217,8 +292,8 @@ def _proposals(
         changed = partly(history.approved, history.as_seen(declared), declared)
         if changed.digest != history.approved.digest:
             _assure_free(tx, order, asset)
-            why = f"change order {order.id}, done as planned"
-            made = propose(tx, changed, Stage.AS_LEFT, actor, now, why, order.ticket, rules=rules.get(asset, NO_RULES))
+            why, takes = proposal_reason(order), rules.get(asset, NO_RULES)
+            made = propose(tx, changed, Stage.AS_LEFT, actor, now, why, order.ticket, rules=takes)
             proposed.append(made)
     return tuple(proposed)
 
@@ -231,3 +306,68 @@ def _assure_free(tx: Transaction, order: Order, asset: str) -> None:
             f"{asset} has an open proposal ({waiting.digest[:12]}, {waiting.reason or 'no reason given'}): approve or"
             f" reject it first; order {order.id} was done as planned, and would propose another in its place"
         )
+
+
+def read_again(plant: Plant, database: Database, order: Order, by: str, step: Callable[[str], None]) -> list[str]:
+    """Read the assets of an order once more; what of it could not be seen, as sentences."""
+    here = [name for name in order.assets if name in (*plant.assets, *plant.segments)]
+    documents = poll_assets(plant, database, here, by, step) if here else []
+    gone = [f"{name} is not in {plant.path} any more" for name in order.assets if name not in here]
+    return gone + [gap for document in documents for gap in _gaps(order, document)]
+
+
+def _gaps(order: Order, document: Document) -> list[str]:
+    """What of an order could not be seen now."""
+    name = document["asset"]
+    if document["error"]:
+        return [f"{name} could not be read: {document['error']['kind']}: {document['error']['text']}"]
+    missing = sorted(order.items(name) & set(document["unread"]))
+    return [f"{name}: {key} could not be read: {document['why_unread'].get(key, 'no answer')}" for key in missing]
+
+
+def order_document(order: Order, now: datetime) -> Document:
+    """One order; see docs/json.md."""
+    return {
+        "id": order.id,
+        "state": order.state,
+        "ticket": order.ticket,
+        "reason": order.reason,
+        "from": utc_text(order.starts_at),
+        "until": utc_text(order.ends_at),
+        "overdue": is_overdue(order, now),
+        "opened_by": order.opened_by,
+        "opened_at": utc_text(order.opened_at),
+        "closed_by": order.closed_by,
+        "closed_at": utc_text(order.closed_at) if order.closed_at else None,
+        "expectations": [
+            {
+                "asset": each.asset,
+                "item": each.item,
+                "expected": each.expected,
+                "observed": each.observed,
+                "outcome": each.outcome,
+            }
+            for each in order.expectations
+        ],
+        "excess": [
+            {"asset": each.asset, "item": each.item, "approved": each.approved, "observed": each.observed}
+            for each in order.excess
+        ],
+    }
+
+
+def is_overdue(order: Order, now: datetime) -> bool:
+    """Whether its window is over, and nobody has closed it."""
+    return order.state is OrderState.OPEN and order.ends_at < now
+
+
+def wish_text(value: Any) -> str:
+    """A value as JSON has it, as people write it."""
+    if isinstance(value, float) and value.is_integer() and abs(value) < EXACT:  # JSON has one kind of number
+        value = int(value)
+    return value if isinstance(value, str) else json.dumps(value)
+
+
+def expected_text(value: Any) -> str:
+    """What an order expects, or what was seen of it, for people."""
+    return "any other value" if value == ANY else "nothing" if value is None else value_text(value)

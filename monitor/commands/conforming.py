@@ -14,13 +14,12 @@ from monitor.terminal import print_json, print_table
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
 
-    from baselines.conformity import Cell, Column, Conformity, Machine, Row
+    from baselines.conformity import Cell, Column, Row
     from monitor.config import Plant
     from monitor.conformity import Compared
 
 WIDEST = 120  # columns of a matrix; what would make it wider is listed instead
 GUTTER = 2  # between two columns
-MOST_NAMED = 5  # in the sentence
 MOST_LINES = 12  # of what was not seen, unless everything is wanted
 MARKS = AS_TYPE, NO_ITEM, NOT_READ, NOT_SEEN, NO_MAJORITY, MAY_DIFFER = (
     "·", "none", "unread", "?", "no majority", "may differ"
@@ -74,12 +73,13 @@ def _wanted(plant: Plant, known: Iterable[str], patterns: Sequence[str]) -> list
 
 
 def _print(compared: Compared, everything: bool) -> None:
+    from monitor.conformity import basis_text, rows_to_show, verdict_text
+
     found = compared.matrix
-    typer.echo(_verdict_text(compared))
-    rows = [row for row in found.rows if everything or row.has_odd or row.is_split or row.has_unread]
-    rows.sort(key=lambda row: -row.severity.rank if row.severity else 1)  # the worst first, else by key
+    typer.echo(verdict_text(compared))
+    rows = rows_to_show(found, everything)
     if rows:
-        typer.echo(f"  {_basis_text(compared)}; {AS_TYPE} is as the type")
+        typer.echo(f"  {basis_text(compared)}; {AS_TYPE} is as the type")
     narrow = _narrow(found.columns, rows)
     if narrow:
         print_table(*_matrix(found.columns, narrow))
@@ -89,64 +89,11 @@ def _print(compared: Compared, everything: bool) -> None:
         typer.echo(f"  {line}")
 
 
-def _verdict_text(compared: Compared) -> str:
-    """The verdict as a sentence: "filler: 4 machines, 3 alike; line3/filler is the odd one out in 2 items"."""
-    from baselines.drift import Verdict
-    from monitor.show import value_text
-
-    found = compared.matrix
-    machines = f"{value_text(compared.machine_type)}: {_count(len(found.columns), 'machine')}"
-    told = [", ".join([machines, *_alike_texts(found)])]
-    if found.odd_ones:
-        told.append(_odd_text(found.odd_ones))
-    if split := sum(row.is_split for row in found.rows):
-        told.append(f"no majority in {_count(split, 'item')}")
-    if unread := sum(row.has_unread for row in found.rows):
-        told.append(f"{_count(unread, 'item')} not read everywhere")
-    gaps = [column.machine.unseen for column in found.columns if column.machine.unseen]
-    if never := gaps.count(Verdict.NEVER_SEEN):
-        told.append(f"{never} never seen")
-    if len(gaps) > never:
-        told.append(f"{len(gaps) - never} not seen lately")
-    return "; ".join(told)
-
-
-def _alike_texts(found: Conformity) -> list[str]:
-    alike = [column for column in found.columns if column.is_alike]
-    if found.is_alone or not alike:
-        return ["and nothing to compare it with"] if found.is_alone else []
-    number = "all" if len(alike) == len(found.columns) else len(alike)
-    return [f"{number} alike" + " when last seen" * any(column.machine.unseen for column in alike)]
-
-
-def _odd_text(odd: Sequence[Column]) -> str:
-    if len(odd) == 1:
-        return f"{odd[0].machine.asset} is the odd one out in {_count(len(odd[0].odd), 'item')}"
-    named = [f"{column.machine.asset} in {_count(len(column.odd), 'item')}" for column in odd[:MOST_NAMED]]
-    more = [f"and {len(odd) - MOST_NAMED} more"] if len(odd) > MOST_NAMED else []
-    return f"{len(odd)} odd ones out: {', '.join(named + more)}"
-
-
-def _count(number: int, what: str) -> str:
-    return f"{number} {what}{'s' * (number != 1)}"
-
-
-def _basis_text(compared: Compared) -> str:
-    """Where it comes from what the machines share."""
-    from monitor.conformity import SHARED
-
-    if compared.golden is None:
-        return "the type is what more than half of them have"
-    if compared.golden == SHARED:
-        return "the type is what plant.toml says that they share, else what more than half of them have"
-    if compared.golden_source is None:
-        return f"the golden {compared.golden} was never seen: the type is what more than half of them have"
-    return f"the type is {compared.golden}, as {compared.golden_source}"
-
-
 def _matrix(machines: Sequence[Column], rows: Iterable[Row]) -> Table:
     """An item a line, a machine a column."""
-    names = _short([column.machine.asset for column in machines])
+    from monitor.conformity import short_names
+
+    names = short_names([column.machine.asset for column in machines])
     lines = [[*_row_texts(row), *map(_cell_text, row.cells)] for row in rows]
     return ["item", "severity", "type", *names], lines
 
@@ -204,29 +151,11 @@ def _value_text(value: Any) -> str:
     return repr(text) if text in MARKS else text
 
 
-def _short(names: Sequence[str]) -> list[str]:
-    """Names without what all of them begin or end with: line1/filler and line2/filler are line1 and line2."""
-    parts = [name.split("/") for name in names]
-    while min(map(len, parts)) > 1 and len({part[-1] for part in parts}) == 1:
-        parts = [part[:-1] for part in parts]
-    while min(map(len, parts)) > 1 and len({part[0] for part in parts}) == 1:
-        parts = [part[1:] for part in parts]
-    return ["/".join(part) for part in parts]
-
-
 def _unseen_lines(machines: Iterable[Column], everything: bool) -> list[str]:
     """The machines that nobody has looked at lately, and when they were last seen."""
-    lines = [_unseen_text(column.machine) for column in machines if column.machine.unseen]
+    from monitor.conformity import unseen_text
+
+    lines = [unseen_text(column.machine) for column in machines if column.machine.unseen]
     if everything or len(lines) <= MOST_LINES:
         return lines
     return [*lines[:MOST_LINES], f"… and {len(lines) - MOST_LINES} more; --all shows them"]
-
-
-def _unseen_text(machine: Machine) -> str:
-    from baselines.conformity import Source
-    from baselines.snapshot import utc_text
-
-    told = f"{machine.asset}: {machine.unseen}"
-    if machine.source is Source.APPROVED:
-        return f"{told}; what is approved stands for it"
-    return f"{told}, last seen {utc_text(machine.snapshot.taken_at)}" if machine.snapshot else told

@@ -6,7 +6,6 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from monitor.commands.commissioning import read_assets, rules_of
 from monitor.console import (
     DONE,
     DRIFT,
@@ -67,7 +66,7 @@ def open_(
     with opened(plant_file) as (plant, database):
         wanted = chosen(plant, assets)
         who, now = signing(plant, database, by, key, assets=wanted), utc_now()
-        rules = {name: rules_of(plant, name) for name in wanted}
+        rules = ordering.rules_for(plant, wanted)
         window = moment(from_, now), moment(until, now)
         with deciding(plant, database, who) as tx:
             order = ordering.open_order(tx, wanted, map(cleaned, expect), *window, ticket, reason, who, now, rules)
@@ -100,7 +99,9 @@ def list_(
 
 
 def _row(order: Order, document: Document) -> list[str]:
-    what = "; ".join(f"{each.asset}: {each.item} → {_shown(each.expected)}" for each in order.expectations)
+    from monitor.ordering import expected_text
+
+    what = "; ".join(f"{each.asset}: {each.item} → {expected_text(each.expected)}" for each in order.expectations)
     state = document["state"] if not document["overdue"] else "overdue"
     return [str(order.id), state, order.ticket, document["from"], document["until"], order.opened_by, what]
 
@@ -130,7 +131,8 @@ def close(
 ) -> None:
     """Read the order's assets, and close it by what was seen: as planned, partial, missing, outside of the window, and
     what nobody had declared. Only where exactly the declared was done, it is proposed as the new baseline."""
-    from monitor import ordering
+    from monitor import logs, ordering
+    from monitor.accounts import me
     from monitor.polling import utc_now
     from monitor.show import baseline_document
 
@@ -138,16 +140,14 @@ def close(
         with database.read() as tx:
             order = ordering.open_order_of(tx, number)
         who = signing(plant, database, by, key, assets=order.assets)
-        here = [name for name in order.assets if name in (*plant.assets, *plant.segments)]
-        documents = read_assets(plant, database, here, progress(len(here), "read")) if here else []
-        gaps = [f"{name} is not in {plant.path} any more" for name in order.assets if name not in here]
-        gaps += [gap for document in documents for gap in _gaps(order, document)]
+        logs.set_up()
+        gaps = ordering.read_again(plant, database, order, me(), progress(len(order.assets), "read"))
         if gaps and not as_seen:
             for gap in gaps:
                 typer.echo(f"asbuilt: {gap}", err=True)
             typer.echo(f"asbuilt: order {number} stays open; --as-seen closes it by what was seen last", err=True)
             raise typer.Exit(UNSEEN)
-        rules = {name: rules_of(plant, name) for name in order.assets}
+        rules = ordering.rules_for(plant, order.assets)
         with deciding(plant, database, who, sound=True) as tx:
             closed = ordering.close_order(tx, number, who, utc_now(), rules)
     proposed = [baseline_document(each) for each in closed.proposed]
@@ -161,66 +161,26 @@ def close(
     raise typer.Exit(DONE if closed.order.as_planned else DRIFT)
 
 
-def _gaps(order: Order, document: Document) -> list[str]:
-    """What of an order could not be seen now."""
-    name = document["asset"]
-    if document["error"]:
-        return [f"{name} could not be read: {document['error']['kind']}: {document['error']['text']}"]
-    missing = sorted(order.items(name) & set(document["unread"]))
-    return [f"{name}: {key} could not be read: {document['why_unread'].get(key, 'no answer')}" for key in missing]
-
-
 def _document(order: Order) -> Document:
-    from baselines.snapshot import utc_text
+    from monitor.ordering import order_document
     from monitor.polling import utc_now
 
-    return {
-        "id": order.id,
-        "state": order.state,
-        "ticket": order.ticket,
-        "reason": order.reason,
-        "from": utc_text(order.starts_at),
-        "until": utc_text(order.ends_at),
-        "overdue": order.state == "open" and order.ends_at < utc_now(),
-        "opened_by": order.opened_by,
-        "opened_at": utc_text(order.opened_at),
-        "closed_by": order.closed_by,
-        "closed_at": utc_text(order.closed_at) if order.closed_at else None,
-        "expectations": [
-            {
-                "asset": each.asset,
-                "item": each.item,
-                "expected": each.expected,
-                "observed": each.observed,
-                "outcome": each.outcome,
-            }
-            for each in order.expectations
-        ],
-        "excess": [
-            {"asset": each.asset, "item": each.item, "approved": each.approved, "observed": each.observed}
-            for each in order.excess
-        ],
-    }
+    return order_document(order, utc_now())
 
 
 def _lines(order: Order) -> list[str]:
     from baselines.snapshot import utc_text
+    from monitor.ordering import expected_text
 
     window = f"{utc_text(order.starts_at)} to {utc_text(order.ends_at)}"
     lines = [f"order {order.id} ({order.ticket}) is {order.state}; its window is {window}"]
     for each in order.expectations:
         end = f": {each.outcome}" if each.outcome else ""
         if each.outcome and each.outcome != "as-planned":
-            end += f" (it is {_shown(each.observed)})"
-        lines.append(f"  {each.asset}: {each.item} → {_shown(each.expected)}{end}")
+            end += f" (it is {expected_text(each.observed)})"
+        lines.append(f"  {each.asset}: {each.item} → {expected_text(each.expected)}{end}")
     lines += [
-        f"  {more.asset}: {more.item}: nobody declared {_shown(more.approved)} → {_shown(more.observed)}"
+        f"  {more.asset}: {more.item}: nobody declared {expected_text(more.approved)} → {expected_text(more.observed)}"
         for more in order.excess
     ]
     return lines
-
-
-def _shown(value: Any) -> str:
-    from monitor.show import value_text
-
-    return "any other value" if value == "*" else "nothing" if value is None else value_text(value)

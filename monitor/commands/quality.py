@@ -22,8 +22,6 @@ if TYPE_CHECKING:
 
 USUALLY = timedelta(days=90)
 EARLIEST = datetime(1970, 1, 1, tzinfo=UTC)
-MOST_PERIODS = 1000
-SHORTEST = {"day": timedelta(days=1), "week": timedelta(days=7), "month": timedelta(days=28)}
 
 
 def register(app: typer.Typer) -> None:
@@ -48,14 +46,13 @@ def quality(
     from baselines.quality import (
         By,
     )
-    from monitor.figures import measured, quality_document, show
+    from monitor.figures import assure_periods, measured, quality_document, show
     from monitor.polling import utc_now
 
     by = By(period)
     now = utc_now()
     begin, end = asked_times(since, until, now)
-    if (end - begin) / SHORTEST[by] > MOST_PERIODS:
-        raise CallError(f"that is more than {MOST_PERIODS} periods; choose a later --from, or a longer --by")
+    assure_periods(begin, end, by)
     with opened(plant_file) as (plant, database), database.read() as tx:
         found = measured(tx, plant, begin, end, by, now)
     if pictures is not None:

@@ -106,7 +106,7 @@ from monitor.store.messages import (
     route_health,
     route_marks,
 )
-from monitor.store.orders import add_order, add_written, close_order, orders, written
+from monitor.store.orders import OrderFilter, add_order, add_written, close_order, find_orders, orders, written
 from monitor.store.persons import Person, keep_person, person, persons
 from monitor.store.quality import quality_at, quality_records
 from monitor.store.requests import (
@@ -233,6 +233,8 @@ __all__ = [
     "count_waiting",
     "current_baseline",
     "deviating",
+    "find_orders",
+    "OrderFilter",
     "document",
     "documents",
     "end_gap",

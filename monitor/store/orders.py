@@ -5,17 +5,28 @@ from __future__ import annotations
 import json
 from collections import defaultdict
 from collections.abc import Mapping
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import Row, Select, insert, select, update
+from sqlalchemy import ColumnElement, Row, Select, and_, exists, func, insert, not_, or_, select, update
 
 from baselines.change import Excess, Expectation, Order, OrderState, Outcome
 from baselines.wire import Written
 from monitor import tables
 from monitor.store.assets import asset_id
 from monitor.store.database import Transaction
+
+
+@dataclass(frozen=True, slots=True)
+class OrderFilter:
+    """Which orders somebody looks for: those with an asset of this name or a part of it, with these words in their
+    ticket, reason, or names of people, and of the closed those that went as planned, or that did not."""
+
+    state: OrderState
+    asset: str = ""
+    words: str = ""
+    as_planned: bool | None = None
 
 
 def orders(
@@ -29,6 +40,42 @@ def orders(
         statement = statement.where(tables.change_order.c.id == number)
     if closed_at is not None:
         statement = statement.where(tables.change_order.c.closed_at == closed_at)
+    return _orders(tx, statement)
+
+
+def find_orders(tx: Transaction, wanted: OrderFilter, most: int, after: int = 0) -> tuple[int, list[Order]]:
+    """How many orders there are that somebody looks for, and `most` of them after the first so many: of the open those
+    whose end comes first, of the closed those that were closed last."""
+    order, condition = tables.change_order.c, _condition(wanted)
+    count = tx.execute(select(func.count()).select_from(tables.change_order).where(condition)).scalar_one()
+    first = (order.ends_at, order.id) if wanted.state is OrderState.OPEN else (order.closed_at.desc(), order.id.desc())
+    numbers = select(order.id).where(condition).order_by(*first).limit(most).offset(after)
+    places = {number: place for place, number in enumerate(tx.execute(numbers).scalars())}
+    found = _orders(tx, select(tables.change_order).where(order.id.in_(places)))
+    return count, sorted(found, key=lambda each: places[each.id])
+
+
+def _condition(wanted: OrderFilter) -> ColumnElement[bool]:
+    order = tables.change_order.c
+    conditions = [order.state == wanted.state]
+    if wanted.words:
+        told = (order.ticket, order.reason, order.opened_by, order.closed_by)
+        words = wanted.words.lower()
+        conditions.append(or_(*(func.lower(column).contains(words, autoescape=True) for column in told)))
+    if wanted.asset:
+        named = tables.asset.c.name.contains(wanted.asset, autoescape=True)
+        about = tables.expectation.join(tables.asset)
+        conditions.append(exists().select_from(about).where(tables.expectation.c.order_id == order.id, named))
+    if wanted.as_planned is not None:
+        otherwise = or_(
+            exists().where(tables.expectation.c.order_id == order.id, tables.expectation.c.outcome != "as-planned"),
+            exists().where(tables.excess.c.order_id == order.id),
+        )
+        conditions.append(not_(otherwise) if wanted.as_planned else otherwise)
+    return and_(*conditions)
+
+
+def _orders(tx: Transaction, statement: Select[Any]) -> list[Order]:
     rows = tx.execute(statement).all()
     chosen = statement.with_only_columns(tables.change_order.c.id).order_by(None)
     expected, excess = _lines(tx, tables.expectation, chosen), _lines(tx, tables.excess, chosen)

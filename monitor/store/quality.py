@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections import defaultdict
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from datetime import datetime
 from typing import Any, NamedTuple
 
@@ -38,13 +38,18 @@ class _Known(NamedTuple):
 
 
 def quality_records(
-    tx: Transaction, since: datetime, until: datetime
+    tx: Transaction, since: datetime, until: datetime, of: Collection[str] | None = None
 ) -> tuple[list[Case], list[Watch], list[OrderRecord]]:
     """The cases raised between two times, and those of before that are open; how each asset was looked at; and the
-    orders that are open, or were closed meanwhile."""
+    orders that are open, or were closed meanwhile. With `of` only what is about one of these assets."""
     names, known = _names(tx), _known(tx, since, until)
     cases = [_case(row, names[row.asset_id], known) for row in _alerts(tx, since, until)]
-    return cases, _watches(names, known), _orders(tx, since, until)
+    watches, wanted = _watches(names, known), None if of is None else frozenset(of)
+    if wanted is not None:
+        cases = [case for case in cases if case.asset in wanted]
+        watches = [watch for watch in watches if watch.asset in wanted]
+    numbers = None if wanted is None else frozenset(number for number, name in names.items() if name in wanted)
+    return cases, watches, _orders(tx, since, until, numbers)
 
 
 def quality_at(
@@ -222,19 +227,23 @@ def approvals(tx: Transaction) -> defaultdict[int, set[datetime]]:
     return found
 
 
-def _orders(tx: Transaction, since: datetime, until: datetime) -> list[OrderRecord]:
+def _orders(tx: Transaction, since: datetime, until: datetime, of: frozenset[int] | None = None) -> list[OrderRecord]:
     order, expectation, excess = tables.change_order.c, tables.expectation.c, tables.excess.c
     wanted = and_(order.opened_at < until, or_(order.closed_at.is_(None), order.closed_at >= since))
     chosen = select(order.id).where(wanted)
     outcomes: defaultdict[int, list[str | None]] = defaultdict(list)
-    for number, outcome in tx.execute(
-        select(expectation.order_id, expectation.outcome).where(expectation.order_id.in_(chosen))
+    about: set[int] = set()
+    for number, asset, outcome in tx.execute(
+        select(expectation.order_id, expectation.asset_id, expectation.outcome).where(expectation.order_id.in_(chosen))
     ):
         outcomes[number].append(outcome)
+        if of is None or asset in of:
+            about.add(number)
     counted = select(excess.order_id, func.count()).where(excess.order_id.in_(chosen)).group_by(excess.order_id)
     exceeded = dict(map(tuple[int, int], tx.execute(counted)))
     columns = (order.id, order.ends_at, order.closed_at)
     return [
         OrderRecord(ends_at, closed_at, tuple(outcomes[number]), exceeded.get(number, 0))
         for number, ends_at, closed_at in tx.execute(select(*columns).where(wanted))
+        if of is None or number in about
     ]

@@ -1,13 +1,16 @@
 """The API, one module a subject: what the pages do, as JSON. Its answers are the documents of docs/json.md."""
 
-from monitor.web.api import alerts, artefacts, bundles, coverage, people, plant, watch
+from monitor.web.api import alerts, artefacts, bundles, conformity, coverage, orders, people, plant, quality, watch
 
 ROUTERS = (
     plant.router,
     alerts.router,
     artefacts.router,
     bundles.router,
+    conformity.router,
     coverage.router,
+    orders.router,
     people.router,
+    quality.router,
     watch.router,
 )
