@@ -9,6 +9,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from datetime import datetime
 
+from monitor.board import Board
 from monitor.config import Plant
 from monitor.store import Database
 from monitor.vitals import Vitals
@@ -25,3 +26,7 @@ class Site:
     clock: Callable[[], datetime]
     vitals: Vitals
     jobs: Jobs = field(default_factory=Jobs)
+    board: Board = field(init=False)
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "board", Board(self.database))
