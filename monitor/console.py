@@ -175,8 +175,13 @@ def deciding(plant: Plant, database: Database, who: Actor, sound: bool = False) 
     """A transaction in which somebody decides something: audited, checkpointed, `sound` only if the evidence is."""
     from monitor import evidence
 
-    with evidence.deciding(plant, database, who, lambda text: typer.echo(f"asbuilt: {text}", err=True), sound) as tx:
+    with evidence.deciding(plant, database, who, warn, sound) as tx:
         yield tx
+
+
+def warn(text: str) -> None:
+    """Say what else should be known."""
+    typer.echo(f"asbuilt: {text}", err=True)
 
 
 def described(path: Path) -> Plant:
