@@ -10,6 +10,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
+from typing import Any
 
 from baselines.alert import Move, retire
 from baselines.baseline import Baseline, Stage, State, partly
@@ -24,6 +25,7 @@ from monitor.config import Plant, load_plant
 from monitor.errors import CallError, NotNow
 from monitor.evidence import note_configuration
 from monitor.pipeline import release_due
+from monitor.show import alert_document
 from monitor.store import Actor, OutOfService, Transaction
 
 LONGEST_OUT = timedelta(days=366)
@@ -52,6 +54,18 @@ class Step:
     action: str
     detail: Mapping[str, str]
     moves: tuple[Move, ...] = ()
+
+
+def step_document(step: Step, reason: Reason) -> dict[str, Any]:
+    """A step as it is audited, with the alarms that moved."""
+    return {
+        "asset": step.asset,
+        "action": step.action,
+        "at": utc_text(reason.at),
+        "by": reason.actor.name,
+        "detail": dict(step.detail),
+        "alerts": [alert_document(moved.alert) for moved in step.moves],
+    }
 
 
 def rename(tx: Transaction, plant: Plant, old: str, new: str, reason: Reason) -> Step:

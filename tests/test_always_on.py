@@ -18,9 +18,9 @@ from baselines.alert import Alert
 from baselines.baseline import Stage
 from baselines.drift import Verdict
 from monitor import actions, store
+from monitor.board import inventory
 from monitor.config import load_plant
 from monitor.daemon import Daemon
-from monitor.inventory import inventory
 from monitor.notify.dispatcher import Dispatcher
 from monitor.polling import Poller, utc_now
 from monitor.store import Database

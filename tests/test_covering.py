@@ -12,8 +12,8 @@ import pytest
 from baselines.drift import Verdict
 from baselines.snapshot import Snapshot
 from monitor import store
+from monitor.board import inventory
 from monitor.covering import Covered, coverage
-from monitor.inventory import inventory
 from monitor.store import Gap, Run, SelfTest
 from tests.floors import PlantFolder, RunningFloor
 from tests.test_health import Bench, bench_in

@@ -26,10 +26,10 @@ from baselines.wire import Operation, WireEvent
 from collectors.passive.heard import Counts, Evidence, Heard, HeardHost
 from collectors.passive.report import Happened, Report
 from monitor import actions, lives, store
+from monitor.board import inventory
 from monitor.config import Plant, load_plant
 from monitor.daemon import Daemon
 from monitor.ears import Deaf
-from monitor.inventory import inventory
 from monitor.notify.dispatcher import Dispatcher
 from monitor.ordering import close_order, open_order
 from monitor.polling import Poller, utc_now

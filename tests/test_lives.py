@@ -20,9 +20,9 @@ from collectors.address import parse_address
 from collectors.collector import Poll, Target
 from collectors.contract import Sent
 from monitor import actions, evidence, lives, store
+from monitor.board import inventory, retired
 from monitor.config import Plant, load_plant
 from monitor.errors import CallError, Gone, NotNow
-from monitor.inventory import inventory, retired
 from monitor.pipeline import return_alarms, take
 from monitor.store import Actor, Database, Transaction
 from tests.evidences import stored_flaw

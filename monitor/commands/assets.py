@@ -52,7 +52,7 @@ def assets(
 
 
 def _show_inventory(plant_file: Path, everything: bool, json: bool) -> None:
-    from monitor.inventory import inventory, retired
+    from monitor.board import inventory, retired
     from monitor.polling import return_due, utc_now
 
     with opened(plant_file) as (plant, database):

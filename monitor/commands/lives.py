@@ -24,6 +24,7 @@ from monitor.console import (
     opened,
     required,
     signing,
+    warn,
 )
 from monitor.errors import CallError
 from monitor.terminal import print_json
@@ -52,12 +53,16 @@ def register(group: typer.Typer) -> None:
 def _deciding(
     plant: Plant, database: Database, by: str, key: Path | None, why: str, ticket: str
 ) -> Iterator[tuple[Transaction, Reason]]:
+    reason = _reason(plant, database, by, key, why, ticket)
+    with deciding(plant, database, reason.actor) as tx:
+        yield tx, reason
+
+
+def _reason(plant: Plant, database: Database, by: str, key: Path | None, why: str, ticket: str) -> Reason:
     from monitor.lives import Reason
     from monitor.polling import utc_now
 
-    who = signing(plant, database, by, key)
-    with deciding(plant, database, who) as tx:
-        yield tx, Reason(who, utc_now(), why, ticket)
+    return Reason(signing(plant, database, by, key), utc_now(), why, ticket)
 
 
 def _named(plant: Plant, name: str, segments: bool = True) -> str:
@@ -70,18 +75,9 @@ def _named(plant: Plant, name: str, segments: bool = True) -> str:
 
 
 def _document(step: Step, reason: Reason) -> Document:
-    """A step as it is audited, with the alarms that moved."""
-    from baselines.snapshot import utc_text
-    from monitor.show import alert_document
+    from monitor.lives import step_document
 
-    return {
-        "asset": step.asset,
-        "action": step.action,
-        "at": utc_text(reason.at),
-        "by": reason.actor.name,
-        "detail": dict(step.detail),
-        "alerts": [alert_document(moved.alert) for moved in step.moves],
-    }
+    return step_document(step, reason)
 
 
 def _undone(name: str, findings: tuple[Finding, ...] = (), unread: tuple[str, ...] = ()) -> Document:
@@ -260,13 +256,13 @@ def out(
 ) -> None:
     """Take an asset out of service until a time (ISA-18.2): it is polled as ever, and its new alarms wait until then.
     Once more, and it is until another time."""
-    from monitor import lives
+    from monitor import service
     from monitor.moments import moment
 
     with opened(plant_file) as (plant, database):
         _named(plant, name)
-        with _deciding(plant, database, by, key, reason, ticket) as (tx, why):
-            step = lives.take_out(tx, name, moment(until, why.at), why, however_long)
+        why = _reason(plant, database, by, key, reason, ticket)
+        step = service.take_out(plant, database, name, moment(until, why.at), why, warn, however_long)
     _say(_document(step, why), json, f"{name} is out of service until {step.detail['until']}")
 
 
@@ -280,15 +276,12 @@ def in_(
     json: Json = False,
 ) -> None:
     """Take an asset back into service before its time: the alarms that waited come back."""
-    from monitor import lives
-    from monitor.polling import begin_routes, tell
+    from monitor import service
 
     with opened(plant_file) as (plant, database):
         _named(plant, name)
-        with _deciding(plant, database, by, key, reason, ticket) as (tx, why):
-            begin_routes(tx, plant)
-            step = lives.bring_back(tx, name, why)
-        tell(plant, database)
+        why = _reason(plant, database, by, key, reason, ticket)
+        step = service.bring_back(plant, database, name, why, warn)
     _say(_document(step, why), json, f"{name} is in service again", *_moved(step))
 
 

@@ -9,18 +9,15 @@ from datetime import UTC, datetime
 from baselines.asset import Asset
 from baselines.baseline import Baseline
 from baselines.coverage import Cause
-from baselines.drift import Verdict, verdict, worst
-from baselines.snapshot import Snapshot, parse_snapshot
+from baselines.drift import Verdict, worst
+from baselines.snapshot import Snapshot
 from monitor import store
 from monitor.inventory import REPORTED_EVERY, unseen
+from monitor.judged import GAP_LINES, Pair, has_gaps, judged, parsed
 from monitor.report.scope import Scope
 from monitor.store import Entry, Gap, Run, Transaction
 
 LIVES = ("asset.out-of-service", "asset.in-service", "asset.retire", "asset.return", "asset.rename")
-Pair = tuple[str | None, str]  # the digests of what is approved, if anything is, and of what was seen
-PAIRS_AT_ONCE = 500
-EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
-GAP_LINES = ('{"unread":', '{"dropped":')  # begin lines of a canonical text: there, quotes are escaped
 
 
 @dataclass(frozen=True, slots=True)
@@ -126,40 +123,20 @@ def _verdicts(tx: Transaction, approved: Mapping[str, Baseline], seen: Mapping[s
         for name, run in seen.items()
         if run.digest is not None
     }
-    known: dict[Pair, Verdict] = {}
-    wanted = sorted({*pairs.values()}, key=lambda pair: (pair[1], pair[0] or ""))
-    for start in range(0, len(wanted), PAIRS_AT_ONCE):
-        part = wanted[start : start + PAIRS_AT_ONCE]
-        texts = dict(store.snapshot_texts(tx, {digest for pair in part for digest in pair if digest is not None}))
-        known |= {pair: _verdict(pair, texts) for pair in part}
+    known = {pair: verdict for pair, verdict, _ in judged(tx, pairs.values())}
     return {name: known[pair] for name, pair in pairs.items()}
-
-
-def _verdict(pair: Pair, texts: Mapping[str, str]) -> Verdict:
-    """What somebody has changed in the store since it was kept says nothing: `texts` does not have it."""
-    before, after = pair
-    if (text := texts.get(after)) is None:
-        return Verdict.NEVER_SEEN
-    if before == after and text and not any(line in text for line in GAP_LINES):
-        return Verdict.MATCH  # most are so, and need not be read
-    baseline = texts.get(before) if before else None
-    return verdict(None if baseline is None else _parsed(baseline), _parsed(text))
-
-
-def _parsed(text: str) -> Snapshot:
-    return parse_snapshot("", EPOCH, text)
 
 
 def baseline_snapshots(tx: Transaction, found: Iterable[Baseline]) -> Iterator[tuple[str, Snapshot]]:
     """What baselines hold, each with its digest and once, one after the other: of 10,000 assets it is much."""
     for digest, text in store.snapshot_texts(tx, {each.digest for each in found}):
-        yield digest, _parsed(text)
+        yield digest, parsed(text)
 
 
 def snapshots_with_gaps(tx: Transaction, digests: Collection[str]) -> dict[str, Snapshot]:
     """By digest what was not read and what is not compared, of the snapshots that have any: they come without items."""
     found = store.snapshot_texts(tx, digests)
-    return {digest: _parsed(_gaps_of(text)) for digest, text in found if any(line in text for line in GAP_LINES)}
+    return {digest: parsed(_gaps_of(text)) for digest, text in found if has_gaps(text)}
 
 
 def _gaps_of(text: str) -> str:

@@ -10,6 +10,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from datetime import datetime
 
+from monitor.board import Board
 from monitor.config import Plant
 from monitor.store import Database
 from monitor.vitals import Vitals
@@ -28,3 +29,8 @@ class Site:
     vitals: Vitals
     jobs: Jobs = field(default_factory=Jobs)
     limits: Limits = field(default_factory=lambda: Limits(time.monotonic))
+
+    board: Board = field(init=False)
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "board", Board(self.database))

@@ -1,11 +1,24 @@
 """The API, one module a subject: what the pages do, as JSON. Its answers are the documents of docs/json.md."""
 
-from monitor.web.api import alerts, artefacts, bundles, conformity, coverage, orders, people, plant, quality, watch
+from monitor.web.api import (
+    alerts,
+    artefacts,
+    assets,
+    bundles,
+    conformity,
+    coverage,
+    orders,
+    people,
+    plant,
+    quality,
+    watch,
+)
 
 ROUTERS = (
     plant.router,
     alerts.router,
     artefacts.router,
+    assets.router,
     bundles.router,
     conformity.router,
     coverage.router,
