@@ -104,8 +104,8 @@ def import_(
 ) -> None:
     """Take in a bundle: its baselines as history, the newest of each asset as an open proposal, for approval here."""
     from monitor import bundle, bundle_files, importing
-    from monitor.commands.commissioning import rules_of
     from monitor.polling import utc_now
+    from monitor.proposing import rules_of
 
     names, where = _renames(rename or ()), str(path)
     if trust and not PUBLIC_KEY.fullmatch(trust):

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from monitor.commands.commissioning import read_assets, rules_of
+from monitor.commands.commissioning import read_assets
 from monitor.console import (
     DONE,
     DRIFT,
@@ -63,6 +63,7 @@ def open_(
     are suppressed, and on record. Prints the order's number."""
     from monitor import ordering
     from monitor.polling import utc_now
+    from monitor.proposing import rules_of
 
     with opened(plant_file) as (plant, database):
         wanted = chosen(plant, assets)
@@ -132,6 +133,7 @@ def close(
     what nobody had declared. Only where exactly the declared was done, it is proposed as the new baseline."""
     from monitor import ordering
     from monitor.polling import utc_now
+    from monitor.proposing import rules_of
     from monitor.show import baseline_document
 
     with opened(plant_file) as (plant, database):
