@@ -109,7 +109,7 @@ def decide(
     decision. NotNow where it was not commissioned, has no such item, or where this person may not: by four eyes only
     who proposed decides, or else somebody could approve what they decided alone."""
     assure_person(tx, actor, rules.takes_two)
-    proposed = _open_proposal(tx, asset)
+    proposed = open_proposal(tx, asset)
     if rules.takes_two and actor.name != proposed.proposed_by:
         raise NotNow(f"{asset}: {proposed.proposed_by} proposed it, and by four eyes decides about it too")
     record = store.document(tx, proposed.capture) if proposed.capture else None
@@ -168,7 +168,7 @@ def approve(
     NotNow if there is no open proposal or not this one, if what was observed since differs from it (unless
     `although_changed`), or if this person may not.
     """
-    proposed = _open_proposal(tx, asset, digest)
+    proposed = open_proposal(tx, asset, digest)
     assure_person(tx, actor, rules.takes_two)
     given = store.sign_offs(tx, proposed)
     needed = rules.approval.needed(proposed.stage, given)
@@ -276,7 +276,7 @@ def reject(
 ) -> Baseline:
     """Reject the open proposal of an asset; NotNow if it is not the one of the digest."""
     assure_person(tx, actor, rules.takes_two)
-    rejected = _decide(tx, _open_proposal(tx, asset, digest), Step.REJECT, actor, reason, now)
+    rejected = _decide(tx, open_proposal(tx, asset, digest), Step.REJECT, actor, reason, now)
     store.audit(tx, now, actor, "baseline.reject", asset, {"digest": rejected.digest, "reason": reason})
     return rejected
 
@@ -295,7 +295,7 @@ def assure_person(tx: Transaction, actor: Actor, has_to_sign: bool) -> None:
         raise NotNow(f"this is not the key of {actor.name}; asbuilt person list shows who is registered")
 
 
-def _open_proposal(tx: Transaction, asset: str, digest: str | None = None) -> Baseline:
+def open_proposal(tx: Transaction, asset: str, digest: str | None = None) -> Baseline:
     """The open proposal of an asset; NotNow if there is none, or not the one that somebody saw."""
     proposed = store.current_baseline(tx, asset, State.PROPOSED)
     if proposed is not None:

@@ -11,8 +11,10 @@ from typing import Any
 from baselines.baseline import Stage
 from baselines.capture import Captured, Decision, sort_captures, undecided
 from baselines.snapshot import Snapshot
+from collectors.written import seconds
 from monitor import actions
 from monitor.config import Plant
+from monitor.errors import CallError
 from monitor.proposing import objection, rules_of, snapshot_of
 from monitor.show import baseline_document, value_text
 from monitor.store import Actor, Database, Transaction
@@ -20,6 +22,14 @@ from monitor.store import Actor, Database, Transaction
 SORTS = ("constant", "varying", "unread")
 
 Document = dict[str, Any]
+
+
+def pause_of(every: str, what: str) -> float:
+    """Seconds between two captures, as people write them; CallError, which calls them `what`."""
+    try:
+        return seconds(every)
+    except ValueError as error:
+        raise CallError(f"{what}: {error}") from None
 
 
 def capture(

@@ -19,7 +19,7 @@ from monitor import actions, store
 from monitor.actions import Rules
 from monitor.config import Plant
 from monitor.errors import CallError, NotNow
-from monitor.show import baseline_document, deviation_document, sign_off_document
+from monitor.show import baseline_document, deviation_document, sign_off_document, value_text
 from monitor.store import Actor, Transaction
 
 SHORTEST_DIGEST = 6  # hex digits by which a digest may be named
@@ -38,7 +38,7 @@ def objection(document: Document, incomplete: bool) -> str:
         return f"{document['error']['kind']}: {document['error']['text']}"
     if document["unread"] and not incomplete:
         gaps = ", ".join(f"{key} ({why})" for key, why in document["why_unread"].items())
-        return f"not everything was read: {gaps}; mend it, or propose it as it is with --incomplete"
+        return f"not everything was read: {gaps}; mend it, or propose it as it is (--incomplete)"
     return ""
 
 
@@ -135,7 +135,7 @@ class Word:
 
 def approve(tx: Transaction, plant: Plant, asset: str, who: Actor, word: Word, now: datetime) -> Baseline:
     """Sign the open proposal of an asset off; approved when nobody else has to."""
-    keys = word.keys if word.keys is not None else part(tx, asset, word.only, word.without)
+    keys = part(tx, asset, word.only, word.without) if word.keys is None else _just(tx, asset, word.keys)
     approved, _ = actions.approve(
         tx,
         asset,
@@ -157,11 +157,7 @@ def part(
     """The items that are approved, of an open proposal and of what was approved before; None for all of them."""
     if not only and not without:
         return None
-    keys: set[str] = set()
-    for state in (State.PROPOSED, State.APPROVED):
-        if found := store.current_baseline(tx, name, state):
-            snapshot = store.baseline_snapshot(tx, found)
-            keys |= {*snapshot.by_key, *snapshot.left_out, *(gap.key for gap in snapshot.unread)}
+    keys = _keys(tx, name)
     for pattern in (*(only or ()), *(without or ())):
         if not any(_fits(key, [pattern]) for key in keys):
             raise CallError(f"{name}: neither the proposal nor the baseline has an item {pattern}")
@@ -169,6 +165,23 @@ def part(
     if not chosen:
         raise CallError(f"{name}: that leaves nothing to approve")
     return chosen
+
+
+def _just(tx: Transaction, name: str, keys: Collection[str]) -> Collection[str]:
+    """These items, none of which is a pattern; CallError for one that there is not."""
+    if unknown := sorted(set(keys) - _keys(tx, name)):
+        raise CallError(f"{name}: neither the proposal nor the baseline has an item {value_text(unknown[0])}")
+    return keys
+
+
+def _keys(tx: Transaction, name: str) -> set[str]:
+    """The keys of an open proposal and of what is approved, also those that were not read or are not compared."""
+    keys: set[str] = set()
+    for state in (State.PROPOSED, State.APPROVED):
+        if found := store.current_baseline(tx, name, state):
+            snapshot = store.baseline_snapshot(tx, found)
+            keys |= {*snapshot.by_key, *snapshot.left_out, *(gap.key for gap in snapshot.unread)}
+    return keys
 
 
 def _fits(key: str, patterns: Iterable[str]) -> bool:
@@ -236,16 +249,14 @@ def pairs(tx: Transaction, one: str, other: str) -> list[tuple[Snapshot, Snapsho
 def resolve(tx: Transaction, reference: str) -> tuple[Baseline, Snapshot]:
     """The newest baseline that a reference names, and what it holds: an asset (its open proposal, or else what is
     approved), an asset@stage, an asset@digest, or a digest; of digests the beginning is enough."""
-    everything = store.baselines(tx)
     asset, at, which = reference.rpartition("@")
     if at:
-        fitting = [each for each in everything if each.asset == asset and _is_which(each, which)]
+        fitting = [each for each in store.baselines(tx, [asset]) if _is_which(each, which)]
     else:
-        fitting = [
-            each for each in everything if each.asset == reference and each.state in (State.PROPOSED, State.APPROVED)
-        ]
+        states = (State.PROPOSED, State.APPROVED)
+        fitting = [each for each in store.baselines(tx, [reference]) if each.state in states]
     if not fitting and len(reference) >= SHORTEST_DIGEST:
-        fitting = [each for each in everything if each.digest.startswith(reference.lower())]
+        fitting = [each for each in store.baselines(tx) if each.digest.startswith(reference.lower())]
         if len({each.digest for each in fitting}) > 1:
             raise CallError(f"{reference} begins more than one digest; write more of it")
     if not fitting:

@@ -68,13 +68,9 @@ def commission(
 ) -> None:
     """Capture a baseline: read everything several times, and sort it. What is constant is proposed. What varies is
     shown, and left out until somebody decides: drop it, tolerate it, or keep it (now, or with baseline decide)."""
-    from collectors.written import seconds
-    from monitor.commissioning import capture
+    from monitor.commissioning import capture, pause_of
 
-    try:
-        pause = seconds(every)
-    except ValueError as error:
-        raise CallError(f"--every: {error}") from None
+    pause = pause_of(every, "--every")
     wishes = read_wishes(drop, tolerate, keep, because)
     with opened(plant_file) as (plant, database):
         wanted = chosen(plant, names)

@@ -17,7 +17,7 @@ from urllib.parse import quote
 from fastapi import Depends, Request
 
 from monitor import keys, store
-from monitor.errors import CallError, UserError
+from monitor.errors import CallError, NotNow, StoreError, Unverified, UserError
 from monitor.store import Actor, Person, Session, Signing, Transaction
 from monitor.web.here import Here
 from monitor.web.site import Site
@@ -70,6 +70,15 @@ class Unknown(Exception):
 
     def __init__(self, why: str) -> None:
         self.why = why
+
+
+def status_of(error: Exception) -> int:
+    """The status of an error that a person or a program can mend (RFC 9110, 15.5)."""
+    if isinstance(error, Denied):
+        return 403
+    if isinstance(error, NotNow | Unverified):
+        return 409
+    return 503 if isinstance(error, StoreError) else 422
 
 
 @dataclass(frozen=True, slots=True)
