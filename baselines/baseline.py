@@ -109,7 +109,7 @@ def objection(
     if any(each.by == by for each in given):
         return f"{by} has signed it off already; {', '.join(needed)} is still to sign"
     if needed and role not in needed:
-        said = f"not {role!r}" if role else "say in which role: --role"
+        said = f"not {role!r}" if role else "say in which role (--role)"
         return f"a baseline of stage {proposed.stage} is signed off by {', '.join(needed)}; {said}"
     return ""
 

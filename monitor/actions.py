@@ -109,7 +109,7 @@ def decide(
     decision. NotNow where it was not commissioned, has no such item, or where this person may not: by four eyes only
     who proposed decides, or else somebody could approve what they decided alone."""
     assure_person(tx, actor, rules.takes_two)
-    proposed = _open_proposal(tx, asset)
+    proposed = open_proposal(tx, asset)
     if rules.takes_two and actor.name != proposed.proposed_by:
         raise NotNow(f"{asset}: {proposed.proposed_by} proposed it, and by four eyes decides about it too")
     record = store.document(tx, proposed.capture) if proposed.capture else None
@@ -168,12 +168,7 @@ def approve(
     NotNow if there is no open proposal or not this one, if what was observed since differs from it (unless
     `although_changed`), or if this person may not.
     """
-    proposed = _open_proposal(tx, asset)
-    if digest is not None and not proposed.digest.startswith(digest.lower()):
-        raise NotNow(
-            f"{asset}: the open proposal is {proposed.digest}, not {digest}. It has moved on: look at the difference"
-            f" (asbuilt baseline diff {digest[:12]} {proposed.digest[:12]}), then approve what you saw"
-        )
+    proposed = open_proposal(tx, asset, digest)
     assure_person(tx, actor, rules.takes_two)
     given = store.sign_offs(tx, proposed)
     needed = rules.approval.needed(proposed.stage, given)
@@ -233,21 +228,26 @@ def _assure_signed(tx: Transaction, proposed: Baseline) -> None:
     raise NotNow(f"{proposed.asset}: what {who} did about the proposal was done without four eyes: propose it anew")
 
 
-def _assure_unchanged(tx: Transaction, proposed: Baseline) -> None:
-    """NotNow, with the difference, if what was observed last is not what is proposed."""
+def read_since(tx: Transaction, proposed: Baseline) -> tuple[datetime, list[str]] | None:
+    """When an asset was read last since it was proposed, and what differs then, as sentences; None if it was not."""
     run = store.last_run(tx, proposed.asset, observed=True)
     if run is None or run.digest is None or run.last_at <= proposed.proposed_at:
-        return
+        return None
     seen = store.snapshot_of(tx, proposed.asset, run.digest, run.last_at, run.profile or "")
-    found = difference_lines(assess(compare(store.baseline_snapshot(tx, proposed), seen)))
+    return run.last_at, difference_lines(assess(compare(store.baseline_snapshot(tx, proposed), seen)))
+
+
+def _assure_unchanged(tx: Transaction, proposed: Baseline) -> None:
+    """NotNow, with the difference, if what was observed last is not what is proposed."""
+    at, found = read_since(tx, proposed) or (proposed.proposed_at, [])
     if found:
         more = [f"… and {len(found) - DIFFERENCES_MOST} more"] if len(found) > DIFFERENCES_MOST else []
         raise NotNow(
             "\n".join(
                 [
-                    f"{proposed.asset}: it was read at {utc_text(run.last_at)}, and differs from what is proposed:",
+                    f"{proposed.asset}: it was read at {utc_text(at)}, and differs from what is proposed:",
                     *(f"  {line}" for line in found[:DIFFERENCES_MOST] + more),
-                    "propose it anew (asbuilt baseline propose), or approve what was proposed with --although-changed",
+                    "propose it anew (asbuilt baseline propose), or approve it all the same (--although-changed)",
                 ]
             )
         )
@@ -265,10 +265,18 @@ def _narrowed(tx: Transaction, proposed: Baseline, keys: Collection[str], actor:
     return _amend(tx, proposed, part, actor, now, {"items": json.dumps(sorted(keys))})
 
 
-def reject(tx: Transaction, asset: str, actor: Actor, reason: str, now: datetime, rules: Rules = NO_RULES) -> Baseline:
-    """Reject the open proposal of an asset."""
+def reject(
+    tx: Transaction,
+    asset: str,
+    actor: Actor,
+    reason: str,
+    now: datetime,
+    rules: Rules = NO_RULES,
+    digest: str | None = None,
+) -> Baseline:
+    """Reject the open proposal of an asset; NotNow if it is not the one of the digest."""
     assure_person(tx, actor, rules.takes_two)
-    rejected = _decide(tx, _open_proposal(tx, asset), Step.REJECT, actor, reason, now)
+    rejected = _decide(tx, open_proposal(tx, asset, digest), Step.REJECT, actor, reason, now)
     store.audit(tx, now, actor, "baseline.reject", asset, {"digest": rejected.digest, "reason": reason})
     return rejected
 
@@ -287,10 +295,16 @@ def assure_person(tx: Transaction, actor: Actor, has_to_sign: bool) -> None:
         raise NotNow(f"this is not the key of {actor.name}; asbuilt person list shows who is registered")
 
 
-def _open_proposal(tx: Transaction, asset: str) -> Baseline:
+def open_proposal(tx: Transaction, asset: str, digest: str | None = None) -> Baseline:
+    """The open proposal of an asset; NotNow if there is none, or not the one that somebody saw."""
     proposed = store.current_baseline(tx, asset, State.PROPOSED)
     if proposed is not None:
-        return proposed
+        if digest is None or proposed.digest.startswith(digest.lower()):
+            return proposed
+        raise NotNow(
+            f"{asset}: the open proposal is {proposed.digest}, not {digest}. It has moved on: look at the difference"
+            f" (asbuilt baseline diff {digest[:12]} {proposed.digest[:12]}), then decide about what you saw"
+        )
     approved = store.current_baseline(tx, asset)
     if approved is not None and approved.decided_at is not None:
         when = utc_text(approved.decided_at)

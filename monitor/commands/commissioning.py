@@ -3,10 +3,7 @@
 from __future__ import annotations
 
 import sys
-import time
 from collections.abc import Iterable, Sequence
-from dataclasses import replace
-from fnmatch import fnmatchcase
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
@@ -35,9 +32,8 @@ from monitor.terminal import print_json, progress
 if TYPE_CHECKING:
     from baselines.baseline import Baseline
     from baselines.capture import Captured, Decision
-    from baselines.snapshot import Snapshot
     from monitor.config import Plant
-    from monitor.store import Actor, Database, Transaction
+    from monitor.store import Actor, Database
 
 Document = dict[str, Any]
 Incomplete = Annotated[bool, typer.Option("--incomplete", help="Also propose what could not be read completely.")]
@@ -72,17 +68,15 @@ def commission(
 ) -> None:
     """Capture a baseline: read everything several times, and sort it. What is constant is proposed. What varies is
     shown, and left out until somebody decides: drop it, tolerate it, or keep it (now, or with baseline decide)."""
-    from collectors.written import seconds
+    from monitor.commissioning import capture, pause_of
 
-    try:
-        pause = seconds(every)
-    except ValueError as error:
-        raise CallError(f"--every: {error}") from None
+    pause = pause_of(every, "--every")
     wishes = read_wishes(drop, tolerate, keep, because)
     with opened(plant_file) as (plant, database):
         wanted = chosen(plant, names)
         who = signing(plant, database, by, key, assets=wanted)
-        series = _captured(plant, database, wanted, captures, pause)
+        step = progress(captures * len(wanted), "read")
+        series = capture(wanted, captures, pause, lambda: read_assets(plant, database, wanted, step))
         outcome = _propose(plant, database, series, wishes, stage, who, reason, ticket, incomplete)
     outcome["captures"] = captures
     report(outcome, json)
@@ -93,47 +87,20 @@ def read_wishes(
 ) -> list[Decision]:
     """What was decided on the command line, about items or patterns; CallError for what is no decision."""
     from baselines.capture import Choice, Decision
+    from monitor.proposing import tolerated
 
     why = because.strip()
     wishes = [Decision(item, Choice.DROP, why, "") for item in drop or ()]
     wishes += [Decision(item, Choice.KEEP, why, "") for item in keep or ()]
     for text in tolerate or ():
         item, _, amount = text.rpartition("=")
-        try:
-            tolerance = float(amount)
-        except ValueError:
-            tolerance = -1.0
-        if not item or not 0 < tolerance < float("inf"):
+        wish = tolerated(item, amount, why)
+        if wish is None:
             raise CallError(f"--tolerate: write ITEM=AMOUNT, such as item.fill_level=0.5, not {text!r}")
-        wishes.append(Decision(item, Choice.TOLERATE, why, "", tolerance))
+        wishes.append(wish)
     if wishes and not why:
         raise CallError("--because is missing: a decision about an item is kept with its reason")
     return wishes
-
-
-def decisions_for(captured: Iterable[Captured], wishes: Iterable[Decision], by: str) -> list[Decision]:
-    """The decisions about the items of one asset that were named, of each the last."""
-    keys = [each.key for each in captured]
-    decided = {
-        key: replace(wish, key=key, by=by)
-        for wish in wishes
-        for key in keys
-        if key == wish.key or fnmatchcase(key, wish.key)
-    }
-    return list(decided.values())
-
-
-def _captured(
-    plant: Plant, database: Database, wanted: Sequence[str], captures: int, pause: float
-) -> dict[str, list[Document]]:
-    step = progress(captures * len(wanted), "read")
-    series: dict[str, list[Document]] = {name: [] for name in wanted}
-    for capture in range(captures):
-        if capture:
-            time.sleep(pause)
-        for document in read_assets(plant, database, wanted, step):
-            series[document["asset"]].append(document)
-    return series
 
 
 def read_assets(plant: Plant, database: Database, wanted: Sequence[str], step: Any) -> list[Document]:
@@ -144,26 +111,6 @@ def read_assets(plant: Plant, database: Database, wanted: Sequence[str], step: A
 
     logs.set_up()
     return poll_assets(plant, database, wanted, me(), step)
-
-
-def objection(document: Document, incomplete: bool) -> str:
-    """Why what was read cannot be proposed; "" if it can."""
-    if document["error"]:
-        return f"{document['error']['kind']}: {document['error']['text']}"
-    if document["unread"] and not incomplete:
-        gaps = ", ".join(f"{key} ({why})" for key, why in document["why_unread"].items())
-        return f"not everything was read: {gaps}; mend it, or propose it as it is with --incomplete"
-    return ""
-
-
-def snapshot_of(tx: Transaction, document: Document) -> Snapshot:
-    """What a poll stored."""
-    from datetime import datetime
-
-    from monitor import store
-
-    taken_at = datetime.fromisoformat(document["taken_at"])
-    return store.snapshot_of(tx, document["asset"], document["digest"], taken_at, document["profile_digest"])
 
 
 def _propose(
@@ -178,67 +125,24 @@ def _propose(
     incomplete: bool,
 ) -> Document:
     """Propose what was captured; what cannot be is in "refused", each with the reason."""
-    from baselines.capture import sort_captures, undecided
-    from monitor import actions
+    from monitor.commissioning import propose_series, sort_series
     from monitor.polling import utc_now
-    from monitor.show import baseline_document
+    from monitor.proposing import decisions_for
 
-    refused = [
-        {"asset": name, "why": why}
-        for name, documents in series.items()
-        if (why := objection(documents[-1], incomplete))
-    ]
-    good = [name for name in series if name not in {refusal["asset"] for refusal in refused}]
-    with database.read() as tx:
-        taken = {name: [snapshot_of(tx, each) for each in series[name] if not each["error"]] for name in good}
-    sorted_ = {name: sort_captures(captures) for name, captures in taken.items()}
-    decided = {name: _decided(name, captured, wishes, who.name) for name, captured in sorted_.items()}
+    found = sort_series(database, series, incomplete)
+    decided = {name: _decided(name, captured, wishes, who.name) for name, captured in found.captured.items()}
     for wish in wishes:
-        if good and not any(decisions_for(captured, [wish], "") for captured in sorted_.values()):
+        if decided and not any(decisions_for(captured, [wish], "") for captured in found.captured.values()):
             typer.echo(f"asbuilt: --{wish.choice} {wish.key}: nothing was captured of it", err=True)
-    proposed = []
     with deciding(plant, database, who) as tx:
-        for name in good:
-            made = actions.propose_captured(
-                tx,
-                taken[name],
-                sorted_[name],
-                decided[name],
-                stage,
-                who,
-                utc_now(),
-                reason,
-                ticket,
-                rules_of(plant, name),
-            )
-            proposed.append(baseline_document(made))
-    open_ = {name: {each.key for each in undecided(sorted_[name], decided[name])} for name in good}
-    varying = [
-        varying_document(name, each, each.key in open_[name])
-        for name, captured in sorted_.items()
-        for each in captured
-        if each.sort == "varying"
-    ]
-    counts = [
-        {
-            "asset": name,
-            **{sort: sum(each.sort == sort for each in captured) for sort in ("constant", "varying", "unread")},
-        }
-        for name, captured in sorted_.items()
-    ]
-    return {"baselines": proposed, "refused": refused, "varying": varying, "sorted": counts}
-
-
-def rules_of(plant: Plant, name: str) -> Any:
-    """What approving an asset takes."""
-    from monitor.actions import Rules
-
-    return Rules(plant.approval, plant.criticality(name))
+        return propose_series(tx, plant, found, decided, stage, who, utc_now, reason, ticket)
 
 
 def _decided(name: str, captured: Sequence[Captured], wishes: Sequence[Decision], by: str) -> list[Decision]:
     """The decisions that the call names; at a terminal, what it leaves open is asked."""
     from baselines.capture import undecided
+    from monitor.commissioning import varying_document, varying_text
+    from monitor.proposing import decisions_for
 
     decisions = decisions_for(captured, wishes, by)
     if not (sys.stdin.isatty() and sys.stdout.isatty()):
@@ -262,38 +166,15 @@ def _asked(each: Captured, by: str) -> Decision | None:
     return Decision(each.key, choice, typer.prompt("  why?").strip() or "–", by, tolerance)
 
 
-def varying_document(name: str, each: Captured, is_open: bool) -> Document:
-    """An item that was not the same in every capture."""
-    return {
-        "asset": name,
-        "item": each.key,
-        "values": list(each.values),
-        "low": each.low,
-        "high": each.high,
-        "changes": each.changes,
-        "missed": each.missed,
-        "decided": not is_open,
-    }
-
-
-def varying_text(row: Document) -> str:
-    from monitor.show import value_text
-
-    if row["low"] is not None:
-        span = f"between {value_text(row['low'])} and {value_text(row['high'])}"
-    else:
-        span = ", ".join(map(value_text, row["values"]))
-    times = "once" if row["changes"] == 1 else f"{row['changes']} times"
-    return f"{row['item']} varies by itself: {span}, it changed {times}"
-
-
 def report(outcome: Document, json: bool) -> None:
     """Say what was proposed, and what was not and why."""
+    from monitor.commissioning import SORTS, varying_text
+
     if json:
         print_json(outcome)
     else:
         for row in outcome.get("sorted", ()):
-            parts = [f"{row[sort]} {sort}" for sort in ("constant", "varying", "unread") if row[sort]]
+            parts = [f"{row[sort]} {sort}" for sort in SORTS if row[sort]]
             typer.echo(f"{row['asset']}: {', '.join(parts)}")
         for row in outcome.get("varying", ()):
             rest = "decided" if row["decided"] else "left out until somebody decides"
@@ -314,6 +195,7 @@ def report(outcome: Document, json: bool) -> None:
 
 
 def show_decided(amended: Baseline, open_: list[Captured], json: bool) -> None:
+    from monitor.commissioning import varying_document, varying_text
     from monitor.show import baseline_document
 
     rows = [varying_document(amended.asset, each, True) for each in open_]

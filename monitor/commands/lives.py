@@ -203,7 +203,8 @@ def replace(
 def _approved_and_observed(plant: Plant, database: Database, name: str, json: bool) -> tuple[Snapshot, Snapshot]:
     """What is approved of an asset, and what a poll of it now says; ends the command if it does not answer."""
     from monitor import store
-    from monitor.commands.commissioning import read_assets, snapshot_of
+    from monitor.commands.commissioning import read_assets
+    from monitor.proposing import snapshot_of
 
     with database.read() as tx:
         current = store.current_baseline(tx, name)

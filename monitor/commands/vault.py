@@ -60,8 +60,8 @@ def add(
 ) -> None:
     """Keep files, and attach them to the approved baseline of an asset. All of them, or none."""
     from monitor import artefacts
-    from monitor.commands.commissioning import rules_of
     from monitor.polling import utc_now
+    from monitor.proposing import rules_of
     from monitor.vault import Vault
 
     state = State.PROPOSED if proposed else State.APPROVED

@@ -56,6 +56,7 @@ from monitor.store.baselines import (
     current_baseline,
     move_baseline,
     sign_offs,
+    sign_offs_of,
 )
 from monitor.store.checkpoints import add_checkpoint, any_text, evidence, last_checkpoint, newest_checkpoint
 from monitor.store.chores import Chore, chores, keep_chore
@@ -364,6 +365,7 @@ __all__ = [
     "sessions",
     "shelved_until",
     "sign_offs",
+    "sign_offs_of",
     "sightings_at",
     "snapshot_of",
     "snapshot_texts",

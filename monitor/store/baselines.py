@@ -88,10 +88,15 @@ def baseline_at(tx: Transaction, asset: str, moment: datetime) -> Baseline | Non
 
 def sign_offs(tx: Transaction, baseline: Baseline) -> list[SignOff]:
     """Who has signed a proposal off, the first first."""
-    statement = (
-        select(tables.sign_off).where(tables.sign_off.c.baseline_id == baseline.id).order_by(tables.sign_off.c.id)
-    )
-    return [SignOff(row.by, row.role, row.at, row.reason, row.ticket) for row in tx.execute(statement)]
+    return sign_offs_of(tx, [baseline.id]).get(baseline.id, [])
+
+
+def sign_offs_of(tx: Transaction, numbers: Sequence[int]) -> dict[int, list[SignOff]]:
+    """The same of the baselines with these numbers, of those that somebody has signed off."""
+    table, found = tables.sign_off, dict[int, list[SignOff]]()
+    for row in tx.execute(select(table).where(table.c.baseline_id.in_(numbers)).order_by(table.c.id)):
+        found.setdefault(row.baseline_id, []).append(SignOff(row.by, row.role, row.at, row.reason, row.ticket))
+    return found
 
 
 def add_sign_off(tx: Transaction, baseline: Baseline, given: SignOff) -> None:

@@ -5,6 +5,8 @@ from monitor.web.pages import (
     alarms,
     asset,
     assets,
+    baselines,
+    commissioning,
     conformity,
     coverage,
     orders,
@@ -12,6 +14,7 @@ from monitor.web.pages import (
     plant,
     quality,
     reference,
+    reviewing,
     watch,
 )
 
@@ -20,6 +23,8 @@ ROUTERS = (
     alarms.router,
     asset.router,
     assets.router,
+    baselines.router,
+    commissioning.router,
     conformity.router,
     coverage.router,
     orders.router,
@@ -27,5 +32,6 @@ ROUTERS = (
     plant.router,
     quality.router,
     reference.router,
+    reviewing.router,
     watch.router,
 )

@@ -1,0 +1,191 @@
+"""Baselines: what waits for a decision, what is approved of each asset, and baselines beside each other."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Annotated, Any
+from urllib.parse import urlencode
+
+from fastapi import APIRouter, Query, Request
+from fastapi.responses import Response
+
+from baselines.baseline import Baseline, Stage, State
+from baselines.review import Difference, review
+from monitor import store
+from monitor.proposing import captured_of, resolve, to_sign
+from monitor.reviewing import newest_of_stages, side_by_side, snapshots, waiting
+from monitor.store import Transaction
+from monitor.vault import Vault
+from monitor.web.access import Role, Viewer
+from monitor.web.asked import assets_of
+from monitor.web.here import Here
+from monitor.web.proposals import alike, matching, zones_of
+from monitor.web.render import page
+
+ROWS = 200  # of one page of a list
+
+router = APIRouter()
+
+
+@dataclass(frozen=True, slots=True)
+class Shown:
+    """A page of a list: the `number`th of `pages`, with the rows from `first` to `last` of all `of`."""
+
+    number: int
+    of: int
+
+    @property
+    def pages(self) -> int:
+        return max(1, -(-self.of // ROWS))
+
+    @property
+    def first(self) -> int:
+        return (self.number - 1) * ROWS + 1
+
+    @property
+    def last(self) -> int:
+        return min(self.number * ROWS, self.of)
+
+    def cut(self, rows: Sequence[str]) -> Sequence[str]:
+        return rows[self.first - 1 : self.last]
+
+
+def shown_of(number: int, of: int) -> Shown:
+    """The page of a list that is asked for, or the nearest that there is."""
+    return Shown(max(1, min(number, -(-of // ROWS))), of)
+
+
+@dataclass(frozen=True, slots=True)
+class Held:
+    """An asset in the list: what is approved of it, and of which stages it has baselines."""
+
+    asset: str
+    approved: Baseline | None
+    stages: Mapping[Stage, Baseline]
+
+
+@router.get("/baselines")
+def baselines(
+    request: Request,
+    site: Here,
+    caller: Viewer,
+    q: str = "",
+    zone: str = "",
+    stage: str = "",
+    show: str = "",
+    number: Annotated[int, Query(alias="page")] = 1,
+) -> Response:
+    plant = site.plant()
+    names = matching(plant, q, zone)
+    with site.database.read() as tx:
+        place = {name: at for at, name in enumerate(names)}
+        open_ = [each for each in store.baselines(tx, state=State.PROPOSED) if each.asset in place]
+        open_ = sorted((each for each in open_ if not stage or each.stage == stage), key=lambda each: place[each.asset])
+        rows = waiting(tx, plant, open_[:ROWS]) if show in ("", "waiting") else []
+        named = _approved_or_not(tx, names, show, stage) if show != "waiting" else []
+        cut = shown_of(number, len(named))
+        held = _held(tx, cut.cut(named))
+    asked = {"q": q, "zone": zone, "stage": stage, "show": show}
+    return page(
+        request,
+        site,
+        "baselines.html.j2",
+        caller,
+        waiting=rows,
+        open_count=len(open_),
+        held=held,
+        cut=cut,
+        asked=asked,
+        query=urlencode(asked) + "&",
+        zones=alike(zones_of(plant)),
+        stages=alike(Stage),
+        may_approve=caller.may(Role.APPROVER),
+        may_propose=caller.may(Role.ENGINEER),
+        watched=len(plant.assets) + len(plant.segments),
+    )
+
+
+def _approved_or_not(tx: Transaction, names: Sequence[str], show: str, stage: str) -> Sequence[str]:
+    """Of some assets those that have an approved baseline (of a stage), or have none."""
+    if show not in ("approved", "none") and not stage:
+        return names
+    have = {each.asset for each in store.baselines(tx, state=State.APPROVED) if not stage or each.stage == stage}
+    return [name for name in names if (name in have) != (show == "none")]
+
+
+def _held(tx: Transaction, names: Sequence[str]) -> list[Held]:
+    of: dict[str, list[Baseline]] = {name: [] for name in names}
+    for each in store.baselines(tx, names) if names else ():
+        of[each.asset].append(each)
+    return [
+        Held(name, next((each for each in found if each.state is State.APPROVED), None), newest_of_stages(found))
+        for name, found in of.items()
+    ]
+
+
+@router.get("/baselines/of/{reference:path}")
+def one(request: Request, site: Here, caller: Viewer, reference: str) -> Response:
+    """All of one baseline: what it holds, who signed it, how it was captured, the files that belong to it."""
+    plant = site.plant()
+    with site.database.read() as tx:
+        baseline, snapshot = resolve(tx, reference)
+        captured, decisions = captured_of(tx, baseline)
+        signed, left = store.sign_offs(tx, baseline), to_sign(tx, plant, baseline)
+        files = store.artefacts(tx, [baseline.id])
+        of_asset = store.baselines(tx, [baseline.asset])
+    vault = Vault(plant.vault)
+    return page(
+        request,
+        site,
+        "baseline.html.j2",
+        caller,
+        baseline=baseline,
+        snapshot=snapshot,
+        varying=[each for each in captured if each.sort == "varying"],
+        captured=captured,
+        decided={each.key: each for each in decisions},
+        signed=signed,
+        left=left,
+        files=[(each, vault.has(each.digest)) for each in files],
+        others=[each for each in reversed(of_asset) if each.id != baseline.id],
+        approved=next((each for each in of_asset if each.state is State.APPROVED), None),
+        states=State,
+    )
+
+
+@router.get("/baselines/stages")
+def stages(request: Request, site: Here, caller: Viewer, asset: str, every: str = "") -> Response:
+    """The newest baselines of an asset of each stage, side by side; what is the same everywhere only with `every`."""
+    assets_of(site.plant(), [asset])
+    with site.database.read() as tx:
+        newest = list(newest_of_stages(store.baselines(tx, [asset])).values())
+        held = snapshots(tx, newest)
+    columns = [each for each in newest if each.id in held]
+    rows = side_by_side([held[each.id] for each in columns])
+    differing = [row for row in rows if any(row.differs)]
+    return page(
+        request,
+        site,
+        "stages.html.j2",
+        caller,
+        asset=asset,
+        columns=columns,
+        rows=rows if every else differing,
+        same=len(rows) - len(differing),
+        every=bool(every),
+    )
+
+
+@router.get("/baselines/compare")
+def compare(request: Request, site: Here, caller: Viewer, a: str = "", b: str = "") -> Response:
+    """What differs between two baselines."""
+    found: dict[str, Any] = {"one": None, "other": None, "lines_found": [], "same": []}
+    if a and b:
+        with site.database.read() as tx:
+            found["one"], before = resolve(tx, a)
+            found["other"], after = resolve(tx, b)
+        lines = review(before, after)
+        found["lines_found"] = [line for line in lines if line.difference is not Difference.SAME]
+        found["same"] = [line for line in lines if line.difference is Difference.SAME]
+    return page(request, site, "compare.html.j2", caller, a=a, b=b, **found)
