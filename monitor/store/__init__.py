@@ -90,7 +90,7 @@ from monitor.store.messages import (
     route_health,
     route_marks,
 )
-from monitor.store.orders import add_order, add_written, close_order, orders, written
+from monitor.store.orders import add_order, add_written, close_order, orders, writes, written
 from monitor.store.persons import Person, keep_person, person, persons
 from monitor.store.quality import quality_at, quality_records
 from monitor.store.requests import (
@@ -114,6 +114,7 @@ from monitor.store.runs import (
     retell_outage,
     runs,
     runs_since,
+    runs_that_say,
     snapshot_of,
     snapshot_texts,
 )
@@ -282,6 +283,7 @@ __all__ = [
     "runs",
     "runs_at",
     "runs_since",
+    "runs_that_say",
     "schema",
     "self_tests",
     "session",
@@ -302,5 +304,6 @@ __all__ = [
     "token_used",
     "tokens",
     "withdraw_polls",
+    "writes",
     "written",
 ]
