@@ -9,6 +9,7 @@ from __future__ import annotations
 import re
 import unicodedata
 from collections.abc import Iterable
+from functools import lru_cache
 from xml.sax.saxutils import escape, quoteattr
 
 from monitor.show import value_text
@@ -31,17 +32,23 @@ NOT_XML = re.compile("[\ufffe\uffff]")  # printable for Python, and no character
 def shown(text: str, width: float = float("inf"), size: float = SIZE) -> str:
     """A text as it can be drawn within so many pixels; what does not fit ends in "…"."""
     text = NOT_XML.sub("\ufffd", value_text(text[:LONGEST]))
-    if _width(text, size) <= width:
+    if width == float("inf") or text_width(text, size) <= width:
         return text
-    while text and _width(text, size) + size > width:
-        text = text[:-1]
-    return text.rstrip() + "…"
+    room, kept = width - size, 0
+    for letter in text:
+        room -= size * _letter_width(letter)
+        if room < 0:
+            break
+        kept += 1
+    return text[:kept].rstrip() + "…"
 
 
-def _width(text: str, size: float) -> float:
+def text_width(text: str, size: float) -> float:
+    """How wide a text is, as far as that can be told."""
     return size * sum(map(_letter_width, text))
 
 
+@lru_cache(4096)
 def _letter_width(letter: str) -> float:
     if unicodedata.east_asian_width(letter) in "WF":
         return WIDE

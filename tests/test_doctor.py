@@ -12,6 +12,7 @@ from typing import Any
 
 import pytest
 
+from monitor.tables import HEAD
 from tests.floors import Done, PlantFolder, RunningFloor, wait_for
 
 ROOTED = os.name == "posix" and os.geteuid() == 0
@@ -35,7 +36,7 @@ def test_a_plant_that_is_well(plant: PlantFolder, floor: RunningFloor) -> None:
     before = [plc.seen.total for plc in floor.plcs.values()]
     done = doctor(plant)
     assert (done.code, failed(done)) == (0, [])
-    assert checks(done, "schema") == [("ok", "0004")]
+    assert checks(done, "schema") == [("ok", HEAD)]
     assert checks(done, "devices") == [("ok", "2 of 2 take a connection")]
     assert checks(done, "daemon") == [("warn", "none runs on this plant")]
     assert [plc.seen.total for plc in floor.plcs.values()] == before, "nothing is asked"
@@ -121,7 +122,7 @@ def test_an_older_schema_is_not_migrated(plant: PlantFolder) -> None:
     plant.commissioned()
     with sqlite3.connect(plant.folder / "asbuilt.db") as store:
         store.execute("UPDATE alembic_version SET version_num = '0003'")
-    assert checks(doctor(plant), "schema") == [("warn", "0003, and this asbuilt has 0004")]
+    assert checks(doctor(plant), "schema") == [("warn", f"0003, and this asbuilt has {HEAD}")]
     with sqlite3.connect(plant.folder / "asbuilt.db") as store:
         assert store.execute("SELECT version_num FROM alembic_version").fetchone() == ("0003",)
 

@@ -95,8 +95,8 @@ def made(schema: str, url: str) -> Old:
     with contextlib.closing(Database(url)) as database, database.write() as tx:
         upgrade(tx, schema)
         for statement in (STORES / f"{schema}.sql").read_text(encoding="utf-8").split(";\n"):
-            if statement.strip():
-                tx.exec_driver_sql(statement)
+            if statement.strip():  # to psycopg a percent sign begins a parameter
+                tx.exec_driver_sql(statement if database.is_sqlite else statement.replace("%", "%%"))
         if not database.is_sqlite:  # these rows were counted when they came
             for table in inspect(tx).get_table_names():
                 if any(column["name"] == "id" for column in inspect(tx).get_columns(table)) and table != "audit_entry":

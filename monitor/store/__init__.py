@@ -122,7 +122,7 @@ from monitor.store.now import (
     open_alarms,
     outage_texts,
 )
-from monitor.store.orders import OrderFilter, add_order, add_written, close_order, find_orders, orders, written
+from monitor.store.orders import OrderFilter, add_order, add_written, close_order, find_orders, orders, writes, written
 from monitor.store.persons import Person, keep_person, person, persons
 from monitor.store.quality import quality_at, quality_records
 from monitor.store.requests import (
@@ -146,6 +146,7 @@ from monitor.store.runs import (
     retell_outage,
     runs,
     runs_since,
+    runs_that_say,
     snapshot_of,
     snapshot_texts,
 )
@@ -235,7 +236,6 @@ __all__ = [
     "find_alerts",
     "moves_of",
     "who_shelved",
-
     "alarms_moved_since",
     "alarm_moves",
     "all_sign_offs",
@@ -309,7 +309,6 @@ __all__ = [
     "last_checkpoint",
     "last_detail",
     "last_times",
-
     "last_doers",
     "last_looks",
     "last_profiles",
@@ -358,6 +357,7 @@ __all__ = [
     "runs_at",
     "runs_before",
     "runs_since",
+    "runs_that_say",
     "schema",
     "self_tests",
     "session",
@@ -379,6 +379,7 @@ __all__ = [
     "token_used",
     "tokens",
     "withdraw_polls",
+    "writes",
     "written",
     "writes_before",
 ]

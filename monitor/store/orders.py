@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections import defaultdict
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import Any
@@ -187,4 +187,25 @@ def written(tx: Transaction, asset: str, since: datetime) -> list[Written]:
     return [
         Written(row.item, row.at, None if row.value is None else json.loads(row.value), json.loads(row.who))
         for row in tx.execute(statement.order_by(table.c.at, table.c.id))
+    ]
+
+
+def writes(
+    tx: Transaction, since: datetime, until: datetime, assets: Sequence[str] = (), most: int = 1000
+) -> list[tuple[str, Written]]:
+    """The writes to items of some assets (of all, if none is named) between two times, with the asset; the newest
+    first, and no more than `most`."""
+    table = tables.item_write
+    statement = (
+        select(table, tables.asset.c.name)
+        .join(tables.asset)
+        .where(table.c.at >= since, table.c.at <= until)
+        .order_by(table.c.at.desc(), table.c.id.desc())
+        .limit(most)
+    )
+    if assets:
+        statement = statement.where(tables.asset.c.name.in_(assets))
+    return [
+        (row.name, Written(row.item, row.at, None if row.value is None else json.loads(row.value), json.loads(row.who)))
+        for row in tx.execute(statement)
     ]

@@ -72,15 +72,6 @@ class Unknown(Exception):
         self.why = why
 
 
-def status_of(error: Exception) -> int:
-    """The status of an error that a person or a program can mend (RFC 9110, 15.5)."""
-    if isinstance(error, Denied):
-        return 403
-    if isinstance(error, NotNow | Unverified):
-        return 409
-    return 503 if isinstance(error, StoreError) else 422
-
-
 @dataclass(frozen=True, slots=True)
 class Caller:
     """Who calls: a person, in the roles that they have here. `via` stands in the audit trail beside their name."""
