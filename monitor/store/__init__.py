@@ -74,6 +74,7 @@ from monitor.store.history import (
     standing_since,
     swapped,
 )
+from monitor.store.marks import Marks, marks
 from monitor.store.messages import (
     Message,
     MessageState,
@@ -152,6 +153,7 @@ __all__ = [
     "Forgetting",
     "Held",
     "ITSELF",
+    "Marks",
     "Message",
     "MessageState",
     "News",
@@ -249,6 +251,7 @@ __all__ = [
     "lives",
     "load",
     "make_schema",
+    "marks",
     "move_baseline",
     "names_now",
     "next_polls",
