@@ -28,7 +28,7 @@ def persons(tx: Transaction, removed: bool = False) -> list[Person]:
     if not removed:
         statement = statement.where(tables.person.c.removed_at.is_(None))
     return [
-        Person(row.name, tuple(row.roles.split()), row.public_key, row.sealed, row.removed_at, bool(row.provisional))
+        Person(row.name, tuple(row.roles.split()), row.public_key, row.sealed, row.removed_at)
         for row in tx.execute(statement)
     ]
 

@@ -16,6 +16,8 @@ from monitor.errors import NotNow, StoreError, Unverified, UserError
 from monitor.web import api, pages
 from monitor.web.access import Denied, NotSignedIn, Unknown
 from monitor.web.health import health_routes
+from monitor.web.live import Live
+from monitor.web.live import router as live
 from monitor.web.render import page
 from monitor.web.signin import Door
 from monitor.web.signin import router as signing_in
@@ -43,10 +45,11 @@ log = structlog.get_logger()
 def application(site: Site) -> FastAPI:
     """The application over one plant."""
     app = FastAPI(title="asbuilt", docs_url=None, redoc_url=None, openapi_url=None)
-    app.state.site, app.state.door = site, Door()
+    app.state.site, app.state.door, app.state.live = site, Door(), Live(site)
     app.router.routes.extend(health_routes(site.vitals))
     app.mount("/static", StaticFiles(directory=str(files("monitor.web") / "static")))
     app.include_router(signing_in)
+    app.include_router(live, include_in_schema=False)
     for router in pages.ROUTERS:
         app.include_router(router, include_in_schema=False)
     for router in api.ROUTERS:

@@ -63,6 +63,7 @@ def page(
             error=error,
             said=_said(request),
             path=request.url.path,
+            ill=site.ill(),
             **shown,
         )
     )

@@ -25,3 +25,7 @@ class Site:
     clock: Callable[[], datetime]
     vitals: Vitals
     jobs: Jobs = field(default_factory=Jobs)
+
+    def ill(self) -> list[str]:
+        """What keeps the daemon from watching, as sentences; nothing where no daemon runs."""
+        return self.vitals.lacks() if self.vitals.beat_at is not None else []
