@@ -15,7 +15,6 @@ from playwright.sync_api import Browser, expect
 from baselines.snapshot import utc_text
 from monitor import store
 from monitor.config import load_plant
-from monitor.persons import remove_person
 from monitor.polling import utc_now
 from monitor.store import Database, Gap
 from monitor.web.live import RENDERING
