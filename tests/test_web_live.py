@@ -17,8 +17,7 @@ from monitor import store
 from monitor.config import load_plant
 from monitor.polling import utc_now
 from monitor.store import Database, Gap
-from monitor.web.live import RENDERING
-from monitor.web.server import STREAMS_MOST
+from monitor.web.live import RENDERING, STREAMS_MOST
 from tests.floors import PlantFolder, RunningFloor
 from tests.sites import PASSWORD, Visitor, browsing, plant_with, register, sign_in, signed_in
 from tests.test_web import ANY, address

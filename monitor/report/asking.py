@@ -37,7 +37,7 @@ class Asked:
     zones: tuple[str, ...] = ()
     stage: Stage | None = None
 
-    def words(self, plant: Path, output: Path) -> Iterator[str]:
+    def words(self, plant: Path, output: Path, *options: str) -> Iterator[str]:
         """The command line of asbuilt that makes it."""
         yield from ("report", self.kind, "--plant", str(plant.resolve()))
         yield from ("--from", utc_text(self.since), "--until", utc_text(self.until))
@@ -46,7 +46,7 @@ class Asked:
         if self.stage is not None:
             yield from ("--stage", self.stage)
         yield from ("--format", self.format) if self.format is not None else ("--pack",)
-        yield from ("-o", str(output))
+        yield from ("-o", str(output), *options)
         yield from ("--", *self.names) if self.names else ()
 
 

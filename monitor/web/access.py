@@ -17,7 +17,7 @@ from urllib.parse import quote
 from fastapi import Depends, Request
 
 from monitor import keys, store
-from monitor.errors import CallError, UserError
+from monitor.errors import CallError, NotNow, StoreError, Unverified, UserError
 from monitor.store import Actor, Person, Session, Signing, Transaction
 from monitor.web.here import Here
 from monitor.web.site import Site
@@ -56,6 +56,15 @@ WORDS = {  # what a role is there for
 
 class Denied(UserError):
     """Somebody may not do this."""
+
+
+def status_of(error: Exception) -> int:
+    """The status of an error that a person or a program can mend (RFC 9110, 15.5)."""
+    if isinstance(error, Denied):
+        return 403
+    if isinstance(error, NotNow | Unverified):
+        return 409
+    return 503 if isinstance(error, StoreError) else 422
 
 
 class NotSignedIn(Exception):

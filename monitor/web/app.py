@@ -12,9 +12,10 @@ from fastapi.responses import JSONResponse, RedirectResponse, Response
 from starlette.exceptions import HTTPException
 from starlette.staticfiles import StaticFiles
 
-from monitor.errors import NotNow, StoreError, Unverified, UserError
+from monitor.errors import UserError
 from monitor.web import api, pages
-from monitor.web.access import Denied, NotSignedIn, Unknown
+from monitor.web.access import NotSignedIn, Unknown
+from monitor.web.access import status_of as status_of
 from monitor.web.health import health_routes
 from monitor.web.live import Live
 from monitor.web.live import router as live
@@ -75,15 +76,6 @@ async def _with_headers(request: Request, go_on: Callable[[Request], Awaitable[R
 
 def is_api(request: Request) -> bool:
     return request.url.path.startswith("/api/")
-
-
-def status_of(error: Exception) -> int:
-    """The status of an error that a person or a program can mend (RFC 9110, 15.5)."""
-    if isinstance(error, Denied):
-        return 403
-    if isinstance(error, NotNow | Unverified):
-        return 409
-    return 503 if isinstance(error, StoreError) else 422
 
 
 def _to_sign_in(_: Request, error: Exception) -> Response:

@@ -40,6 +40,7 @@ class Job:
     why: str = ""
     outcome: Any = None
     abandoned: bool = False
+    address: str = ""  # the page on which somebody began it
 
     def note(self, what: str, done: int, of: int) -> None:
         """Say how far it is; NotNow if nobody wants it any more."""
@@ -56,9 +57,9 @@ class Jobs:
     _threads: dict[str, threading.Thread] = field(default_factory=dict)
     _lock: threading.Lock = field(default_factory=threading.Lock)
 
-    def begin(self, person: str, title: str, work: Work) -> Job:
-        """Begin one; NotNow where too many run already."""
-        job = Job(token_hex(8), person, title)
+    def begin(self, person: str, title: str, work: Work, address: str = "/") -> Job:
+        """Begin one, from the page at an address; NotNow where too many run already."""
+        job = Job(token_hex(8), person, title, address=address)
         with self._lock:
             if sum(not each.ended for each in self._jobs.values()) >= MOST_AT_ONCE:
                 raise NotNow(f"{MOST_AT_ONCE} other jobs run at this moment: try again when one of them has ended")

@@ -19,11 +19,10 @@ from starlette.concurrency import run_in_threadpool
 from baselines.snapshot import utc_text
 from monitor import store
 from monitor.errors import StoreError
-from monitor.store import Marks
-from monitor.web.access import COOKIE, Role, caller_of_session
+from monitor.store import Marks, Transaction
+from monitor.web.access import IDLE, LONGEST, NotSignedIn, Role, roles_of, visitor
 from monitor.web.here import Here
 from monitor.web.marks import TOPICS, moved
-from monitor.web.server import STREAMS_MOST
 from monitor.web.site import Site
 
 LOOK_EVERY = 1.0  # seconds between two looks at the store
@@ -31,6 +30,7 @@ LOOKS_APART = 3  # of these, between two looks whether the listeners are still s
 LINGER = 60.0  # seconds that the watcher goes on after the last has gone: people go from page to page
 BEAT_EVERY = 5.0  # seconds between two signs of life: a page that hears none says that it is not up to date
 AGAIN = 2000  # milliseconds, after which a browser that was cut off comes back
+STREAMS_MOST = 32  # pages; one that finds no place asks by itself, now and then
 RENDERING = timedelta(seconds=5)  # that a page may have been in the making at the time that it names
 EVERYTHING = frozenset((*TOPICS, "jobs", "audit"))
 
@@ -40,9 +40,9 @@ router = APIRouter()
 
 @dataclass(eq=False, slots=True)
 class Listener:
-    """A page that is open somewhere. `topics` is what moved, and it was not told yet."""
+    """A page that is open somewhere, in a session (its digest). `topics` is what moved, and it was not told yet."""
 
-    secret: str
+    session: str
     topics: set[str] = field(default_factory=set)
     wake: asyncio.Event = field(default_factory=asyncio.Event)
     ended: bool = False
@@ -86,15 +86,18 @@ class Live:
         self._since: datetime | None = None  # when the watcher looked first
         self._moved: dict[str, datetime] = {}  # when each topic was seen to have moved last
         self._closed = False
+        self._loop: asyncio.AbstractEventLoop | None = None
+        site.at_end.append(self._close_soon)
 
-    def join(self, secret: str, at: datetime | None) -> Listener | None:
+    def join(self, session: str, at: datetime | None) -> Listener | None:
         """A listener whose page is of a time (None: nobody knows); None if there are too many."""
         if self._closed or len(self._listeners) >= STREAMS_MOST:
             return None
-        listener = Listener(secret)
+        listener = Listener(session)
         listener.tell(self._missed(at))
         self._listeners.add(listener)
         if self._watcher is None or self._watcher.done():
+            self._loop = asyncio.get_running_loop()
             self._watcher = asyncio.create_task(self._watch())
         return listener
 
@@ -107,8 +110,14 @@ class Live:
     def leave(self, listener: Listener) -> None:
         self._listeners.discard(listener)
 
-    def close(self) -> None:
-        """End all streams, and take no more: the server ends."""
+    def _close_soon(self) -> None:
+        """The server ends, says another thread: it would wait for the streams until its patience ends."""
+        with contextlib.suppress(RuntimeError):  # its loop has ended
+            if self._loop is not None:
+                self._loop.call_soon_threadsafe(self._close)
+
+    def _close(self) -> None:
+        """End all streams, and take no more."""
         self._closed = True
         if self._watcher is not None:
             self._watcher.cancel()
@@ -125,10 +134,10 @@ class Live:
         last, looks, heard = None, 0, loop.time()
         try:
             while loop.time() - heard < LINGER:
-                asked = {each.secret for each in self._listeners} if looks % LOOKS_APART == 0 else set()
+                asked = {each.session for each in self._listeners} if looks % LOOKS_APART == 0 else set()
                 look, gone = await asyncio.to_thread(self._look, last, asked)
                 self._tell(look, last)
-                for listener in [each for each in self._listeners if each.secret in gone]:
+                for listener in [each for each in self._listeners if each.session in gone]:
                     listener.end()
                 last, looks = look, looks + 1
                 heard = loop.time() if self._listeners else heard
@@ -156,7 +165,7 @@ class Live:
         with site.database.read() as tx:
             marks = store.marks(tx)
             topics = moved(tx, last.marks, marks) if last else frozenset()
-            gone = {secret for secret in asked if caller_of_session(tx, site, secret) is None}
+            gone = {session for session in asked if _has_ended(tx, session, site.clock())}
         return Look(site.clock(), marks, topics, len(site.ill()), site.jobs.mark()), gone
 
     async def events(self, listener: Listener) -> AsyncIterator[str]:
@@ -181,20 +190,26 @@ class Live:
 async def live(request: Request, site: Here, at: str = "") -> Response:
     """The stream of one page; 401, and no way to sign in, for whoever is not: a stream cannot show it."""
     told: Live = request.app.state.live
-    secret = request.cookies.get(COOKIE, "")
-    if not secret or not await run_in_threadpool(_may_listen, site, secret):
+    try:
+        caller = await run_in_threadpool(visitor, request, site)
+    except NotSignedIn:
         return PlainTextResponse("sign in first", 401)
-    listener = told.join(secret, _moment(request.headers.get("last-event-id") or at))
+    assert caller.session is not None
+    caller.assure(Role.VIEWER)
+    listener = told.join(caller.session.digest, _moment(request.headers.get("last-event-id") or at))
     if listener is None:
         return PlainTextResponse("too many pages listen at this moment", 503)
     headers = {"X-Accel-Buffering": "no"}
     return StreamingResponse(told.events(listener), media_type="text/event-stream", headers=headers)
 
 
-def _may_listen(site: Site, secret: str) -> bool:
-    with site.database.read() as tx:
-        caller = caller_of_session(tx, site, secret)
-    return caller is not None and caller.may(Role.VIEWER)
+def _has_ended(tx: Transaction, digest: str, now: datetime) -> bool:
+    """Whether nobody is signed in by a session any more."""
+    found = store.session(tx, digest)
+    if found is None or now - found.seen_at > IDLE or now - found.began_at > LONGEST:
+        return True
+    person = store.person(tx, found.person)
+    return person is None or Role.VIEWER not in roles_of(person)
 
 
 def _moment(text: str) -> datetime | None:

@@ -6,7 +6,7 @@ import asyncio
 import contextlib
 import socket
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
 import structlog
@@ -17,8 +17,7 @@ from monitor.config import WebTable
 if TYPE_CHECKING:
     from monitor.web.site import Site
 
-STREAMS_MOST = 32  # pages that are open and keep themselves up to date
-MOST_AT_ONCE = 64 + STREAMS_MOST  # connections; more are answered with 503
+MOST_AT_ONCE = 64  # requests; more are answered with 503
 IDLE = 5  # seconds that a connection is kept for another request
 FAREWELL = 2.0  # seconds
 
@@ -37,7 +36,7 @@ def served(web: WebTable, site: Site) -> Iterator[str]:
     with listener:
         host, port = listener.getsockname()[:2]
         url = f"http://{f'[{host}]' if ':' in host else host}:{port}"
-        running: list[Server] = []
+        running: list[uvicorn.Server] = []
         thread = threading.Thread(target=_serve, args=(site, listener, url, running), name="web", daemon=True)
         thread.start()
         try:
@@ -45,20 +44,9 @@ def served(web: WebTable, site: Site) -> Iterator[str]:
         finally:
             for server in running:
                 server.should_exit = True
-            site.jobs.close()
+            site.end()
             thread.join(FAREWELL)
-
-
-class Server(uvicorn.Server):
-    """One whose streams end when it does: it would wait for them until its patience ends."""
-
-    def __init__(self, config: uvicorn.Config, end_streams: Callable[[], None]) -> None:
-        super().__init__(config)
-        self._end_streams = end_streams
-
-    async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
-        self._end_streams()
-        await super().shutdown(sockets)
+            site.made.close()
 
 
 def _listener(web: WebTable) -> socket.socket:
@@ -74,9 +62,9 @@ def _listener(web: WebTable) -> socket.socket:
     return listener
 
 
-def _serve(site: Site, listener: socket.socket, url: str, running: list[Server]) -> None:
+def _serve(site: Site, listener: socket.socket, url: str, running: list[uvicorn.Server]) -> None:
     try:
-        server = _server(site, url)
+        server = uvicorn.Server(_config(site, url))
         running.append(server)
         log.info("web.listening", url=url)
         asyncio.run(server.serve([listener]))
@@ -84,13 +72,13 @@ def _serve(site: Site, listener: socket.socket, url: str, running: list[Server])
         log.exception("bug", chore="web")
 
 
-def _server(site: Site, url: str) -> Server:
+def _config(site: Site, url: str) -> uvicorn.Config:
     from monitor.web.app import application  # here, in its thread: it takes a second that no poll waits for
     from monitor.web.signin import say_code
 
     app = application(site)
     say_code(site, app.state.door, url)
-    config = uvicorn.Config(
+    return uvicorn.Config(
         app,
         loop="asyncio",
         http="h11",
@@ -103,4 +91,3 @@ def _server(site: Site, url: str) -> Server:
         timeout_keep_alive=IDLE,
         timeout_graceful_shutdown=1,
     )
-    return Server(config, app.state.live.close)

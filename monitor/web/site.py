@@ -13,6 +13,7 @@ from monitor.config import Plant
 from monitor.store import Database
 from monitor.vitals import Vitals
 from monitor.web.jobs import Jobs
+from monitor.web.made import Made
 
 
 @dataclass(frozen=True, slots=True)
@@ -25,7 +26,15 @@ class Site:
     clock: Callable[[], datetime]
     vitals: Vitals
     jobs: Jobs = field(default_factory=Jobs)
+    made: Made = field(default_factory=Made)
+    at_end: list[Callable[[], None]] = field(default_factory=list)  # what is to be done when the server ends
 
     def ill(self) -> list[str]:
         """What keeps the daemon from watching, as sentences; nothing where no daemon runs."""
         return self.vitals.lacks() if self.vitals.beat_at is not None else []
+
+    def end(self) -> None:
+        """The server ends: whoever listens is let go, and jobs are abandoned."""
+        for each in self.at_end:
+            each()
+        self.jobs.close()
