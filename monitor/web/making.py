@@ -8,13 +8,15 @@ from __future__ import annotations
 import asyncio
 import json
 import shutil
+import threading
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from monitor import evidence
 from monitor.config import Plant
-from monitor.errors import CallError
+from monitor.errors import CallError, NotNow
 from monitor.report.asking import Asked
 from monitor.reporting import MAKING, run, turn
 from monitor.web.jobs import Progress, Work
@@ -23,6 +25,8 @@ from monitor.web.site import Site
 PROGRESS = "--progress"
 LOOK_EVERY = 0.3  # seconds between two looks whether it is still wanted
 WAITS = "waiting until another one is made"
+
+_EXPORTING = threading.Lock()
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,6 +71,19 @@ def verifying_work(site: Site, plant: Plant) -> Work:
         return found
 
     return work
+
+
+def exported(site: Site) -> Path:
+    """All evidence, as a file for a verifier elsewhere, in a folder that whoever sends it deletes. One at a time."""
+    if not _EXPORTING.acquire(blocking=False):
+        raise NotNow("somebody else takes the evidence at this moment: try again when they have it")
+    try:
+        path = site.made.place() / "evidence.jsonl"
+        with site.database.read() as tx:
+            evidence.export(tx, path)
+        return path
+    finally:
+        _EXPORTING.release()
 
 
 async def _done(words: Sequence[str], aside: Path, progress: Progress, hear: Callable[[str], None]) -> str:

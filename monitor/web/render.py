@@ -35,6 +35,7 @@ NAV = (  # path, name
     ("/network", "Network"),
     ("/coverage", "Coverage"),
     ("/reports", "Reports"),
+    ("/audit", "Audit"),
 )
 
 

@@ -1,5 +1,5 @@
 """The pages, one module each: a router, its templates beside it in `templates/`."""
 
-from monitor.web.pages import coverage, jobs, reports
+from monitor.web.pages import audit, coverage, jobs, reports
 
-ROUTERS = (coverage.router, jobs.router, reports.router)
+ROUTERS = (audit.router, coverage.router, jobs.router, reports.router)
