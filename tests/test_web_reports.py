@@ -15,7 +15,8 @@ from axe_playwright_python.sync_playwright import Axe
 from playwright.sync_api import Browser, expect
 
 from monitor import store
-from tests.floors import forge, wait_for
+from tests.floors import wait_for
+from tests.forge import forge
 from tests.sites import Visitor, browsing, plant_with, register, sign_in, signed_in
 
 SCHEDULED = """

@@ -47,9 +47,17 @@ def audit(
         begin, end = _moment(site, since), _moment(site, until)
     except UserError as wrong:
         error, status = str(wrong), status_of(wrong)
-    wanted = {"actor": _clean(person), "action": _clean(action), "subject": _clean(asset)}
     with site.database.read() as tx:
-        found = store.entries_page(tx, before=before, limit=ROWS + 1, **wanted, since=begin, until=end)
+        found = store.entries_page(
+            tx,
+            before=before,
+            limit=ROWS + 1,
+            actor=_clean(person),
+            action=_clean(action),
+            subject=_clean(asset),
+            since=begin,
+            until=end,
+        )
         newest, entries, plant_keys = store.newest_checkpoint(tx), store.last_audit_id(tx), trail.keys_of(tx)
     query = urlencode({name: value for name, value in asked.items() if value})
     return page(
