@@ -8,7 +8,6 @@ import os
 import sys
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from fnmatch import fnmatchcase
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, NoReturn
 
@@ -17,6 +16,7 @@ from typer.core import TyperGroup
 
 from collectors.written import FileError
 from monitor.accounts import account, me
+from monitor.choosing import chosen as chosen
 from monitor.errors import CallError, Unverified, UserError
 
 if TYPE_CHECKING:
@@ -26,7 +26,6 @@ if TYPE_CHECKING:
 
 DONE, DRIFT, WRONG, UNSEEN, UNVERIFIED = range(5)  # exit codes
 INTERRUPTED, BUG = 130, 70
-MOST_NAMES = 20  # in a message
 LARGEST_ID = 2**31 - 1  # of an alarm or an order, in every database
 
 
@@ -208,19 +207,3 @@ def opened(path: Path) -> Iterator[tuple[Plant, Database]]:
         yield plant, database
     finally:
         database.close()
-
-
-def chosen(plant: Plant, wanted: Sequence[str] | None) -> list[str]:
-    """The assets that the call names, segments too, in the order of plant.toml; all, if it names none."""
-    names = [*plant.assets, *plant.segments]
-    if not names:
-        raise CallError(f"{plant.path} names no asset yet; add an [asset.…] table")
-    for pattern in wanted or ():
-        if not any(_named(name, pattern) for name in names):
-            known = ", ".join(names[:MOST_NAMES]) + ", …" * (len(names) > MOST_NAMES)
-            raise CallError(f"{plant.path} names no asset {pattern}; it has {known}")
-    return [name for name in names if not wanted or any(_named(name, pattern) for pattern in wanted)]
-
-
-def _named(name: str, pattern: str) -> bool:
-    return name == pattern or fnmatchcase(name, pattern)

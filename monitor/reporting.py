@@ -10,6 +10,7 @@ import re
 import shutil
 import signal
 import sys
+import threading
 import time
 from collections.abc import AsyncIterator, Callable, Iterator, Mapping, Sequence
 from contextlib import asynccontextmanager
@@ -21,21 +22,25 @@ from zoneinfo import ZoneInfo
 import structlog
 
 from baselines.coverage import Cause
-from baselines.snapshot import utc_text
 from monitor import store
 from monitor.config import Plant
 from monitor.errors import CallError, StoreError
 from monitor.logs import Trouble
 from monitor.periods import Period, due, last_period
+from monitor.report.asking import PACK, Asked
+from monitor.report.writing import Format
 from monitor.reported import Reported
 from monitor.store import Chore, Database
 from monitor.vault import sync_folder
 
 CHORE = "report "  # and the name of one
-PACK = "pack"
 SUFFIXES = {"csv": "zip", "cyclonedx": "cdx.json", PACK: "pack.zip"}  # of a format, where it is not called so
 UNVERIFIED = 4  # the exit code
 BUG = "asbuilt: this is a bug"
+TURN_EVERY = 0.2  # seconds between two looks whether it is our turn
+LONGEST_LINE = 2**24  # bytes that a program prints
+
+_TURN = threading.Lock()
 
 log = structlog.get_logger()
 
@@ -77,7 +82,6 @@ class Reporter:
     ) -> None:
         self._plant, self._database, self._clock = plant, database, clock
         self._say, self._again, self._making = say, again, making
-        self._alone = asyncio.Lock()
         self._failures: dict[str, int] = {}  # of those that failed last, how often by now
         self._troubles: dict[str, Trouble] = {}
 
@@ -96,7 +100,7 @@ class Reporter:
         """Make one, if it is not there; what came of it. One that fails is tried again, later and later."""
         name = chore.removeprefix(CHORE)
         trouble = self._troubles.setdefault(name, Trouble("report"))
-        async with self._alone:
+        async with turn():
             try:
                 text = await self._made(name)
             except (CallError, StoreError, OSError) as error:
@@ -142,7 +146,9 @@ class Reporter:
         """Make one file: it has its name when all of it is there, and durable."""
         began, zone = time.monotonic(), ZoneInfo(plant.timezone)
         async with _beside(file.path) as new:
-            argv = [*self._making.program, *_words(plant, wanted, period, zone, file.form, new)]
+            form = None if file.form == PACK else Format(file.form)
+            asked = Asked(wanted.kind, form, period.since(zone), period.until(zone), zones=wanted.zones)
+            argv = [*self._making.program, *asked.words(plant.path, new)]
             doubt = await run(argv, self._making.within, self._making.niceness, new.parent)
             await asyncio.to_thread(_put, new, file.path, doubt)
         about = {"report": name, "path": str(file.path), "seconds": round(time.monotonic() - began, 1)}
@@ -164,16 +170,6 @@ def files_of(name: str, wanted: Reported, period: Period) -> Iterator[File]:
     """The files of a report of a period."""
     for form in (*wanted.formats, *([PACK] if wanted.pack else [])):
         yield File(wanted.folder / f"{name}-{period.first}-{period.after}.{SUFFIXES.get(form, form)}", form)
-
-
-def _words(plant: Plant, wanted: Reported, period: Period, zone: ZoneInfo, form: str, new: Path) -> Iterator[str]:
-    """The command line of asbuilt report."""
-    yield from ("report", wanted.kind, "--plant", str(plant.path.resolve()))
-    yield from ("--from", utc_text(period.since(zone)), "--until", utc_text(period.until(zone)))
-    for each in wanted.zones:
-        yield from ("--zone", each)
-    yield from ("--pack",) if form == PACK else ("--format", form)
-    yield from ("-o", str(new))
 
 
 @asynccontextmanager
@@ -210,9 +206,25 @@ def _put(new: Path, path: Path, doubt: str) -> None:
         raise CallError(f"{path} cannot be written: {error.strerror}") from None
 
 
-async def run(argv: Sequence[str], within: float, niceness: int, aside: Path) -> str:
+@asynccontextmanager
+async def turn(wait: Callable[[], None] = lambda: None) -> AsyncIterator[None]:
+    """One report at a time, whoever asks for it: a large one takes most of the memory that we may have. `wait` is told
+    now and then that it is another's turn."""
+    while not _TURN.acquire(blocking=False):
+        wait()
+        await asyncio.sleep(TURN_EVERY)
+    try:
+        yield
+    finally:
+        _TURN.release()
+
+
+async def run(
+    argv: Sequence[str], within: float, niceness: int, aside: Path, hear: Callable[[str], None] | None = None
+) -> str:
     """Run a program to its end, behind all others; its last words if what it made is in doubt (UNVERIFIED), or else "".
-    What it puts aside meanwhile is in a folder that goes with it, however it ends.
+    What it puts aside meanwhile is in a folder that goes with it, however it ends. `hear` is told each line that it
+    prints.
 
     CallError if it fails, with its last words, or takes too long.
     """
@@ -220,8 +232,9 @@ async def run(argv: Sequence[str], within: float, niceness: int, aside: Path) ->
         process = await asyncio.create_subprocess_exec(
             *argv,
             stdin=asyncio.subprocess.DEVNULL,
-            stdout=asyncio.subprocess.DEVNULL,
+            stdout=asyncio.subprocess.PIPE if hear else asyncio.subprocess.DEVNULL,
             stderr=asyncio.subprocess.PIPE,
+            limit=LONGEST_LINE,
             env={**os.environ, "TMPDIR": str(aside)},
             start_new_session=True,  # Ctrl-C at a terminal is for us; and what it starts ends with it
         )
@@ -230,7 +243,8 @@ async def run(argv: Sequence[str], within: float, niceness: int, aside: Path) ->
     try:
         _put_behind(process.pid, niceness)
         async with asyncio.timeout(within):
-            _, said = await process.communicate()
+            assert process.stderr is not None
+            said, _, _ = await asyncio.gather(process.stderr.read(), _hear(process.stdout, hear), process.wait())
     except TimeoutError:
         raise CallError(f"it was not made within {within:g} s") from None
     finally:
@@ -239,6 +253,12 @@ async def run(argv: Sequence[str], within: float, niceness: int, aside: Path) ->
     if process.returncode not in (0, UNVERIFIED):
         raise CallError(words)
     return words if process.returncode else ""
+
+
+async def _hear(printed: asyncio.StreamReader | None, hear: Callable[[str], None] | None) -> None:
+    if printed is not None and hear is not None:
+        async for line in printed:
+            hear(line.decode("utf-8", "replace").rstrip())
 
 
 def _put_behind(pid: int, niceness: int) -> None:

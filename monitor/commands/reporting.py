@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
+import json
 import sys
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import replace
-from datetime import datetime, timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -26,9 +26,6 @@ if TYPE_CHECKING:
     from monitor.report.writing import Format
     from monitor.store import Database
     from monitor.verifier import Flaw
-
-SECOND = timedelta(seconds=1)
-PACK = ".zip"  # what an evidence pack is called
 
 
 def register(app: typer.Typer) -> None:
@@ -63,6 +60,9 @@ def report(
     packed: Annotated[
         bool, typer.Option("--pack", help="An evidence pack: a signed zip that verifies without asbuilt.")
     ] = False,
+    told: Annotated[
+        bool, typer.Option("--progress", hidden=True, help="Say how far it is, a line of JSON each.")
+    ] = False,
     plant_file: PlantFile = PLANT_FILE,
 ) -> None:
     """Write a report from the store: audit evidence, a commissioning dossier, the inventory, or what changed.
@@ -71,18 +71,19 @@ def report(
     evidence that it stands on does not verify: it is written all the same, and says so.
     """
     from monitor.polling import utc_now
+    from monitor.report.asking import assure_stage, assure_writable, file_name, this_second, whole
     from monitor.report.making import made, scope_of
+    from monitor.report.writing import Format
 
-    if stage and kind is not Kind.COMMISSIONING:
-        raise CallError(f"--stage is of the commissioning dossier, not of the {kind} report")
+    assure_stage(kind, stage)
     format = _format(kind, wanted, output, packed)
-    begin, end = _whole_times(since, until, utc_now())
-    with opened(plant_file) as (plant, database), watched() as progress:
+    begin, end = whole(*asked_times(since, until, this_second(utc_now())))
+    with opened(plant_file) as (plant, database), _telling() if told else watched() as progress:
         scope = scope_of(plant, chosen(plant, names), zones or (), begin, end, utc_now(), progress)
         scope = replace(scope, stage=stage)
-        path = output or _path(plant, kind, end, format)
+        path = output or (None if format is Format.JSON else Path(file_name(plant, kind, end, format)))
         if path is not None:
-            _assure_place(plant, database, format, path)
+            assure_writable(plant, database, format, path)
         while (now := utc_now()) < end:  # a second that is not over yet is waited for: then all of it is in the report
             time.sleep((end - now).total_seconds())
         found, flaw = made(plant, database, kind, scope)
@@ -93,13 +94,14 @@ def report(
 
 def _format(kind: Kind, wanted: str, output: Path | None, packed: bool) -> Format | None:
     """As what to write it; None for an evidence pack. CallError, with what there is, for what there is not."""
-    from monitor.report.writing import SUFFIXES, Format, assure_format, format_of, formats_of
+    from monitor.report.asking import PACKED, format_named
+    from monitor.report.writing import SUFFIXES, Format, assure_format, format_of
 
     if packed:
         if wanted:
             raise CallError("an evidence pack holds a report in several formats: leave --format out")
-        if output is not None and output.suffix.lower() != PACK:
-            raise CallError(f"an evidence pack is a zip: name it {output.with_suffix(PACK).name or 'pack.zip'}")
+        if output is not None and output.suffix.lower() != PACKED:
+            raise CallError(f"an evidence pack is a zip: name it {output.with_suffix(PACKED).name or 'pack.zip'}")
         return None
     if not wanted and output is not None:
         found = format_of(output)
@@ -107,61 +109,21 @@ def _format(kind: Kind, wanted: str, output: Path | None, packed: bool) -> Forma
             raise CallError(f"{output}: what is it to be? End its name in {', '.join(SUFFIXES)}, or say --format")
         assure_format(kind, found)
         return found
-    if wanted and wanted not in list(Format):
-        raise CallError(f"there is no format {wanted}; {kind} can be written as {', '.join(formats_of(kind))}")
-    format = Format(wanted or Format.PDF)
-    assure_format(kind, format)
-    return format
-
-
-def _whole_times(since: str, until: str, now: datetime) -> tuple[datetime, datetime]:
-    """The times that a call asks for, in whole seconds, as people read them in a report: who asks for them again gets
-    the same. Now is the end of this second."""
-    begin, end = asked_times(since, until, now.replace(microsecond=0) + SECOND)
-    return begin.replace(microsecond=0), end.replace(microsecond=0)
-
-
-def _path(plant: Plant, kind: Kind, until: datetime, format: Format | None) -> Path | None:
-    """The file in the current folder that nobody gave a name; None for standard output."""
-    from zoneinfo import ZoneInfo
-
-    from monitor.kit_pack import safe_name
-    from monitor.report.writing import Format, suffix_of
-
-    if format is Format.JSON:
-        return None
-    day = until.astimezone(ZoneInfo(plant.timezone)).date()
-    name = safe_name("-".join(plant.name.split()))
-    suffix = PACK if format is None else suffix_of(format)
-    return Path(f"{name}-{kind}-{day}{'-pack' if format is None else ''}{suffix}")
-
-
-def _assure_place(plant: Plant, database: Database, format: Format | None, path: Path) -> None:
-    """CallError before anything takes its time."""
-    from monitor.report.writing import assure_place
-
-    if format is not None:
-        return assure_place(format, path)
-    from monitor.report.pack import assure_possible
-
-    return assure_possible(plant, database, path)
+    return format_named(kind, wanted or Format.PDF)
 
 
 def _write(
     plant: Plant, database: Database, found: Report, format: Format | None, path: Path | None, progress: Progress
 ) -> None:
-    from monitor.report.writing import parts, write
+    from monitor.report.asking import put
+    from monitor.report.writing import parts
 
-    if path is None:
-        assert format is not None
-        for part in parts(found, format, progress):
-            typer.echo(part, nl=False)
-    elif format is not None:
-        write(found, format, path, progress)
-    else:
-        from monitor.report.pack import pack
-
-        pack(plant, database, found, path, progress)
+    if path is not None:
+        return put(plant, database, found, format, path, progress)
+    assert format is not None
+    for part in parts(found, format, progress):
+        typer.echo(part, nl=False)
+    return None
 
 
 def _say(found: Report, flaw: Flaw | None, path: Path | None) -> None:
@@ -176,6 +138,12 @@ def _say(found: Report, flaw: Flaw | None, path: Path | None) -> None:
             typer.echo(f"  findings: {', '.join(counts)}")
     if flaw is not None:
         typer.echo(f"asbuilt: the evidence does not verify, and the report says so: {flaw_text(flaw)}", err=True)
+
+
+@contextmanager
+def _telling() -> Iterator[Progress]:
+    """Says on standard output how far a report is, for the program that has it made."""
+    yield lambda what, done, of: typer.echo(json.dumps([what, done, of]))
 
 
 @contextmanager

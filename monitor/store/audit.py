@@ -170,6 +170,48 @@ def entries_of(
     ]
 
 
+def entries_page(
+    tx: Transaction,
+    *,
+    before: int | None = None,
+    after: int | None = None,
+    limit: int = 100,
+    actor: str = "",
+    action: str = "",
+    subject: str = "",
+    since: datetime | None = None,
+    until: datetime | None = None,
+) -> list[Entry]:
+    """So many entries as are asked for, whatever they hold: the newest before a number, or the oldest after one, each
+    time in this order. `action` is one, or the beginning of some ("baseline."). One whose time cannot be read is left
+    out: verifying says so."""
+    table = tables.audit_entry
+    at = type_coerce(table.c.at, String).label("at")
+    columns = (table.c.id, table.c.actor, table.c.action, table.c.subject, table.c.detail, table.c.account)
+    statement = select(*columns, at)
+    wanted = {table.c.actor: actor, table.c.subject: subject, table.c.action: "" if action.endswith(".") else action}
+    for column, value in wanted.items():
+        if value:
+            statement = statement.where(column == value)
+    if action.endswith("."):
+        statement = statement.where(table.c.action.startswith(action, autoescape=True))
+    if since is not None:
+        statement = statement.where(table.c.at >= since)
+    if until is not None:
+        statement = statement.where(table.c.at < until)
+    if after is not None:
+        statement = statement.where(table.c.id > after).order_by(table.c.id)
+    else:
+        statement = statement.order_by(table.c.id.desc())
+    if before is not None:
+        statement = statement.where(table.c.id < before)
+    return [
+        Entry(row.id, row.actor, row.action, row.subject, readable(row.detail), moment, row.account)
+        for row in tx.execute(statement.limit(limit))
+        if (moment := moment_of(row.at)) is not None
+    ]
+
+
 def moment_of(text: str | None) -> datetime | None:
     """A time as it is stored; None if there is none, or it is broken, which verifying says."""
     try:

@@ -17,6 +17,8 @@ from monitor.web import pages
 from monitor.web.access import NotSignedIn, Provisional
 from monitor.web.access import status_of as status_of
 from monitor.web.health import health_routes
+from monitor.web.live import Live
+from monitor.web.live import router as live
 from monitor.web.openapi import PATH as API
 from monitor.web.render import page
 from monitor.web.rest import rest
@@ -30,10 +32,11 @@ log = structlog.get_logger()
 def application(site: Site) -> FastAPI:
     """The application over one plant."""
     app = FastAPI(title="asbuilt", docs_url=None, redoc_url=None, openapi_url=None)
-    app.state.site, app.state.door = site, Door()
+    app.state.site, app.state.door, app.state.live = site, Door(), Live(site)
     app.router.routes.extend(health_routes(site.vitals))
     app.mount("/static", StaticFiles(directory=str(files("monitor.web") / "static")))
     app.include_router(signing_in)
+    app.include_router(live, include_in_schema=False)
     for router in pages.ROUTERS:
         app.include_router(router, include_in_schema=False)
     app.state.rest = rest(site, app.state.door)

@@ -37,6 +37,7 @@ NAV = (  # path, name
     ("/network", "Network"),
     ("/coverage", "Coverage"),
     ("/reports", "Reports"),
+    ("/audit", "Audit"),
 )
 
 
@@ -65,6 +66,7 @@ def page(
             error=error,
             said=_said(request),
             path=request.url.path,
+            ill=site.ill(),
             **shown,
         )
     )

@@ -57,7 +57,9 @@ def served(web: WebTable, site: Site) -> Iterator[str]:
         finally:
             for server in running:
                 server.should_exit = True
+            site.end()
             thread.join(FAREWELL)
+            site.made.close()
 
 
 def _listener(web: WebTable) -> socket.socket:

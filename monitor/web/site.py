@@ -16,6 +16,7 @@ from monitor.store import Database
 from monitor.vitals import Vitals
 from monitor.web.jobs import Jobs
 from monitor.web.limits import Limits
+from monitor.web.made import Made
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,3 +35,16 @@ class Site:
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "board", Board(self.database))
+
+    made: Made = field(default_factory=Made)
+    at_end: list[Callable[[], None]] = field(default_factory=list)  # what is to be done when the server ends
+
+    def ill(self) -> list[str]:
+        """What keeps the daemon from watching, as sentences; nothing where no daemon runs."""
+        return self.vitals.lacks() if self.vitals.beat_at is not None else []
+
+    def end(self) -> None:
+        """The server ends: whoever listens is let go, and jobs are abandoned."""
+        for each in self.at_end:
+            each()
+        self.jobs.close()

@@ -1,0 +1,110 @@
+"""The audit chain: who did what when, whether it verifies, and what an auditor takes along."""
+
+from __future__ import annotations
+
+import shutil
+from datetime import datetime
+from typing import Annotated
+from urllib.parse import urlencode
+from zoneinfo import ZoneInfo
+
+from fastapi import APIRouter, Query, Request
+from fastapi.responses import FileResponse, Response
+from starlette.background import BackgroundTask
+
+from monitor import store
+from monitor.errors import UserError
+from monitor.moments import moment
+from monitor.web import trail
+from monitor.web.access import Viewer, status_of
+from monitor.web.forms import Sent
+from monitor.web.here import Here
+from monitor.web.making import exported, verifying_work
+from monitor.web.render import back_to, page
+from monitor.web.site import Site
+
+ROWS = 100
+LARGEST = 2**31 - 1
+
+router = APIRouter()
+
+
+@router.get("/audit")
+def audit(
+    request: Request,
+    site: Here,
+    caller: Viewer,
+    person: str = "",
+    action: str = "",
+    asset: str = "",
+    since: str = "",
+    until: str = "",
+    before: Annotated[int | None, Query(ge=1, le=LARGEST)] = None,
+) -> Response:
+    plant, asked = site.plant(), {"person": person, "action": action, "asset": asset, "since": since, "until": until}
+    error, status, begin, end = "", 200, None, None
+    try:
+        begin, end = _moment(site, since), _moment(site, until)
+    except UserError as wrong:
+        error, status = str(wrong), status_of(wrong)
+    with site.database.read() as tx:
+        found = store.entries_page(
+            tx,
+            before=before,
+            limit=ROWS + 1,
+            actor=_clean(person),
+            action=_clean(action),
+            subject=_clean(asset),
+            since=begin,
+            until=end,
+        )
+        newest, entries, plant_keys = store.newest_checkpoint(tx), store.last_audit_id(tx), trail.keys_of(tx)
+    query = urlencode({name: value for name, value in asked.items() if value})
+    return page(
+        request,
+        site,
+        "audit.html.j2",
+        caller,
+        form=asked,
+        error=error,
+        status=status,
+        found=found[:ROWS],
+        more=len(found) > ROWS,
+        query=query + "&" if query else "",
+        first=before is None,
+        newest=newest,
+        entries=entries,
+        keys=plant_keys,
+        places=trail.places_of(plant),
+        did=trail.did,
+        says=trail.said,
+        is_signed=trail.is_signed,
+        actions=[("", "anything"), ("session.", "signing in and out"), *sorted(trail.ACTIONS.items(), key=str)],
+    )
+
+
+def _moment(site: Site, text: str) -> datetime | None:
+    return moment(text, site.clock(), ZoneInfo(site.plant().timezone)) if text else None
+
+
+def _clean(text: str) -> str:
+    return text.replace("\0", "").strip()
+
+
+@router.post("/audit/verify")
+def verify(site: Here, caller: Viewer, _: Sent) -> Response:
+    """Verify all of it now."""
+    job = site.jobs.begin(caller.name, "verifying the evidence", verifying_work(site, site.plant()), "/audit")
+    return back_to(f"/jobs/{job.id}")
+
+
+@router.get("/audit/evidence")
+def evidence(site: Here, _: Viewer) -> Response:
+    """All evidence, for a verifier elsewhere."""
+    return evidence_file(site)
+
+
+def evidence_file(site: Site) -> Response:
+    path = exported(site)
+    gone = BackgroundTask(shutil.rmtree, path.parent, ignore_errors=True)
+    return FileResponse(path, media_type="application/jsonl", filename=path.name, background=gone)
