@@ -46,9 +46,9 @@ METHODS = ("get", "put", "post", "delete", "patch")
 TAGS = {
     "plant": "The plant, and whoever asks.",
     "assets": "Devices and segments: how they stand, what was read of them, their history and what becomes of them.",
-    "alerts": "Alarms in the states of ISA-18.2, and the cases behind them.",
+    "alarms": "Alarms in the states of ISA-18.2, and the cases behind them.",
     "baselines": "What was approved, what is proposed, and who signed for it.",
-    "changes": "Change orders: what was announced, and whether it was done.",
+    "change orders": "What was announced, and whether it was done.",
     "conformity": "Machines of one type, compared with each other.",
     "quality": "Figures over a time: causes, rates, response times.",
     "network": "Hosts, conversations and events, as they were heard.",

@@ -69,9 +69,11 @@ def operations(routers: tuple[APIRouter, ...] = api.ROUTERS) -> Iterator[APIRout
 
 
 def _allowed(every: list[Route], scope: Scope) -> list[str]:
-    """The methods of a path; none where there is no such path."""
-    found = {method for route in every if route.matches(scope)[0] is not Match.NONE for method in route.methods or ()}
-    return sorted(found | {"HEAD", "OPTIONS"}) if "GET" in found else sorted(found | {"OPTIONS"} if found else found)
+    """The methods of a path; none where there is no such path. One without a parameter goes before one with it."""
+    matching = [route for route in every if route.matches(scope)[0] is not Match.NONE]
+    exact = [route for route in matching if "{" not in route.path]
+    found = {method for route in exact or matching for method in route.methods or ()}
+    return sorted(found | {"OPTIONS"} | ({"HEAD"} if "GET" in found else set())) if found else []
 
 
 def _who(request: Request) -> Caller:

@@ -15,7 +15,7 @@ from monitor.proposing import Word, differences_document, resolve, shown_documen
 from monitor.reviewing import review_document, review_of
 from monitor.show import baseline_document
 from monitor.web.access import ApproverToken, EngineerToken, ViewerToken
-from monitor.web.api.sent import Body, Digest, Line, Name, Paged, Password, Reason, Text, Yes
+from monitor.web.api.sent import Body, Digest, Line, Name, Paged, Password, Reason, Text, Whole, Yes
 from monitor.web.asked import assets_of
 from monitor.web.here import Here
 from monitor.web.jobs import Job
@@ -52,7 +52,7 @@ class Reading(Body):
 class Commissioning(Reading):
     """What is captured several times, sorted and proposed."""
 
-    captures: Annotated[int, Field(strict=True, ge=1, le=MOST_CAPTURES)] = 3
+    captures: Annotated[Whole, Field(ge=1, le=MOST_CAPTURES)] = 3
     every: Annotated[float, Field(strict=True, ge=0, le=LONGEST_PAUSE)] = 10.0
     """Seconds between two captures."""
 

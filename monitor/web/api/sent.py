@@ -42,6 +42,11 @@ def _moment(value: object) -> datetime:
     return at.astimezone(UTC)
 
 
+def _whole(value: object) -> object:
+    """JSON has one kind of number: 3.0 is a whole one."""
+    return int(value) if isinstance(value, float) and value.is_integer() else value
+
+
 # In bodies:
 Text = Annotated[str, StringConstraints(max_length=LONGEST_TEXT, pattern=r"^[^\u0000]*$"), AfterValidator(str.strip)]
 """Text of any lines; it may be empty."""
@@ -69,7 +74,8 @@ Password = Annotated[
     Field(json_schema_extra={"format": "password", "writeOnly": True}),
 ]
 """A person's password, as it is typed: with it they sign."""
-Id = Annotated[int, Field(strict=True, ge=1, le=LARGEST)]
+Whole = Annotated[int, BeforeValidator(_whole), Field(strict=True)]
+Id = Annotated[Whole, Field(ge=1, le=LARGEST)]
 """The number of an alarm, an order."""
 Yes = Annotated[bool, Field(strict=True)]
 When = Annotated[datetime, BeforeValidator(_moment), WithJsonSchema({"type": "string", "format": "date-time"})]
