@@ -162,6 +162,9 @@ def test_the_document_names_everything_once(lived: Visitor) -> None:
         assert each["security"][0]["token"], each["operationId"]
         assert not each["summary"].endswith("."), each["operationId"]
         assert {"401", "403", "404", "405", "409", "413", "415", "422", "503"} <= each["responses"].keys()
+        for status, said in each["responses"].items():
+            answer = said.get("content", {}).get("application/json")
+            assert not (status.startswith("2") and answer) or "$ref" in answer["schema"], each["operationId"]
     for name, schema in bodies(document).items():
         assert schema["additionalProperties"] is False, name
     for place, schema in texts(document):

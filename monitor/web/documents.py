@@ -495,6 +495,8 @@ class Contract(Answer):
 
 class Contracts(Answer):
     is_fresh: bool
+    devices: Count
+    verdicts: dict[str, Count]
     contracts: list[Contract]
 
 
@@ -506,7 +508,7 @@ class Outage(Answer):
     polls: Count
 
 
-class OutOfService(Answer):
+class Absent(Answer):
     until: At
     by: str
     reason: str
@@ -528,19 +530,343 @@ class Asset(Answer):
     digest: Hex | None
     baseline: Hex | None
     outage: Outage | None
-    out_of_service: OutOfService | None
+    out_of_service: Absent | None
     retired_at: At | None
+
+
+class Assets(Answer):
+    assets: list[Asset]
+
+
+class Known(Answer):
+    value: Any
+    sources: list[str]
+    why: str
+
+
+class Contradiction(Answer):
+    field: str
+    written: Any
+    found: Any
+    source: str
+
+
+class File(Answer):
+    digest: Hex
+    name: str
+    kind: ArtefactKind
+    size: Count
+    added_by: str
+    added_at: At
+    is_earlier: bool
+    misfit: str
+    in_vault: bool
+
+
+class Item(Answer):
+    item: str
+    verdict: Verdict
+    approved: Any
+    observed: Any
+    category: Category | None
+    severity: Severity | None
+    unit: str
+    tolerance: float | None
+    kind: Kind | None
+    techniques: list[str]
+    dropped: bool
+    why: str
+
+
+class WholeAsset(Asset):
+    all_read_at: At | None
+    items: list[Item]
+    alerts: list[Alarm]
+    approved: Baseline | None
+    proposal: Baseline | None
+    orders: list[int]
+    known: dict[str, Known]
+    contradictions: list[Contradiction]
+    coverage: Coverage
+    contract: Contract | None
+    files: list[File]
+
+
+class Happened(Answer):
+    at: At
+    what: str
+    text: str
+    by: str | None
+    why: str
+    ticket: str
+    alarm: int | None
+    order: int | None
+    digest: str | None
+
+
+class History(Answer):
+    asset: str
+    until: At
+    events: list[Happened]
+    more: bool
+
+
+class Failure(Answer):
+    kind: str
+    text: str
+
+
+class Sent(Answer):
+    connections: Count
+    requests: Count
+
+
+class Polled(Answer):
+    asset: str
+    verdict: Verdict
+    taken_at: At | None
+    digest: Hex | None
+    profile_digest: Hex | None
+    identity: dict[str, Any]
+    items: dict[str, Any]
+    unread: list[str]
+    why_unread: dict[str, str]
+    uncertain: list[str]
+    error: Failure | None
+    sent: Sent
+    deviations: list[Deviation]
+    unapproved: list[str]
+
+
+class PollsDone(Answer):
+    checked_at: At
+    assets: list[Polled]
+
+
+class Stepped(Answer):
+    asset: str
+    action: str
+    at: At
+    by: str
+    detail: dict[str, Any]
+    alerts: list[Alarm]
+
+
+class Job(Answer):
+    id: str
+    title: str
+    what: str
+    done: Count
+    of: Count
+    ended: bool
+    why: str
+    outcome: Any
+
+
+class Difference(Answer):
+    item: str
+    difference: str
+    approved: Any
+    proposed: Any
+    why: str
+    category: Category | None
+    severity: Severity | None
+    techniques: list[str]
+    direction: Direction | None
+    unit: str
+    tolerance: list[float | None]
+
+
+class Varying(Answer):
+    asset: str
+    item: str
+    values: Any
+    low: Any
+    high: Any
+    changes: Count
+    missed: Count
+
+
+class Proposal(Baseline):
+    approved: Baseline | None
+    differences: list[Difference]
+    unchanged: Count
+    read_since: At | None
+    changed_since: list[Any]
+    varying: list[Varying]
+    signed: list[Word]
+    to_sign: list[str]
+    takes_two: bool
+
+
+class ProposalsPage(Page):
+    proposals: list[Proposal]
+
+
+class DecidedOn(Baselines):
+    varying: list[Varying]
+
+
+class SelfTest(Answer):
+    at: At
+    ok: bool
+    legs: dict[str, float]
+    text: str
+
+
+class Chore(Answer):
+    chore: str
+    last_at: At | None
+    next_at: At | None
+    text: str | None
+
+
+class Route(Answer):
+    route: str
+    kind: str
+    place: str
+    min_severity: Severity
+    waiting: Count
+    oldest: At | None
+    held: Count
+    flapping: Count
+    sent_at: At | None
+    failed: Count
+    why: str | None
+
+
+class Watch(Answer):
+    ready: bool
+    why: list[str]
+    at: At
+    version: str
+    self_test: SelfTest | None
+    self_test_passed_at: At | None
+    chores: list[Chore]
+    routes: list[Route]
+    store: dict[str, Any]
+
+
+class Part(Answer):
+    segment: str
+    heard_at: At | None
+    has_baseline: bool
+    unseen: Verdict | None
+    why: str | None
+
+
+class Level(Answer):
+    level: float | None
+    name: str
+    hosts: Count
+
+
+class Host(Answer):
+    host: str
+    mac: str | None
+    ips: list[str]
+    names: list[str]
+    state: str
+    assets: list[str]
+    zone: str | None
+    level: float | None
+    level_name: str
+    level_why: str
+    protocols: list[str]
+    segments: list[str]
+
+
+class Conversation(Answer):
+    client: str
+    server: str
+    protocol: str
+    functions: list[str]
+    state: str
+    segments: list[str]
+    crossing: str | None
+
+
+class Network(Answer):
+    segments: list[Part]
+    levels: list[Level]
+    hosts: list[Host]
+    conversations: list[Conversation]
+    unheard: list[str]
+
+
+class Heard(Answer):
+    segment: str
+    first_at: At
+    last_at: At
+    is_at_least: bool
+
+
+class WholeHost(Host):
+    heard: list[Heard]
+    conversations: list[Conversation]
+    alerts: list[Alarm]
+
+
+class WireEvent(Answer):
+    at: At
+    first_at: At
+    asset: str
+    operation: str
+    client: str | None
+    name: str | None
+    protocol: str | None
+    item: str | None
+    value: Any
+    text: str | None
+    techniques: list[str]
+    severity: Severity | None
+    alert: int | None
+    state: str | None
+
+
+class WireEvents(Since):
+    until: At
+    events: list[WireEvent]
 
 
 ANSWERS: dict[str, type[Answer]] = {  # by operation
     "get_plant": Plant,
     "get_me": Me,
+    "get_alerts": AlarmsPage,
+    "get_alerts_by_number": AlarmAndLife,
+    "post_alerts_ack": Alarms,
+    "post_alerts_shelve": Alarms,
+    "post_alerts_close": Alarms,
     "get_artefacts": ArtefactsPage,
     "post_artefacts": ArtefactsAttached,
     "post_vault": Kept,
     "get_kit": Kit,
+    "get_assets": Assets,
+    "get_assets_by_asset": WholeAsset,
+    "get_history": History,
+    "post_polls": PollsDone,
+    "post_checks": PollsDone,
+    "post_assets_out_of_service": Stepped,
+    "post_assets_in_service": Stepped,
+    "get_baselines": BaselinesPage,
+    "get_baselines_diff": Differences,
+    "get_baselines_by_digest": WholeBaseline,
+    "get_proposals": ProposalsPage,
+    "post_baselines_propose": Job,
+    "post_baselines_commission": Job,
+    "post_baselines_decide": DecidedOn,
+    "post_baselines_approve": SignedBaselines,
+    "post_baselines_reject": SignedBaselines,
     "post_baselines_import": Imported,
+    "get_conformity": Conformity,
     "get_coverage": Coverage,
+    "get_network": Network,
+    "get_network_hosts_by_mac": WholeHost,
+    "get_events": WireEvents,
+    "get_changes": OrdersPage,
+    "get_changes_by_number": Order,
+    "post_changes": Order,
+    "post_changes_close": ClosedOrder,
     "get_persons": Persons,
     "post_persons": NewPersons,
     "post_persons_roles": Persons,
@@ -549,6 +875,10 @@ ANSWERS: dict[str, type[Answer]] = {  # by operation
     "get_tokens": Tokens,
     "post_tokens": NewTokens,
     "delete_tokens_by_number": Tokens,
+    "get_quality": Quality,
+    "get_watch": Watch,
+    "post_self_test": SelfTest,
+    "get_contract": Contracts,
 }
 
 

@@ -100,7 +100,7 @@ def history(
     """What happened to an asset, and who did it, the newest first (docs/json.md)."""
     now = site.clock()
     row = _found(site, asset)
-    _, end = times("", until, now, site.plant(), SINCE_EVER)
+    end = times("", until, now, site.plant(), SINCE_EVER)[1]
     with site.database.read() as tx:
         found = timeline(tx, row.name, row.number, end, limit + 1)
     return {
