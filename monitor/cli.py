@@ -31,6 +31,7 @@ from monitor.commands import (
     quality,
     reporting,
     running,
+    tokens,
     vault,
     watching,
 )
@@ -65,6 +66,7 @@ for module in (
     conforming,
     ordering,
     persons,
+    tokens,
     alerts,
     notifying,
     quality,

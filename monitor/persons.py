@@ -8,7 +8,9 @@ from datetime import datetime
 from hashlib import sha256
 from pathlib import Path
 from secrets import choice
+from typing import Any
 
+from baselines.snapshot import utc_text
 from monitor import keys, store
 from monitor.actions import assure_person
 from monitor.errors import CallError, NotNow
@@ -153,3 +155,14 @@ def named(roles: Sequence[str]) -> tuple[str, ...]:
         if not role or not role.isprintable() or " " in role:
             raise CallError(f"a role is one word, such as supplier, not {role!r}")
     return tuple(dict.fromkeys(roles))
+
+
+def person_document(person: Person) -> dict[str, Any]:
+    """A person as JSON shows them."""
+    return {
+        "person": person.name,
+        "roles": list(person.roles),
+        "public_key": person.public_key,
+        "signs_with": "password" if person.sealed else "key file",
+        "removed_at": utc_text(person.removed_at) if person.removed_at else None,
+    }

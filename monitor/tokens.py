@@ -7,6 +7,7 @@ from dataclasses import replace
 from datetime import datetime
 from hashlib import sha256
 from secrets import token_urlsafe
+from typing import Any
 
 from baselines.snapshot import utc_text
 from monitor import store
@@ -70,6 +71,19 @@ def revoke(tx: Transaction, number: int, actor: Actor, now: datetime) -> Token:
     detail = {"token": str(number), "name": found.name}
     store.audit(tx, now, actor, "token.revoke", found.person, detail)
     return replace(found, revoked_at=now)
+
+
+def token_document(token: Token, now: datetime) -> dict[str, Any]:
+    """A token as JSON shows it, without what it is."""
+    moments = {name: getattr(token, name) for name in ("made_at", "ends_at", "used_at", "revoked_at")}
+    return {
+        "id": token.id,
+        "person": token.person,
+        "name": token.name,
+        "scopes": list(token.scopes),
+        "good": token.is_good(now),
+        **{name: utc_text(at) if at else None for name, at in moments.items()},
+    }
 
 
 def _scopes(tx: Transaction, name: str, scopes: Sequence[str]) -> tuple[str, ...]:

@@ -140,18 +140,9 @@ def list_(
 
 
 def _show(persons: list[Person], json: bool) -> None:
-    from baselines.snapshot import utc_text
+    from monitor.persons import person_document
 
-    documents = [
-        {
-            "person": each.name,
-            "roles": list(each.roles),
-            "public_key": each.public_key,
-            "signs_with": "password" if each.sealed else "key file",
-            "removed_at": utc_text(each.removed_at) if each.removed_at else None,
-        }
-        for each in persons
-    ]
+    documents = [person_document(each) for each in persons]
     if json:
         return print_json({"persons": documents})
     if not documents:
