@@ -53,9 +53,11 @@ def assets(
     number: Annotated[int, Query(alias="page")] = 1,
 ) -> Response:
     zones: dict[str, None] = {}
+    lines: set[str] = {""}
     rows, of = [], 0
     for row in _rows(site, retired):
         zones.setdefault(row.asset.zone)
+        lines.add(line_of(row.asset))
         of += 1
         if asked.has(row):
             rows.append(row)
@@ -83,6 +85,7 @@ def assets(
         kept=rest_of(kept),
         query=rest_of(kept | order),
         line_of=line_of,
+        has_zones=any(zone not in lines for zone in zones),
     )
 
 
