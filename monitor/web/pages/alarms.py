@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shlex
 from collections.abc import Callable, Collection, Iterable, Sequence
 from dataclasses import dataclass
 from datetime import datetime
@@ -346,15 +347,15 @@ def _moved(alert: Alert, move: Moved) -> dict[str, Any]:
 
 
 def _link(go: str, alert: Alert, caller: Caller) -> tuple[str, str]:
-    """Where a step is done, and what the link there says; nowhere for the watch itself, which is no device, and for
-    what this person may not do."""
+    """Where a step is done, and what the link there says, or the command where no page does it; nothing for the watch
+    itself, which is no device, and for what this person may not do."""
     if go in ("asset", "kit", "propose", "order") and alert.asset == ITSELF:
         return "", ""
     if go in ("propose", "order") and not caller.may(Role.ENGINEER):
         return "", ""
     return {
         "asset": (asset_path(alert.asset), "Look at the asset"),
-        "kit": (f"{asset_path(alert.asset)}#kit", "The kit"),
+        "kit": ("", f"asbuilt kit {shlex.quote(alert.asset)} -o kit.zip"),
         "propose": (f"/baselines/propose?asset={quote(alert.asset, safe='')}", "Propose what is there"),
         "order": (f"/orders/new?alarm={alert.id}", "Open a change order"),
         "network": ("/network", "The network"),
