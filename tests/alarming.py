@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from datetime import datetime, timedelta
 from pathlib import Path
+from secrets import token_urlsafe
 from typing import Any
 
 from baselines.alert import contradict
@@ -19,8 +20,9 @@ from collectors.contract import Sent
 from monitor import actions, lives, ordering, pipeline, store
 from monitor.config import ITSELF, Plant
 from monitor.polling import utc_now
-from monitor.store import Actor, Chore, Database, Gap, SelfTest, Transaction
-from tests.sites import plant_with
+from monitor.store import Actor, Chore, Database, Gap, SelfTest, Token, Transaction
+from monitor.web.access import digest_of
+from tests.sites import Visitor, plant_with
 
 KIM = Actor("kim", "kim@workstation")
 HOSTILE = "<script>alert(1)</script>"
@@ -51,18 +53,28 @@ def alarm(tx: Transaction, asset: str, item: str) -> int:
     return next(each.id for each in store.alerts(tx, [asset], closed=True)[::-1] if each.item.startswith(item))
 
 
-def lived(folder: Path, more: int = 0) -> tuple[Plant, Database]:
-    """A week in which everything happened, up to now; with `more` assets that are as they should be."""
+def token(visitor: Visitor, *scopes: str) -> str:
+    """What a program of Ada's uses the API with."""
+    secret = token_urlsafe()
+    with visitor.site.database.write() as tx:
+        store.add_token(tx, Token(0, digest_of(secret), "ada", "a program", scopes, utc_now()))
+    return secret
+
+
+def lived(folder: Path, more: int = 0, more_of_plant: str = "") -> tuple[Plant, Database]:
+    """A week in which everything happened, up to now; with `more` assets that are as they should be, and what else
+    plant.toml is to say."""
     names = (*ASSETS, *(f"many/{number:05}" for number in range(more)))
-    plant = plant_with(folder, "", names)
+    plant = plant_with(folder, more_of_plant, names)
     database = Database(plant.store_url)
     database.migrate()
     now = utc_now()
     with database.write() as tx:
         store.add_assets(tx, (*names, ITSELF))
-        for name in names:
-            if name != "spare":
-                _approved(tx, name, now - timedelta(days=6))
+        for name in ASSETS[:-1]:
+            _approved(tx, name, now - timedelta(days=6))
+        for name in names[len(ASSETS) :]:
+            observe(tx, name, now)
     with database.write() as tx:
         _alarms(tx, plant, now)
     with database.write() as tx:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shlex
 from collections.abc import Callable, Collection, Iterable, Sequence
 from dataclasses import dataclass
 from datetime import datetime
@@ -49,7 +50,7 @@ from monitor.evidence import deciding
 from monitor.moments import moment
 from monitor.responses import response, techniques
 from monitor.store import OPEN, Transaction, Wanted
-from monitor.web.access import Caller, Engineer, Operator, Viewer
+from monitor.web.access import Caller, Engineer, Operator, Role, Viewer
 from monitor.web.acts import say, signed
 from monitor.web.asked import in_zone, zones_of
 from monitor.web.forms import Form, Sent
@@ -222,7 +223,7 @@ def _acknowledge(site: Site, caller: Caller, form: Form, ids: Sequence[int]) -> 
 
 @router.get("/alarms/{number}")
 def alarm(request: Request, site: Here, caller: Viewer, number: Number, sign: bool = False) -> Response:
-    return page(request, site, "alarm.html.j2", caller, sign=sign, **_told(site, number))
+    return page(request, site, "alarm.html.j2", caller, sign=sign, **_told(site, caller, number))
 
 
 @router.post("/alarms/{number}/acknowledge")
@@ -268,10 +269,10 @@ def _done(request: Request, site: Site, caller: Caller, form: Form, number: int,
     except UserError as error:
         again: dict[str, Any] = {"form": form, "error": str(error), "status": status_of(error)}
         again["sign"] = "sign" in request.query_params
-        return page(request, site, "alarm.html.j2", caller, **again, **_told(site, number))
+        return page(request, site, "alarm.html.j2", caller, **again, **_told(site, caller, number))
 
 
-def _told(site: Site, number: int) -> dict[str, Any]:
+def _told(site: Site, caller: Caller, number: int) -> dict[str, Any]:
     """All that is known of an alarm; 404 if there is none."""
     plant = site.plant()
     with site.database.read() as tx:
@@ -294,7 +295,7 @@ def _told(site: Site, number: int) -> dict[str, Any]:
         "asset": polled.asset if polled else None,
         "techniques": techniques(alert.techniques),
         "title": what.title,
-        "steps": [(step.say, *_link(step.go, alert)) for step in what.steps],
+        "steps": [(step.say, *_link(step.go, alert, caller)) for step in what.steps],
         "can": {event.value: (alert.state, event) in NEXT for event in (ACKNOWLEDGE, SHELVE)}
         | {"close": alert.closed_at is None and alert.state not in (SHELVED, SUPPRESSED)},
         "causes": CAUSES,
@@ -345,17 +346,18 @@ def _moved(alert: Alert, move: Moved) -> dict[str, Any]:
     }
 
 
-def _link(go: str, alert: Alert) -> tuple[str, str]:
-    """Where a step is done, and what the link there says; nowhere for the watch itself, which is no device."""
-    name = quote(alert.asset, safe="")
+def _link(go: str, alert: Alert, caller: Caller) -> tuple[str, str]:
+    """Where a step is done, and what the link there says, or the command where no page does it; nothing for the watch
+    itself, which is no device, and for what this person may not do."""
     if go in ("asset", "kit", "propose", "order") and alert.asset == ITSELF:
         return "", ""
-    expected = quote(f"{alert.item}={json.dumps(alert.observed)}", safe="")
+    if go in ("propose", "order") and not caller.may(Role.ENGINEER):
+        return "", ""
     return {
         "asset": (asset_path(alert.asset), "Look at the asset"),
-        "kit": (f"{asset_path(alert.asset)}#kit", "The kit"),
-        "propose": (f"/baselines?asset={name}", "Propose what is there"),
-        "order": (f"/orders/new?asset={name}&expect={expected}", "Open a change order"),
+        "kit": ("", f"asbuilt kit {shlex.quote(alert.asset)} -o kit.zip"),
+        "propose": (f"/baselines/propose?asset={quote(alert.asset, safe='')}", "Propose what is there"),
+        "order": (f"/orders/new?alarm={alert.id}", "Open a change order"),
         "network": ("/network", "The network"),
         "coverage": ("/coverage", "Coverage"),
         "watch": ("/watch", "How the watch is"),

@@ -23,7 +23,7 @@ from monitor.web.render import page, status_of
 USUALLY = timedelta(days=30)
 SPANS = {"24h": ("24 hours", timedelta(days=1)), "7d": ("7 days", timedelta(days=7)), "30d": ("30 days", USUALLY)}
 ROWS = 100
-MOST_BLIND = 50  # that are named on top
+MOST_BLIND = 20  # that are named on top
 MOST_GAPS = 20  # of an asset
 LARGEST = 2**31 - 1
 SHOWN = (("", "those with gaps"), ("all", "all"), ("blind", "blind now"), ("never", "never asked"))
@@ -58,6 +58,8 @@ def coverage(
         names = [name for name in names if name in there]
     with site.database.read() as tx:
         found = covered_in(tx, plant, names, begin, end, now)
+    if zone or asset.strip():
+        found = [each for each in found if each.asset != ITSELF]
     rows = sorted((each for each in found if _is_shown(each, show)), key=lambda each: _order(each, end))
     shown = shown_of(number, len(rows), ROWS)
     asked = {"span": span, "since": since, "until": until, "zone": zone, "asset": asset}
@@ -92,6 +94,7 @@ def coverage(
         shown=shown,
         looks=[(look, text) for look, (text, _) in LOOKS.items()],
         most_gaps=MOST_GAPS,
+        lacks=bool(site.vitals.lacks()),
     )
 
 
