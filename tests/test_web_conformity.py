@@ -14,6 +14,7 @@ from playwright.sync_api import Browser
 from baselines.snapshot import Item
 from monitor.config import Plant, load_plant
 from monitor.polling import utc_now
+from tests.floors import wait_for
 from tests.machines import approved, seen, token
 from tests.sites import Visitor, browsing, plant_with, sign_in, signed_in
 
@@ -95,6 +96,15 @@ def test_the_api_gives_the_document_of_the_command(visitor: Visitor) -> None:
     assert visitor.api("GET", "/conformity", secret, params={"type": "x"}).status_code == 422
 
 
+def test_nobody_is_kept_out(visitor: Visitor, browser: Browser) -> None:
+    with browsing(browser, str(visitor.client.base_url), color_scheme="dark") as page:
+        sign_in(page, "ada")
+        for kind in ("filler", "capper"):
+            page.goto(f"/conformity?type={kind}")
+            found = Axe().run(page).response["violations"]
+            assert not [each["id"] for each in found if each["impact"] in ("serious", "critical")]
+
+
 def test_forty_machines_of_a_hundred_items(tmp_path: Path, browser: Browser) -> None:
     """They come quickly, and scroll within their box on a phone, by the keyboard too."""
     names = [f"line{number:02}/filler" for number in range(40)]
@@ -103,12 +113,12 @@ def test_forty_machines_of_a_hundred_items(tmp_path: Path, browser: Browser) -> 
         approved(database, machines(names[1:], 100))
         approved(database, machines(names[:1], 99), old)
         somebody.get("/conformity?all=yes")
-        began = time.monotonic()
+        began = time.process_time()  # ours and the server's, which runs here; not what the machine does besides
         answer = somebody.get("/conformity?all=yes")
-        took = time.monotonic() - began
+        took = time.process_time() - began
         assert answer.text.count("<tr>") == 101
         assert "unread" in row_of(answer.text, "item.x099"), "a device does not leave out what its profile asks for"
-        assert took < 2, "about 0.2 s on a machine with nothing else to do"
+        assert took < 1, "it takes about 0.2 s"
         with browsing(browser, str(somebody.client.base_url), "phone") as page:
             sign_in(page, "ada")
             page.goto("/conformity?all=yes")
@@ -116,19 +126,17 @@ def test_forty_machines_of_a_hundred_items(tmp_path: Path, browser: Browser) -> 
             box = page.get_by_role("region", name="Items and machines of filler")
             box.focus()
             page.keyboard.press("End")
-            page.wait_for_function("document.querySelector('.matrix').scrollTop > 1000")
+            wait_for(lambda: box.evaluate("each => each.scrollTop") > 1000, "the end of the list")
             head, frame = page.locator(".matrix thead th").first.bounding_box(), box.bounding_box()
             assert head
             assert frame
             assert abs(head["y"] - frame["y"]) < 3, "the names of the machines stay"
             for _ in range(20):
                 page.keyboard.press("ArrowRight")
-            page.wait_for_function("document.querySelector('.matrix').scrollLeft > 300")
+            wait_for(lambda: box.evaluate("each => each.scrollLeft") > 300, "machines further on")
             moved = page.locator(".matrix tbody tr:last-child th").bounding_box()
             assert moved
             assert abs(moved["x"] - frame["x"]) < 3, "and so do the items"
-            found = Axe().run(page).response["violations"]
-            assert not [each["id"] for each in found if each["impact"] in ("serious", "critical")]
 
 
 def test_a_plant_that_names_no_type_is_told_how(tmp_path: Path) -> None:

@@ -254,14 +254,15 @@ def test_the_api_takes_values_as_json_has_them(visitor: Visitor) -> None:
     listed = visitor.api("GET", "/changes", secret, params={"limit": 1}).json()
     assert (len(listed["orders"]), listed["next_offset"]) == (1, 1)
     assert visitor.api("GET", "/changes/99999", secret).status_code == 404
-    for wrong in (
+    refusals: list[dict[str, Any]] = [
         window | {"expectations": []},
         window | {"expectations": [{"asset": "line9", "item": "x", "expected": 1}]},
         window | {"expectations": expectations, "ticket": "a\0b"},
         window | {"expectations": expectations, "until": "0001-01-01T00:00+14:00"},
         window | {"expectations": [{"asset": A, "item": "item.count", "expected": None}]},
         window | {"expectations": [{"asset": A, "item": "item.count", "expected": [[]]}]},
-    ):
+    ]
+    for wrong in refusals:
         refused = visitor.api("POST", "/changes", secret, json=wrong)
         assert (refused.status_code, list(refused.json())) == (422, ["error"]), wrong
 
@@ -321,8 +322,6 @@ def test_an_order_from_its_announcement_to_what_it_proposes(
             assert page.locator('[data-region="closed"]').get_by_text("as planned").is_visible()
             assert page.evaluate("document.documentElement.scrollWidth") <= 390
             assert not serious(page)
-        assert plant.asbuilt("baseline", "approve", A, "--by", "bo", "--reason", "CHG-7").code == 0
-        assert plant.asbuilt("alerts", "list", "--json").json["alerts"] == []
     assert plant.asbuilt("verify").code == 0
 
 
