@@ -7,7 +7,7 @@ writes to configured items, of which one to an approved value is no alarm.
 from __future__ import annotations
 
 from collections.abc import Collection, Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import Any
 
@@ -52,10 +52,11 @@ def happenings(
         for alert in store.alerts(tx, assets, closed=True, since=since, kind=Kind.EVENT)
         if since <= _done_at(alert) <= until
     ]
-    writes = store.writes(tx, since, until, assets, MOST)
-    told = {(alert.asset, alert.item) for alert in raised}
-    quiet = [(asset, write) for asset, write in writes if (asset, _alarmed_as(write)) not in told]
-    found = [*map(_of_alert, raised), *(_of_write(asset, write) for asset, write in quiet)]
+    by_doing = {(alert.asset, alert.item, _done_at(alert)): alert for alert in raised}
+    found = []
+    for asset, write in store.writes(tx, since, until, assets, MOST):
+        found.append(_of_write(asset, write, by_doing.pop((asset, _alarmed_as(write), write.at), None)))
+    found += map(_of_alert, by_doing.values())
     if clients:
         found = [each for each in found if each.client in clients]
     return sorted(found, key=lambda each: (each.at, each.alert or 0), reverse=True)[:MOST]
@@ -96,9 +97,10 @@ def _of_alert(alert: Alert) -> Happening:
     )
 
 
-def _of_write(asset: str, write: Written) -> Happening:
+def _of_write(asset: str, write: Written, alert: Alert | None) -> Happening:
+    """A write, and the alarm whose last doing it is. What one client writes to one item again and again is one alarm."""
     who = write.who
-    return Happening(
+    found = Happening(
         write.at,
         write.at,
         asset,
@@ -109,6 +111,7 @@ def _of_write(asset: str, write: Written) -> Happening:
         write.item,
         write.value,
     )
+    return replace(_of_alert(alert), item=write.item, value=write.value) if alert else found
 
 
 def happenings_document(found: Iterable[Happening], since: datetime, until: datetime) -> dict[str, Any]:

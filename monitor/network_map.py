@@ -27,6 +27,10 @@ LABELLED_MOST = 36  # links of a map in which each of them is labelled
 REMARKABLE_MOST = 60  # labels in any other
 LABEL_SIZE = 10.5
 PLACES = (0.5, 0.4, 0.6, 0.3, 0.7, 0.22, 0.78)  # along a curve, where its label may be
+CROSSINGS_LABELLED = 8
+UNMARKED = (State.APPROVED, State.UNAPPROVED)
+BEFORE_TEXT = {"large": 45.0, "medium": 30.0, "small": 8.0}  # of a box: its icon
+BOLD = 1.1  # how much wider bold letters are
 SAID_MOST = 6  # conversations that a title names
 
 
@@ -74,7 +78,7 @@ class Placed:
     @property
     def mark(self) -> str:
         """What is said at its corner: how it stands, where that is remarkable."""
-        return "" if self.box.state in (State.APPROVED, State.UNAPPROVED) else self.box.state.upper()
+        return "" if self.box.state in UNMARKED else self.box.state.upper()
 
     @property
     def mark_width(self) -> float:
@@ -109,9 +113,9 @@ class Curve:
     @property
     def tip(self) -> str:
         """What its arrow looks like."""
-        if self.link.is_outside or self.link.state in (State.NEW, State.CHANGED):
-            return "alert"
-        return "crossing" if self.link.crossing else "writes" if self.link.acts else "reads"
+        alarming = self.link.is_outside or self.link.state in (State.NEW, State.CHANGED)
+        tone = "alert" if alarming else "crossing" if self.link.crossing else "plain"
+        return f"{tone}-{'writes' if self.link.acts else 'reads'}"
 
     @property
     def look(self) -> str:
@@ -174,7 +178,8 @@ def draw(scene: Scene) -> Map:
         y += band.height + (size.between if number < len(rows) - 1 else 0)
     found = {placed.box.key: placed for placed in boxes}
     curves = _curves(scene.links, found, size)
-    return Map(WIDTH, y + EDGE, size, tuple(bands), tuple(groups), tuple(curves), tuple(boxes))
+    lowest = max((py for curve in curves for _, py in curve.points), default=0.0)
+    return Map(WIDTH, max(y, lowest) + EDGE, size, tuple(bands), tuple(groups), tuple(curves), tuple(boxes))
 
 
 # ---- Boxes
@@ -278,19 +283,18 @@ def _in_lines(name: str) -> tuple[str, ...]:
 
 
 def _placed(number: int, box: Box, x: float, y: float, size: Size) -> Placed:
-    room = size.width - {"large": 46.0, "medium": 30.0, "small": 12.0}[size.name]
+    room = size.width - BEFORE_TEXT[size.name] - 4
     if host := box.host:
-        first = _plainly(host.label)
+        first = _plainly(host.label.removeprefix(f"{box.group}/") or host.label)
         details = [text for text in (host.address if host.label != host.address else "", host.vendor) if text]
         below = " · ".join(map(_plainly, details))
     else:
         first = f"{len(box.hosts)} hosts"
         below = box.group or "alike"
-    marked = 0.0 if box.state is State.APPROVED else {"large": 0.0, "medium": 0.0, "small": 8.0}[size.name]
-    return Placed(
-        number, box, x, y, size.width, size.height, shown(first, room - marked, size.text), shown(below, room, LABEL_SIZE),
-        _icon(box), _about(box),
-    )  # fmt: skip
+    signed = 8.0 if size.name == "small" and box.state not in UNMARKED else 0.0
+    title = shown(first, (room - signed) / BOLD, size.text)
+    below = shown(below, room - (34.0 if box.alarms else 0.0), LABEL_SIZE) if below else ""
+    return Placed(number, box, x, y, size.width, size.height, title, below, _icon(box), _about(box))
 
 
 def _plainly(text: str) -> str:
@@ -389,11 +393,17 @@ def _weight(link: Link) -> tuple[bool, bool, bool, bool]:
 def _labelled(curves: list[Curve], boxes: Iterable[Placed], size: Size) -> list[Curve]:
     """The curves with labels, where there is room for one: of all, or of the remarkable ones where they are many."""
     every = len(curves) <= LABELLED_MOST and size.name != "small"
-    wanted = [number for number, curve in enumerate(curves) if every or any(_weight(curve.link)[:3])]
+    crossings = every or sum(curve.link.crossing is not None for curve in curves) <= CROSSINGS_LABELLED
+    least = 3 if crossings else 2  # of what makes a link remarkable
+    wanted = [number for number, curve in enumerate(curves) if every or any(_weight(curve.link)[:least])]
     taken = _Taken([(box.x, box.y, box.right, box.bottom) for box in boxes])
+    told: set[tuple[int, str]] = set()
     for number in wanted[::-1][:REMARKABLE_MOST]:
         curve = curves[number]
         label = _label(curve.link)
+        if not every and (curve.ends[0], label) in told:  # said once of whoever does it to many
+            continue
+        told.add((curve.ends[0], label))
         wide = text_width(label, LABEL_SIZE) + 12
         for place in PLACES:
             x, y = _on(curve.points, place)

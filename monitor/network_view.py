@@ -12,7 +12,7 @@ from functools import lru_cache
 from monitor.network import STATES, Host, Network, State, Talk
 from monitor.purdue import MANY, OUTSIDE, skips
 
-MANY_HOSTS = 90  # above, hosts that are alike are drawn as one
+MANY_HOSTS = 40  # above, hosts that are alike are drawn as one
 ALIKE_FEWEST = 4
 STRANGERS = "not in plant.toml"
 LOOKED_AT = 200  # letters of a text that is searched

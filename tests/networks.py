@@ -4,13 +4,12 @@ from __future__ import annotations
 
 import random
 from collections.abc import Iterable, Sequence
-from contextlib import closing
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 from baselines.baseline import Stage
-from baselines.snapshot import Category, Item, Severity, Snapshot, Unread, Value, key_of
+from baselines.snapshot import Category, Item, Severity, Snapshot, Unread, key_of
 from collectors.address import parse_address
 from collectors.collector import Poll, Target
 from collectors.contract import Sent
@@ -96,7 +95,7 @@ def floor(hosts: int, talks: int, name: str = "plantwide", seed: int = 7) -> Flo
         number += 1
         line = number % lines + 1
         ip = ip_of(line, 10 + number // lines)
-        is_panel = number % 6 == 0
+        is_panel = number % 7 == 0
         protocol, port = (("modbus", 502), ("s7comm", 102), ("enip", 44818))[line % 3]
         said = {} if number % 4 else {"manufacturer": ("Siemens AG", "Rockwell Automation", "Schneider Electric")[line % 3]}
         called = f"{'panel' if is_panel else 'plc'}-{number:03}"
@@ -109,8 +108,15 @@ def floor(hosts: int, talks: int, name: str = "plantwide", seed: int = 7) -> Flo
         if number % 9:  # the others are in no plant.toml
             toml.append(_asset(f"line{line}/{called}", ip, None if number % 5 == 0 else 2.0 if is_panel else 1.0, f"line{line}"))
     clients = [*panels, *(ip for ip, *_ in top)] or plcs[:1]
-    while sum(key.startswith("conversation") for key in made.items) < talks and plcs:
-        client, server = chance.choice(clients), chance.choice(plcs)
+    lined: dict[str, list[str]] = {}
+    for ip in plcs:
+        lined.setdefault(ip.split(".")[2], []).append(ip)
+    ready = len(made.items)
+    for _ in range(20 * talks):
+        if len(made.items) - ready >= talks or not plcs:
+            break
+        client = chance.choice(panels if panels and chance.random() < 0.9 else clients)
+        server = chance.choice(lined.get(client.split(".")[2], plcs))
         line = int(server.split(".")[2])
         protocol, read, write = (
             ("modbus", "read-holding-registers", "write-multiple-registers"),
@@ -118,8 +124,6 @@ def floor(hosts: int, talks: int, name: str = "plantwide", seed: int = 7) -> Flo
             ("enip", "read-tag", "write-tag"),
         )[line % 3]
         made.talk(client, server, protocol, read, *([write] if chance.random() < 0.25 else []))
-        if len(plcs) * len(clients) <= sum(key.startswith("conversation") for key in made.items):
-            break
     made.talk(top[-1][0], "10.0.200.7", "tcp", "port-443")
     made.talk("10.0.200.7", ip_of(90, 11), "tcp", "port-1433")
     approved = made.snapshot(name)
@@ -168,11 +172,3 @@ def from_captures(name: str, heard: Iterable[Heard]) -> Snapshot:
     for each in heard:
         segment.hear(each)
     return Snapshot.of(name, AT, segment.snapshot(None, last).items)
-
-
-def closed(database: Database) -> closing[Database]:
-    return closing(database)
-
-
-def texts(value: Value) -> list[str]:
-    return list(map(str, value)) if isinstance(value, tuple) else []

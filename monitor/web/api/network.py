@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import json
 from collections import Counter
 from datetime import timedelta
 from typing import Annotated, Any
 
 from fastapi import APIRouter, Path, Query
+from fastapi.responses import JSONResponse
 from starlette.exceptions import HTTPException
 
 from monitor import store
@@ -23,7 +25,16 @@ from monitor.web.here import Here
 
 USUALLY = timedelta(days=7)
 
-router = APIRouter(tags=["network"])
+
+
+class Exactly(JSONResponse):
+    """JSON in ASCII: half of a surrogate pair, which a packet may hold, has no UTF-8, and stays what it is."""
+
+    def render(self, content: Any) -> bytes:
+        return json.dumps(content, allow_nan=False, separators=(",", ":")).encode("ascii")
+
+
+router = APIRouter(tags=["network"], default_response_class=Exactly)
 
 
 @router.get("/network")

@@ -21,6 +21,7 @@ from monitor.network_host import life, polled_identities
 from monitor.network_map import Map, draw
 from monitor.network_view import Box, By, Detail, Show, View, choose, crossing, level_word, scene
 from monitor.purdue import MANY, level_name
+from monitor.show import alert_text
 from monitor.web.access import Viewer
 from monitor.web.asked import assets_of, times
 from monitor.web.here import Here
@@ -180,6 +181,11 @@ def short(text: str) -> str:
     return shown(text, SHORT)
 
 
+def sentence(text: str) -> str:
+    """The same as a line of its own."""
+    return shown(text, 3 * SHORT)
+
+
 def _state_look(state: State) -> tuple[str, str]:
     return {
         State.NEW: ("bad", "+"),
@@ -194,6 +200,8 @@ def _state_look(state: State) -> tuple[str, str]:
 HELP: Mapping[str, Any] = {
     "host_path": host_path,
     "short": short,
+    "sentence": sentence,
+    "alert_text": alert_text,
     "look": _state_look,
     "level_name": level_name,
     "MANY": MANY,
