@@ -249,6 +249,7 @@ def pairs(tx: Transaction, one: str, other: str) -> list[tuple[Snapshot, Snapsho
 def resolve(tx: Transaction, reference: str) -> tuple[Baseline, Snapshot]:
     """The newest baseline that a reference names, and what it holds: an asset (its open proposal, or else what is
     approved), an asset@stage, an asset@digest, or a digest; of digests the beginning is enough."""
+    reference = reference.replace("\0", "")
     asset, at, which = reference.rpartition("@")
     if at:
         fitting = [each for each in store.baselines(tx, [asset]) if _is_which(each, which)]
@@ -260,7 +261,7 @@ def resolve(tx: Transaction, reference: str) -> tuple[Baseline, Snapshot]:
         if len({each.digest for each in fitting}) > 1:
             raise CallError(f"{reference} begins more than one digest; write more of it")
     if not fitting:
-        raise CallError(f"no baseline is named {reference}; asbuilt baseline list shows them")
+        raise CallError(f"no baseline is named {value_text(reference)}; asbuilt baseline list shows them")
     return fitting[-1], store.baseline_snapshot(tx, fitting[-1])
 
 

@@ -70,7 +70,7 @@ def page(
             **shown,
         )
     )
-    answer = HTMLResponse(text, status)
+    answer = HTMLResponse(text.encode("utf-8", "replace"), status)  # a device may say half a character
     if SAID in request.cookies:
         answer.delete_cookie(SAID)
     return answer

@@ -17,7 +17,7 @@ from monitor.proposing import Word, tolerated
 from monitor.reviewing import review_of
 from monitor.web.access import Approver, Caller, Engineer, Role, Viewer, status_of
 from monitor.web.asked import assets_of
-from monitor.web.forms import Form, Sent
+from monitor.web.forms import LONGEST_TEXT, Form, Sent
 from monitor.web.here import Here
 from monitor.web.proposals import MOST_TOGETHER, Document, alike, approve, decide, reject, standing, takes_password
 from monitor.web.render import back_to, page
@@ -78,7 +78,7 @@ def _review(
 
 @router.post("/baselines/approve")
 def approved(request: Request, site: Here, caller: Approver, form: Sent) -> Response:
-    digests = _digests(form)
+    digests = _digests(site, form)
     try:
         done = approve(site, caller, _words(form, digests), form.text("role"), form.secret(), together=True)
     except UserError as error:
@@ -88,7 +88,7 @@ def approved(request: Request, site: Here, caller: Approver, form: Sent) -> Resp
 
 @router.post("/baselines/reject")
 def rejected(request: Request, site: Here, caller: Approver, form: Sent) -> Response:
-    digests = _digests(form)
+    digests = _digests(site, form)
     try:
         reason = form.text("reason", "the reason", required=True)
         done = reject(site, caller, digests, reason, form.secret())
@@ -99,7 +99,8 @@ def rejected(request: Request, site: Here, caller: Approver, form: Sent) -> Resp
 
 @router.post("/baselines/decide")
 def decided(request: Request, site: Here, caller: Engineer, form: Sent) -> Response:
-    ((asset, digest),) = _digests(form).items()
+    digests = _digests(site, form)
+    asset, digest = next(iter(digests.items()))
     try:
         done = decide(site, caller, asset, _decisions(form), digest, form.secret())
     except UserError as error:
@@ -122,11 +123,12 @@ def _became(row: Document) -> str:
     return f"{row['asset']}: {row['digest'][:12]} is {row['state']}"
 
 
-def _digests(form: Form) -> dict[str, str]:
+def _digests(site: Site, form: Form) -> dict[str, str]:
     """The proposals that a form is about, as somebody saw them: by asset the digest."""
     assets, digests = form.texts("asset"), form.texts("digest")
     if not assets or len(assets) != len(digests) or any(len(each) != DIGEST for each in digests):
         raise CallError("this form does not say what it is about: open the review again, and send it from there")
+    assets_of(site.plant(), assets)
     return dict(zip(assets, digests, strict=True))
 
 
@@ -134,11 +136,11 @@ def _words(form: Form, digests: Mapping[str, str]) -> dict[str, Word]:
     """What somebody says of each proposal. Of one, only the items that are ticked may be meant."""
     reason, ticket = form.text("reason", "the reason", required=True), form.text("ticket", "the ticket")
     keys = None
-    if form.is_ticked("parts") and len(digests) == 1:
-        ticked = form.texts("item")
+    if parts := form.numbers("parts", "how many items there are"):
+        ticked = set(form.texts("item"))
         if not ticked:
             raise CallError("no item is ticked: that leaves nothing to approve")
-        keys = ticked if len(ticked) < int(form.text("parts")) else None
+        keys = ticked if len(ticked) < parts[0] and len(digests) == 1 else None
     changed = form.is_ticked("although_changed")
     return {
         asset: Word(reason, ticket, digest, keys=keys, although_changed=changed) for asset, digest in digests.items()
@@ -163,8 +165,8 @@ def _decisions(form: Form) -> list[Decision]:
         if not choice or not key.strip():
             continue
         why = because.replace("\0", "").strip()
-        if not why:
-            raise CallError(f"{key}: the reason is missing; a decision about an item is kept with it")
+        if not 0 < len(why) <= LONGEST_TEXT:
+            raise CallError(f"{key}: a decision is kept with its reason, of {LONGEST_TEXT} letters at most")
         if choice == Choice.TOLERATE:
             made = tolerated(key, amount.replace(",", "."), why)
             if made is None:
