@@ -33,6 +33,7 @@ from tests.measured import note, times
 from tests.sites import EVERYTHING, Visitor, plant_with, serving
 
 EVERY = list(operations())
+DOCS = (ROOT / "docs" / "api.md").read_text(encoding="utf-8")
 OTHERS = 300
 AN_ID, A_DIGEST = "1", "0" * 64
 
@@ -204,6 +205,11 @@ def _texts(place: str, schema: Any) -> Iterator[tuple[str, dict[str, Any]]]:
             yield from _texts(place, each)
 
 
+def test_the_documentation_names_every_operation() -> None:
+    named = set(re.findall(r"`((?:GET|POST|DELETE|PUT|PATCH) /[^`]+)`", DOCS.partition("## What the page does")[2]))
+    assert named == {f"{method} {route.path_format}" for route in EVERY for method in route.methods}
+
+
 @pytest.mark.parametrize("kind", ["sqlite", "postgresql"])
 def test_schemathesis_finds_nothing(kind: str, tmp_path: Path, request: pytest.FixtureRequest) -> None:
     """Another's program, which knows nothing but the document: every check that it has, over a plant with a past."""
@@ -226,9 +232,6 @@ def test_schemathesis_finds_nothing(kind: str, tmp_path: Path, request: pytest.F
     assert found
     assert found[1] == found[2]
     note("schemathesis", store=kind, examples=examples, cases=int(found[1]))
-
-
-DOCS = (ROOT / "docs" / "api.md").read_text(encoding="utf-8")
 
 
 def test_the_examples_of_the_documentation_run(lived: Visitor, tmp_path: Path) -> None:

@@ -829,6 +829,44 @@ class WireEvents(Since):
     events: list[WireEvent]
 
 
+class ScheduledReport(Answer):
+    name: str
+    kind: str
+    every: str
+    formats: list[str]
+    pack: bool
+    zones: list[str]
+    last_at: At | None
+    text: str | None
+    next_at: At
+    files: list[str]
+    why: str | None
+
+
+class Reports(Answer):
+    made: list[Job]
+    scheduled: list[ScheduledReport]
+
+
+class Checkpoint(Answer):
+    entries: int
+    head: Hex
+    at: At
+
+
+class Key(Answer):
+    public_key: str
+    entry: int
+
+
+class Audit(Answer):
+    entries: list[dict[str, Any]]
+    last: int
+    checkpoint: Checkpoint | None
+    keys: list[Key]
+    kept_in: list[Any]
+
+
 ANSWERS: dict[str, type[Answer]] = {  # by operation
     "get_plant": Plant,
     "get_me": Me,
@@ -875,6 +913,12 @@ ANSWERS: dict[str, type[Answer]] = {  # by operation
     "get_tokens": Tokens,
     "post_tokens": NewTokens,
     "delete_tokens_by_number": Tokens,
+    "post_reports": Job,
+    "get_reports": Reports,
+    "get_jobs_by_number": Job,
+    "delete_jobs_by_number": Job,
+    "get_audit": Audit,
+    "post_verify": Job,
     "get_quality": Quality,
     "get_watch": Watch,
     "post_self_test": SelfTest,
