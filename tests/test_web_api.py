@@ -210,6 +210,15 @@ def test_the_documentation_names_every_operation() -> None:
     assert named == {f"{method} {route.path_format}" for route in EVERY for method in route.methods}
 
 
+def test_a_value_is_what_was_sent(lived: Visitor) -> None:
+    sent = [
+        {"asset": "plc", "item": f"item.{key}", "expected": value} for key, value in {"a": 1, "b": 1.5, "c": 0}.items()
+    ]
+    answer = lived.api("POST", "/changes", "all", json={"ticket": "T-9", "until": "+1h", "expectations": sent})
+    assert answer.status_code == 201, answer.text
+    assert [repr(each["expected"]) for each in answer.json()["expectations"]] == ["1", "1.5", "0"]
+
+
 @pytest.mark.parametrize("kind", ["sqlite", "postgresql"])
 def test_schemathesis_finds_nothing(kind: str, tmp_path: Path, request: pytest.FixtureRequest) -> None:
     """Another's program, which knows nothing but the document: every check that it has, over a plant with a past."""

@@ -26,7 +26,6 @@ from monitor.web.here import Here
 USUALLY = timedelta(days=7)
 
 
-
 class Exactly(JSONResponse):
     """JSON in ASCII: half of a surrogate pair, which a packet may hold, has no UTF-8, and stays what it is."""
 

@@ -7,7 +7,7 @@ from typing import Annotated, Any
 from zoneinfo import ZoneInfo
 
 from fastapi import APIRouter, HTTPException, Path, Query
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import Field
 
 from baselines.change import ANY, OrderState
 from monitor import store
@@ -17,6 +17,7 @@ from monitor.show import baseline_document
 from monitor.store import OrderFilter
 from monitor.web import orders
 from monitor.web.access import EngineerToken, ViewerToken
+from monitor.web.api.sent import Body, Id, Yes
 from monitor.web.here import Here
 from monitor.web.orders import LARGEST_ID
 
@@ -27,8 +28,13 @@ NoNul = r"^[^\x00]*$"
 Line = Annotated[str, Field(min_length=1, max_length=200, pattern=NoNul)]
 Told = Annotated[str, Field(max_length=4000, pattern=NoNul)]
 When = Annotated[str, Field(min_length=1, max_length=40, pattern=NoNul)]
-Whole = Annotated[int, Field(ge=-(2**63), le=2**64)]
-Number = Annotated[int, Field(ge=1, le=LARGEST_ID)]
+Value = (  # each strict: what was sent as 1 or as "on" is not true
+    Yes
+    | Annotated[int, Field(strict=True, ge=-(2**63), le=2**64)]
+    | Annotated[float, Field(strict=True)]
+    | Told
+    | Annotated[list[Any], Field(max_length=1000)]
+)
 
 router = APIRouter(tags=["change orders"])
 
@@ -38,21 +44,17 @@ class Which(StrEnum):
     CLOSED = "closed"
 
 
-class Expected(BaseModel):
+class Expected(Body):
     """An item of an asset, and the value that it will have; "*" is any other value than now."""
 
-    model_config = ConfigDict(extra="forbid")
     asset: Line
     item: Annotated[str, Field(min_length=1, max_length=500, pattern=NoNul)]
-    expected: bool | Whole | float | Told | Annotated[list[Any], Field(max_length=1000)] = Field(
-        union_mode="left_to_right", examples=[12.5, ANY]
-    )
+    expected: Annotated[Value, Field(union_mode="left_to_right", examples=[12.5, ANY])]
 
 
-class Announced(BaseModel):
+class Announced(Body):
     """What will change, and when. Times are ISO 8601 (without a zone: of the plant's), "now", or such as "+2h"."""
 
-    model_config = ConfigDict(extra="forbid")
     ticket: Line
     reason: Told = ""
     begins: When = Field("now", alias="from")
@@ -61,12 +63,11 @@ class Announced(BaseModel):
     password: Annotated[str, Field(max_length=1000)] = ""
 
 
-class Closing(BaseModel):
+class Closing(Body):
     """Which order to close; with `as_seen` also where an asset cannot be read, by what was seen of it last."""
 
-    model_config = ConfigDict(extra="forbid")
-    id: Number
-    as_seen: bool = False
+    id: Id
+    as_seen: Yes = False
     password: Annotated[str, Field(max_length=1000)] = ""
 
 
