@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import json
 import os
+import threading
 from dataclasses import dataclass
 from pathlib import Path
 from secrets import token_bytes
@@ -30,6 +31,7 @@ from monitor.errors import CallError
 ITERATIONS, LANES, MEMORY = 3, 4, 64 * 1024  # RFC 9106, 4: the second recommended option; memory in KiB
 SHORTEST_PASSWORD = 8
 PROVISIONAL = "provisional"
+ONE_AT_A_TIME = threading.Lock()  # two Argon2 with lanes at once wait for each other's threads in OpenSSL, for ever
 
 
 @dataclass(frozen=True, slots=True)
@@ -132,6 +134,6 @@ def unseal(sealed: str, key: str, password: str) -> Signer | None:
 
 
 def _stretched(password: str, salt: bytes) -> bytes:
-    return Argon2id(salt=salt, length=32, iterations=ITERATIONS, lanes=LANES, memory_cost=MEMORY).derive(
-        password.encode()
-    )
+    kdf = Argon2id(salt=salt, length=32, iterations=ITERATIONS, lanes=LANES, memory_cost=MEMORY)
+    with ONE_AT_A_TIME:
+        return kdf.derive(password.encode())
