@@ -29,9 +29,9 @@ from cryptography.hazmat.primitives.serialization import (
 from monitor.errors import CallError
 
 ITERATIONS, LANES, MEMORY = 3, 4, 64 * 1024  # RFC 9106, 4: the second recommended option; memory in KiB
-ONE_AT_A_TIME = threading.Lock()  # OpenSSL's lanes wait for each other for ever where two threads stretch at once
 SHORTEST_PASSWORD = 8
 PROVISIONAL = "provisional"
+ONE_AT_A_TIME = threading.Lock()  # two Argon2 with lanes at once wait for each other's threads in OpenSSL, for ever
 
 
 @dataclass(frozen=True, slots=True)
@@ -134,6 +134,6 @@ def unseal(sealed: str, key: str, password: str) -> Signer | None:
 
 
 def _stretched(password: str, salt: bytes) -> bytes:
-    argon = Argon2id(salt=salt, length=32, iterations=ITERATIONS, lanes=LANES, memory_cost=MEMORY)
+    kdf = Argon2id(salt=salt, length=32, iterations=ITERATIONS, lanes=LANES, memory_cost=MEMORY)
     with ONE_AT_A_TIME:
-        return argon.derive(password.encode())
+        return kdf.derive(password.encode())

@@ -19,7 +19,7 @@ from monitor.errors import NotNow
 
 FORGET = 3600.0  # seconds after the last failure
 MOST = 10_000  # counts that are kept, and pairs of name and address that were right
-AT_ONCE = 2  # passwords that are tried at a time: each takes 64 MB, and a tenth of a second
+AT_ONCE = 1  # password that is tried at a time: it takes 64 MB, and a tenth of a second (monitor/keys.py says why one)
 QUEUE = 8  # that wait for that
 PATIENCE = 10.0  # seconds
 TELL_EVERY = 600.0  # seconds between two entries of the audit chain about refusals
