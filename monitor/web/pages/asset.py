@@ -25,7 +25,7 @@ from monitor.moments import moment
 from monitor.polling import poll_assets
 from monitor.report.known import FIELDS
 from monitor.store import Gap
-from monitor.timeline import timeline
+from monitor.timeline import A_DAY, timeline
 from monitor.web.access import Caller, Engineer, Operator, Viewer, status_of
 from monitor.web.forms import Form, Sent
 from monitor.web.here import Here
@@ -75,7 +75,7 @@ def _page(
         raise HTTPException(404)
     with site.database.read() as tx:
         found = card(tx, plant, look, row, now)
-        history = timeline(tx, row.name, row.number, now + timedelta(days=1), NEWEST + 1)
+        history = timeline(tx, row.name, row.number, now + A_DAY, NEWEST + 1)
     shown = shown_of(number, len(found.pairs))
     return page(
         request,
@@ -158,7 +158,7 @@ def history(
     row = row_of(site.board.look(), plant, asset, now)
     if row is None:
         raise HTTPException(404)
-    end = moment(until, now, ZoneInfo(plant.timezone)) if until else now + timedelta(days=1)
+    end = moment(until, now, ZoneInfo(plant.timezone)) if until else now + A_DAY
     most = number * HISTORY_ROWS
     with site.database.read() as tx:
         found = timeline(tx, row.name, row.number, end, most + 1)
