@@ -9,9 +9,10 @@ from hashlib import sha256
 from typing import Any
 
 import pytest
-from axe_playwright_python.sync_playwright import Axe
+from axe_playwright_python.sync_playwright import Axe  # type: ignore[import-untyped]
 from playwright.sync_api import Browser
 
+from baselines.baseline import Stage
 from baselines.change import Expectation, Order
 from baselines.drift import Verdict
 from baselines.snapshot import Dropped, Item, Snapshot, Unread
@@ -62,7 +63,7 @@ def visitor(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Visitor]:
                 tx, FILLER, Written("item.limit", NOW - HOUR, 14.0, {"client": "10.9.9.9", "name": SCRIPT})
             )
             more = Snapshot.of(CAPPER, NOW, [identity("manufacturer", "ACME")], profile="p" * 64)
-            actions.propose(tx, more, actions.Stage.AS_LEFT, KIM, NOW, "new module")
+            actions.propose(tx, more, Stage.AS_LEFT, KIM, NOW, "new module")
         yield found
 
 

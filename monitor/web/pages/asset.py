@@ -163,8 +163,18 @@ def history(
     with site.database.read() as tx:
         found = timeline(tx, row.name, row.number, end, most + 1)
     kept = found[most - HISTORY_ROWS : most]
-    more = {"number": number, "has_more": len(found) > most, "is_last": number == HISTORY_PAGES}
-    return page(request, site, "history.html.j2", caller, row=row, history=kept, until=until, **more)
+    return page(
+        request,
+        site,
+        "history.html.j2",
+        caller,
+        row=row,
+        history=kept,
+        until=until,
+        number=number,
+        has_more=len(found) > most,
+        is_last=number == HISTORY_PAGES,
+    )
 
 
 @router.post("/assets/poll")
@@ -177,8 +187,8 @@ def poll(request: Request, site: Here, caller: Engineer, form: Sent) -> Response
         (answer,) = poll_assets(plant, site.database, [name], caller.name, lambda _: None)
     except UserError as error:
         return _page(request, site, caller, name, form, str(error), status_of(error))
-    error = answer["error"]
-    came = f"{error['kind']}: {error['text']}" if error else f"the verdict of this poll is {answer['verdict']}"
+    failed = answer["error"]
+    came = f"{failed['kind']}: {failed['text']}" if failed else f"the verdict of this poll is {answer['verdict']}"
     return back_to(asset_path(name), f"{name} was polled: {came}.")
 
 
