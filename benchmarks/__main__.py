@@ -12,7 +12,7 @@ from importlib import import_module
 from importlib.metadata import version
 from pathlib import Path
 
-NAMES = ("modbus", "opcua", "unchanged", "startup", "memory", "plant", "storm", "passive", "live", "report")
+NAMES = ("modbus", "opcua", "unchanged", "startup", "memory", "plant", "storm", "passive", "live", "report", "page")
 LIBRARIES = ("pymodbus", "asyncua", "sqlalchemy", "msgspec")
 LONGEST = 900  # seconds for one of them
 REPORT = Path(__file__).parent.parent / "docs" / "BENCHMARKS.md"

@@ -71,7 +71,7 @@ def key_of(item: int) -> str:
     return f"item.parameter_{item:02}"
 
 
-def build(folder: Path, assets: int, deviations: int) -> Path:
+def build(folder: Path, assets: int, deviations: int, items: int = ITEMS) -> Path:
     """plant.toml, and the store beside it."""
     known = {
         name_of(number): {"address": f"modbus://10.{number >> 16}.{number >> 8 & 255}.{number & 255}/1"}
@@ -84,7 +84,7 @@ def build(folder: Path, assets: int, deviations: int) -> Path:
     database.migrate()
     with database.write() as tx:
         store.add_assets(tx, known)
-        _baselines(tx, chain, assets)
+        _baselines(tx, chain, assets, items)
         _alarms(tx, chain, assets, deviations)
         _orders(tx, chain, assets)
         _gaps(tx, assets)
@@ -99,17 +99,17 @@ def _put(tx: Transaction, table: Table, rows: Iterable[Row]) -> None:
         tx.execute(insert(table), part)
 
 
-def _snapshot(asset: int, at: datetime, changed: bool = False) -> Snapshot:
+def _snapshot(asset: int, at: datetime, changed: bool = False, count: int = ITEMS) -> Snapshot:
     items = [
         Item(key_of(each), float(each + asset % 50), CATEGORIES[each % 4], SEVERITIES[each % 4], unit="l")
-        for each in range(ITEMS - 2)
+        for each in range(count - 2)
     ]
     items.append(Item("identity.serial_number", f"SN{asset:08}", Category.IDENTITY))
     items.append(Item("identity.software_revision", "2.4.2" if changed else "2.4.1", Category.FIRMWARE, Severity.HIGH))
     return Snapshot.of(name_of(asset), at, items, profile=PROFILE)
 
 
-def _baselines(tx: Transaction, chain: Chain, assets: int) -> None:
+def _baselines(tx: Transaction, chain: Chain, assets: int, items: int) -> None:
     """Each asset has an approved baseline; some got another one later. Each was seen as it is approved."""
     texts: dict[str, str] = {}
     baselines: list[Row] = []
@@ -118,7 +118,7 @@ def _baselines(tx: Transaction, chain: Chain, assets: int) -> None:
     first = [(BEGIN + timedelta(seconds=asset), asset, False) for asset in range(assets)]
     later = [(at + timedelta(days=TURN), asset, True) for at, asset, _ in first if asset % CHANGED == 0]
     for at, asset, changed in (*first, *later):  # numbers go up with the time
-        snapshot = _snapshot(asset, at, changed)
+        snapshot = _snapshot(asset, at, changed, items)
         texts[snapshot.digest] = snapshot.text
         superseded = not changed and asset % CHANGED == 0
         baselines.append(_baseline(chain, asset, snapshot, at, superseded))

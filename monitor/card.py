@@ -71,7 +71,8 @@ def card(tx: Transaction, plant: Plant, look: Look, row: Row, now: datetime) -> 
     last, approved = store.last_run(tx, row.name, observed=True), store.current_baseline(tx, row.name)
     observed = _snapshot(tx, row.name, last.digest, last.last_at, last.profile) if last and last.digest else None
     baseline = _snapshot(tx, row.name, approved.digest, approved.proposed_at, approved.profile) if approved else None
-    overheard, said, contradicted, sightings = _overheard(tx, plant, look), {}, [], ()
+    overheard = _overheard(tx, plant, look)
+    said, contradicted, sightings = dict[str, Known](), list[Contradiction](), tuple[Sighting, ...]()
     polled = plant.assets.get(row.name)
     if polled:
         host = polled.target.address.host

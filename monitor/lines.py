@@ -34,7 +34,7 @@ class Wanted:
             return False
         if (self.zone and asset.zone != self.zone) or (self.line and line_of(asset) != self.line):
             return False
-        if self.alarms and {"open": alarms.open > 0, "waiting": alarms.waiting > 0}.get(self.alarms, not alarms.open):
+        if not {"open": alarms.open > 0, "waiting": alarms.waiting > 0, "none": not alarms.open}.get(self.alarms, True):
             return False
         return not self.text or self.text.casefold() in words_of(row)
 

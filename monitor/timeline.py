@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections import defaultdict
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import Any
 
 from baselines.alert import Event
@@ -37,6 +37,7 @@ DECISIONS: Mapping[str, tuple[str, str]] = {  # by action: how it looks, and wha
     "kit.export": ("plain", "a kit for restoring it was exported"),
 }
 TOLD_BY_CHAIN = (Event.ACKNOWLEDGE, Event.SHELVE, Event.RETIRE)  # with who did it and why
+A_DAY = timedelta(days=1)  # what another clock dated a little later is not left out
 
 
 @dataclass(frozen=True, slots=True)

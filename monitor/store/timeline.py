@@ -10,7 +10,7 @@ from collections.abc import Collection, Iterable
 from datetime import datetime
 from typing import Any, NamedTuple
 
-from sqlalchemy import String, select, type_coerce
+from sqlalchemy import Row, String, select, type_coerce
 
 from baselines.wire import Written
 from monitor import tables
@@ -45,7 +45,12 @@ def alarm_moves(tx: Transaction, asset: int, until: datetime, most: int) -> list
     told = (alert.direction, alert.severity, alert.who, move.by, move.reason)
     joined = select(*columns, *told).join(tables.alert, alert.id == move.alert_id).where(alert.asset_id == asset)
     rows = tx.execute(joined.where(move.at < until).order_by(move.at.desc(), move.id.desc()).limit(most))
-    return [AlarmMove(*row[:6], *map(_read, row[6:8]), *row[8:10], _read(row[10]), *row[11:]) for row in rows]
+    return [_alarm_move(row) for row in rows]
+
+
+def _alarm_move(row: Row[Any]) -> AlarmMove:
+    about = (row.at, row.id, row.item, row.kind, row.event, row.after, _read(row.approved), _read(row.observed))
+    return AlarmMove(*about, row.direction, row.severity, _read(row.who), row.by, row.reason)
 
 
 def runs_before(tx: Transaction, asset: int, until: datetime, most: int) -> list[Run]:

@@ -109,6 +109,7 @@ def environment() -> Environment:
     made.filters |= {
         "when": when,
         "value": value_text,
+        "brief": brief,
         "ago": ago,
         "local_input": local_input,
         "asset_path": asset_path,
@@ -143,6 +144,12 @@ def ago(at: datetime | str | None, now: datetime) -> Markup | str:
     past = max(now - moment, timedelta())
     text = f"{duration_text(past.total_seconds())} ago"
     return Markup('<time datetime="{0}" title="{0}" data-ago>{1}</time>').format(utc_text(moment), text)
+
+
+def brief(value: Any, most: int = 1000) -> str:
+    """A value for people, of so many letters at most: a browser takes seconds to break a word of ten thousand."""
+    text = value_text(value)
+    return text if len(text) <= most else f"{text[:most]}… ({len(text):,} letters)"
 
 
 def local_input(at: datetime, zone: ZoneInfo) -> str:

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from datetime import timedelta
 from itertools import chain
 from typing import Annotated, Any
+from zoneinfo import ZoneInfo
 
 import structlog
 from fastapi import APIRouter, Query
@@ -19,19 +19,19 @@ from monitor.board import Row, encoded
 from monitor.card import card, card_document, row_of
 from monitor.lines import Wanted
 from monitor.lives import Reason, step_document
+from monitor.moments import moment
 from monitor.polling import poll_assets
-from monitor.timeline import happened_document, timeline
+from monitor.timeline import A_DAY, happened_document, timeline
 from monitor.web.access import Caller, EngineerToken, OperatorToken, ViewerToken
 from monitor.web.api.sent import Body, Name, Password, Text, When
 from monitor.web.api.sent import Reason as Why
-from monitor.web.asked import assets_of, times
+from monitor.web.asked import assets_of
 from monitor.web.here import Here
 from monitor.web.site import Site
 
 LONGEST = 200
 LONGEST_NAME = 2000
 POLLED_MOST = 500  # assets that one request may ask for: it waits for all of them
-SINCE_EVER = timedelta(days=36_500)
 
 log = structlog.get_logger()
 router = APIRouter(tags=["assets"])
@@ -94,18 +94,16 @@ def history(
     site: Here,
     _: ViewerToken,
     asset: Annotated[str, Query(min_length=1, max_length=LONGEST_NAME)],
-    until: Annotated[str, Query(max_length=40, description="ISO 8601; only what came before.")] = "now",
+    until: Annotated[str, Query(max_length=40, description="ISO 8601; only what came before.")] = "",
     limit: Annotated[int, Query(ge=1, le=1000)] = 200,
 ) -> dict[str, Any]:
     """What happened to an asset, and who did it, the newest first (docs/json.md)."""
-    now = site.clock()
-    row = _found(site, asset)
-    end = times("", until, now, site.plant(), SINCE_EVER)[1]
+    row, now = _found(site, asset), site.clock()
+    end = moment(until, now, ZoneInfo(site.plant().timezone)) if until else now + A_DAY
     with site.database.read() as tx:
         found = timeline(tx, row.name, row.number, end, limit + 1)
     return {
         "asset": row.name,
-        "until": utc_text(end),
         "events": [happened_document(each) for each in found[:limit]],
         "more": len(found) > limit,
     }

@@ -25,7 +25,7 @@ from monitor.moments import moment
 from monitor.polling import poll_assets
 from monitor.report.known import FIELDS
 from monitor.store import Gap
-from monitor.timeline import timeline
+from monitor.timeline import A_DAY, timeline
 from monitor.web.access import Caller, Engineer, Operator, Viewer, status_of
 from monitor.web.forms import Form, Sent
 from monitor.web.here import Here
@@ -75,7 +75,7 @@ def _page(
         raise HTTPException(404)
     with site.database.read() as tx:
         found = card(tx, plant, look, row, now)
-        history = timeline(tx, row.name, row.number, now + timedelta(days=1), NEWEST + 1)
+        history = timeline(tx, row.name, row.number, now + A_DAY, NEWEST + 1)
     shown = shown_of(number, len(found.pairs))
     return page(
         request,
@@ -158,13 +158,23 @@ def history(
     row = row_of(site.board.look(), plant, asset, now)
     if row is None:
         raise HTTPException(404)
-    end = moment(until, now, ZoneInfo(plant.timezone)) if until else now + timedelta(days=1)
+    end = moment(until, now, ZoneInfo(plant.timezone)) if until else now + A_DAY
     most = number * HISTORY_ROWS
     with site.database.read() as tx:
         found = timeline(tx, row.name, row.number, end, most + 1)
     kept = found[most - HISTORY_ROWS : most]
-    more = {"number": number, "has_more": len(found) > most, "is_last": number == HISTORY_PAGES}
-    return page(request, site, "history.html.j2", caller, row=row, history=kept, until=until, **more)
+    return page(
+        request,
+        site,
+        "history.html.j2",
+        caller,
+        row=row,
+        history=kept,
+        until=until,
+        number=number,
+        has_more=len(found) > most,
+        is_last=number == HISTORY_PAGES,
+    )
 
 
 @router.post("/assets/poll")
@@ -177,8 +187,8 @@ def poll(request: Request, site: Here, caller: Engineer, form: Sent) -> Response
         (answer,) = poll_assets(plant, site.database, [name], caller.name, lambda _: None)
     except UserError as error:
         return _page(request, site, caller, name, form, str(error), status_of(error))
-    error = answer["error"]
-    came = f"{error['kind']}: {error['text']}" if error else f"the verdict of this poll is {answer['verdict']}"
+    failed = answer["error"]
+    came = f"{failed['kind']}: {failed['text']}" if failed else f"the verdict of this poll is {answer['verdict']}"
     return back_to(asset_path(name), f"{name} was polled: {came}.")
 
 
