@@ -20,7 +20,7 @@ from monitor.show import alert_document, move_document
 from monitor.store import Wanted
 from monitor.web.access import EngineerToken, OperatorToken, ViewerToken
 from monitor.web.acts import say, signed
-from monitor.web.api.sent import Body, Id, IdIn, Password, Reason, Text, When
+from monitor.web.api.sent import Body, Id, IdIn, Name, Password, Reason, Text, When
 from monitor.web.asked import in_zone
 from monitor.web.here import Here
 
@@ -28,7 +28,6 @@ MOST_AT_ONCE = 1000  # alarms of one call
 ROWS, MOST_ROWS = 200, 1000
 LARGEST = 2**31 - 1
 NOT_OVER = tuple(state for state in AlertState if state is not NORMAL)
-LONGEST = 500  # letters of a name in a query
 
 Ids = Annotated[list[Id], Field(min_length=1, max_length=MOST_AT_ONCE)]
 
@@ -68,8 +67,8 @@ def wanted_of(
     severity: Annotated[list[Severity] | None, Query()] = None,
     category: Annotated[list[Category] | None, Query()] = None,
     kind: Annotated[list[Kind] | None, Query()] = None,
-    asset: Annotated[list[str] | None, Query(description="Of these alone.", max_length=MOST_AT_ONCE)] = None,
-    zone: Annotated[str | None, Query(max_length=LONGEST)] = None,
+    asset: Annotated[list[Name] | None, Query(description="Of these alone.", max_length=MOST_AT_ONCE)] = None,
+    zone: Annotated[Name | None, Query(description="Only those of assets in this zone.")] = None,
 ) -> Wanted:
     """Which alarms are asked for."""
     assets = asset

@@ -11,10 +11,10 @@ from fastapi import APIRouter, Query
 from baselines.snapshot import utc_text
 from monitor.contract import ask_for_counts, contracts
 from monitor.watching import CONTRACT, watch, watch_document
+from monitor.web import acts
 from monitor.web.access import EngineerToken, ViewerToken
 from monitor.web.asked import assets_of
 from monitor.web.here import Here
-from monitor.web.pages.watch import self_test as test
 
 ROWS, MOST_ROWS = 200, 1000
 LARGEST = 2**31 - 1
@@ -35,7 +35,7 @@ def how_it_is(site: Here, _: ViewerToken) -> dict[str, Any]:
 @router.post("/self-test")
 def self_test(site: Here, caller: EngineerToken) -> dict[str, Any]:
     """Have a simulated PLC drift on purpose, and time the way from that to the message."""
-    return test(site, caller)
+    return acts.self_test(site, caller)
 
 
 @router.get("/contract")

@@ -91,7 +91,7 @@ MOVES: dict[Event, str] = {
     ACKNOWLEDGE: "acknowledged",
     SHELVE: "shelved",
     UNSHELVE: "back from the shelf",
-    SUPPRESS: "suppressed, because it was announced",
+    SUPPRESS: "suppressed: announced, or out of service",
     UNSUPPRESS: "no longer suppressed",
     RETIRE: "ended, because its asset was retired",
 }
@@ -107,6 +107,7 @@ CAUSES = tuple((cause.value, cause.value.replace("-", " ")) for cause in Cause)
 
 Word = Annotated[str, Query(max_length=500)]
 Number = Annotated[int, Path(ge=1, le=LARGEST)]
+PageNumber = Annotated[int, Query(alias="page", ge=1, le=LARGEST)]
 
 router = APIRouter()
 
@@ -153,18 +154,14 @@ Filter = Annotated[Asked, Depends(asked)]
 
 
 @router.get("/alarms")
-def alarms(
-    request: Request,
-    site: Here,
-    caller: Viewer,
-    wanted: Filter,
-    number: Annotated[int, Query(alias="page", ge=1, le=LARGEST)] = 1,
-) -> Response:
+def alarms(request: Request, site: Here, caller: Viewer, wanted: Filter, number: PageNumber = 1) -> Response:
     return page(request, site, "alarms.html.j2", caller, **_listed(site, wanted, number))
 
 
 @router.post("/alarms/acknowledge")
-def acknowledge_some(request: Request, site: Here, caller: Operator, form: Sent, wanted: Filter) -> Response:
+def acknowledge_some(
+    request: Request, site: Here, caller: Operator, form: Sent, wanted: Filter, number: PageNumber = 1
+) -> Response:
     """Acknowledge those that were chosen, with one comment: all of them, or none."""
     try:
         ids = form.numbers("id", "the alarms")
@@ -173,9 +170,10 @@ def acknowledge_some(request: Request, site: Here, caller: Operator, form: Sent,
         _acknowledge(site, caller, form, ids)
     except UserError as error:
         again: dict[str, Any] = {"form": form, "error": str(error), "status": status_of(error)}
-        return page(request, site, "alarms.html.j2", caller, **again, **_listed(site, wanted, 1, form.texts("id")))
+        return page(request, site, "alarms.html.j2", caller, **again, **_listed(site, wanted, number, form.texts("id")))
     said = "1 alarm was" if len(set(ids)) == 1 else f"{len(set(ids))} alarms were"
-    return back_to(f"/alarms?{wanted.query}".rstrip("?&"), f"{said} acknowledged.")
+    there = wanted.query + (f"page={number}" if number > 1 else "")
+    return back_to(f"/alarms?{there}".rstrip("?&"), f"{said} acknowledged.")
 
 
 def _listed(site: Site, wanted: Asked, number: int, ticked: Collection[str] = ()) -> dict[str, Any]:

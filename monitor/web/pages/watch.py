@@ -4,15 +4,15 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Mapping
-from typing import Any
 
 from fastapi import APIRouter, Request
 from fastapi.responses import Response
 
 from monitor.contract import KEPT, ask_for_counts, contracts
-from monitor.errors import NotNow, UserError
-from monitor.watching import CONTRACT, STATIONS, ask_for_self_test, watch
+from monitor.errors import UserError
+from monitor.watching import CONTRACT, STATIONS, watch
 from monitor.web.access import Caller, Engineer, Viewer
+from monitor.web.acts import self_test
 from monitor.web.forms import Sent
 from monitor.web.here import Here
 from monitor.web.render import back_to, page, status_of
@@ -50,13 +50,6 @@ def newest_counts(request: Request, site: Here, caller: Viewer, _: Sent) -> Resp
     if ask_for_counts(site.database, caller.name):
         return back_to("/watch#contract", "These are the newest counts.")
     return _page(request, site, caller, error="the daemon did not give its newest counts in time", status=409)
-
-
-def self_test(site: Site, caller: Caller) -> dict[str, Any]:
-    """Have the daemon in whose process we run test itself; NotNow where it does not watch."""
-    if not site.vitals.leads:
-        raise NotNow("nobody watches the plant at this moment, so there is nothing to test: asbuilt run does not lead")
-    return ask_for_self_test(site.plant(), site.database, caller.name)
 
 
 def _page(request: Request, site: Site, caller: Caller, *, error: str = "", status: int = 200) -> Response:
