@@ -210,7 +210,8 @@ def standing(tx: Transaction, caller: Caller, found: Sequence[Review]) -> Standi
         "" if caller.may(Role.APPROVER) else f"approving takes the role approver, and {caller.name} has not got it here"
     )
     for each in found:
-        why = why or _objection(each, caller.name, caller.person.roles)
+        objected = _objection(each, caller.name, caller.person.roles)
+        why = why or (f"{each.asset}: {objected}" if objected and len(found) > 1 else objected)
     roles = [role for role in (found[0].to_sign if found else ()) if role in caller.person.roles]
     others = [
         person.name
