@@ -22,7 +22,7 @@ EDGE = 16.0
 HEADING = 18.0  # the name of a group, above its boxes
 INSET = 10.0  # of a group around its boxes
 APART = 14.0  # two groups
-SWEEPS = 3  # over the bands, to have boxes near those that they talk with
+SWEEPS = 2  # over the bands, to have boxes near those that they talk with
 LABELLED_MOST = 36  # links of a map in which each of them is labelled
 REMARKABLE_MOST = 60  # labels in any other
 LABEL_SIZE = 10.5
@@ -121,7 +121,9 @@ class Curve:
     def look(self) -> str:
         """Its classes: what is said by a colour is said by its form too (network part of page.css)."""
         words = ["writes" if self.link.acts else "reads", f"is-{self.link.state}"]
-        return " ".join([*words, *(["outside"] if self.link.is_outside else ["crossing"] if self.link.crossing else [])])
+        return " ".join(
+            [*words, *(["outside"] if self.link.is_outside else ["crossing"] if self.link.crossing else [])]
+        )
 
 
 @dataclass(frozen=True, slots=True)
@@ -163,11 +165,14 @@ def draw(scene: Scene) -> Map:
     """The map of a scene."""
     size = next(each for each in SIZES if len(scene.boxes) <= each.most)
     neighbours = _neighbours(scene.links)
-    centres: dict[str, float] = {}
+    rows = _rows(scene.boxes, neighbours, {}, size)
     for _ in range(SWEEPS):
-        rows = _rows(scene.boxes, neighbours, centres, size)
         centres = {box.key: x + size.width / 2 for band in rows for box, x, _ in band.places}
-    bands, groups, boxes, y = [], [], [], EDGE
+        rows = _rows(scene.boxes, neighbours, centres, size)
+    bands: list[Band] = []
+    groups: list[Group] = []
+    boxes: list[Placed] = []
+    y = EDGE
     for number, band in enumerate(rows):
         hosts = sum(len(box.hosts) for box, *_ in band.places)
         bands.append(Band(band.level, _in_lines(level_name(band.level)), y, band.height, hosts))
@@ -319,7 +324,11 @@ def _about(box: Box) -> str:
         said += [level_name(host.level.value), str(box.state)]
         said += [] if host.assets or box.band == MANY else ["not in plant.toml"]
     else:
-        said = [f"{len(box.hosts)} hosts of {box.group or 'this level'}", level_name(box.band), f"all of them {box.state}"]
+        said = [
+            f"{len(box.hosts)} hosts of {box.group or 'this level'}",
+            level_name(box.band),
+            f"all of them {box.state}",
+        ]
     said += [f"{box.alarms} open alarm{'s' * (box.alarms != 1)}"] if box.alarms else []
     return ", ".join(said)
 
@@ -338,7 +347,9 @@ def _curves(links: Sequence[Link], boxes: Mapping[str, Placed], size: Size) -> l
     for number, (link, way) in enumerate(zip(links, ways, strict=True)):
         client, server = boxes[link.client], boxes[link.server]
         begin, end = slots[number, 0], slots[number, 1]
-        points = _points((begin, client.bottom if way[0] else client.y), (end, server.bottom if way[1] else server.y), way)
+        points = _points(
+            (begin, client.bottom if way[0] else client.y), (end, server.bottom if way[1] else server.y), way
+        )
         curves.append(Curve(link, (client.id, server.id), points, _said(link, client, server)))
     curves.sort(key=lambda curve: (_weight(curve.link), curve.ends))  # what is remarkable is drawn last, on top
     return _labelled(curves, boxes.values(), size)

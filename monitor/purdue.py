@@ -42,8 +42,8 @@ class Level:
 
 @dataclass(frozen=True, slots=True)
 class Heard:
-    """What the wire says of a host: its addresses, the protocols that it answers in, those that it asks others in, those
-    of them in which nobody approved that it does, and whether it exchanges process data cyclically."""
+    """What the wire says of a host: its addresses, the protocols that it answers in, those in which it asks others as
+    was approved, those in which it asks and nobody approved it, and whether it exchanges process data cyclically."""
 
     addresses: Sequence[str]
     answers: Collection[str] = ()
@@ -115,7 +115,9 @@ def is_for_many(address: str) -> bool:
     if found is not None:
         return found.is_multicast or address == "255.255.255.255"
     head = address.partition(":")[0]
-    return len(head) == 2 and len(address) == 17 and all(c in "0123456789abcdef" for c in head) and bool(int(head, 16) & 1)
+    return (
+        len(head) == 2 and len(address) == 17 and all(c in "0123456789abcdef" for c in head) and bool(int(head, 16) & 1)
+    )
 
 
 def _ip(address: str) -> ipaddress.IPv4Address | ipaddress.IPv6Address | None:

@@ -123,7 +123,9 @@ def runs_since(tx: Transaction, asset: str, since: datetime) -> list[Run]:
 def runs_that_say(tx: Transaction, asset: str, text: str, most: int) -> tuple[datetime, datetime, bool] | None:
     """When an asset's snapshots first and last had `text` in them, and whether they may have had it longer: no more
     than so many runs are looked at, the newest. None if none of them has."""
-    of_it = select(tables.run.c.id).join(tables.asset).where(tables.asset.c.name == asset, tables.run.c.digest.is_not(None))
+    of_it = (
+        select(tables.run.c.id).join(tables.asset).where(tables.asset.c.name == asset, tables.run.c.digest.is_not(None))
+    )
     numbers = list(tx.execute(of_it.order_by(tables.run.c.id.desc()).limit(most)).scalars())
     said = (
         select(tables.run.c.id)
@@ -132,7 +134,7 @@ def runs_that_say(tx: Transaction, asset: str, text: str, most: int) -> tuple[da
     )
     ends = [tx.execute(said.order_by(order).limit(1)).scalar() for order in (tables.run.c.id, tables.run.c.id.desc())]
     found = {run.id: run for run in map(run_of, tx.execute(select_runs().where(tables.run.c.id.in_(ends))))}
-    first, last = (found.get(number) for number in ends)
+    first, last = (found.get(number or 0) for number in ends)
     if first is None or last is None:
         return None
     return first.first_at, last.last_at, first.id == numbers[-1] and len(numbers) == most

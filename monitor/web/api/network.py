@@ -26,7 +26,6 @@ from monitor.web.here import Here
 USUALLY = timedelta(days=7)
 
 
-
 class Exactly(JSONResponse):
     """JSON in ASCII: half of a surrogate pair, which a packet may hold, has no UTF-8, and stays what it is."""
 
@@ -54,7 +53,8 @@ def whole(
     return {
         "segments": [part_document(part) for part in found.parts],
         "levels": [
-            {"level": level, "name": level_name(level), "hosts": levels[level]} for level in sorted(levels, key=from_the_top)
+            {"level": level, "name": level_name(level), "hosts": levels[level]}
+            for level in sorted(levels, key=from_the_top)
         ],
         "hosts": [host_document(host) for host in found.hosts.values()],
         "conversations": [talk_document(talk, crossing(found.hosts, talk)) for talk in found.talks],

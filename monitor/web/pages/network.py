@@ -233,7 +233,11 @@ def _hrefs(made: Map, view: View, segment: str) -> list[str]:
 
 
 def _inside(box: Box, view: View, segment: str) -> str:
-    asked = _asked(view, segment) | {"level": level_word(box.band), "state": str(box.state), "detail": str(Detail.HOSTS)}
+    asked = _asked(view, segment) | {
+        "level": level_word(box.band),
+        "state": str(box.state),
+        "detail": str(Detail.HOSTS),
+    }
     return _address(asked | ({"group": box.group} if box.group else {}))
 
 
