@@ -9,38 +9,15 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from functools import lru_cache
 
-VERBS = frozenset(
-    [
-        "write",
-        "set",
-        "mask",
-        "modify",
-        "insert",
-        "remove",
-        "delete",
-        "create",
-        "reset",
-        "restart",
-        "start",
-        "stop",
-        "restore",
-        "apply",
-        "download",
-        "swap",
-        "call",
-        "add",
-        "reinitialize",
-        "initialize",
-        "install",
-        "signal",
-        "flash",
-        "clear",
-        "force",
-        "password",
-    ]
-)
-WHOLE = {"pi-service", "pi-inse", "pi-p-program", "pi-modu", "pi-garb", "device-communication-control", "umas-upload-block",
-         "umas-initialize-upload", "umas-end-upload", "umas-backup"}  # fmt: skip
+VERBS = {
+    *("write", "set", "mask", "modify", "insert", "remove", "delete", "create", "add", "clear", "force", "password"),
+    *("reset", "restart", "start", "stop", "restore", "apply", "download", "swap", "call", "signal", "flash"),
+    *("initialize", "reinitialize", "install"),
+}
+WHOLE = {
+    *("pi-service", "pi-inse", "pi-p-program", "pi-modu", "pi-garb", "device-communication-control"),
+    *("umas-upload-block", "umas-initialize-upload", "umas-end-upload", "umas-backup"),
+}
 HARMLESS = {  # of a session, a subscription, or the way from the device
     *("start-upload", "create-session", "create-subscription", "create-monitored-items", "delete-subscriptions"),
     *("delete-monitored-items", "modify-subscription", "modify-monitored-items", "set-publishing-mode", "delete-job"),

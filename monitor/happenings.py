@@ -98,7 +98,7 @@ def _of_alert(alert: Alert) -> Happening:
 
 
 def _of_write(asset: str, write: Written, alert: Alert | None) -> Happening:
-    """A write, and the alarm whose last doing it is. What one client writes to one item again and again is one alarm."""
+    """A write, and the alarm that it raised last: one client's writes to one item are one alarm."""
     who = write.who
     found = Happening(
         write.at,

@@ -353,7 +353,7 @@ class _Joining:
         first by the order of their addresses; on another segment only one may have it."""
         if address in wire.hosts and MAC.fullmatch(address):
             return address
-        here = self.at.get(address, {})
+        here: Mapping[str, set[str]] = self.at.get(address, {})
         if own := here.get(wire.name):
             return min(own, key=lambda mac: (STATES.index(wire.hosts[mac].state) * -1, mac))
         elsewhere = {mac for macs in here.values() for mac in macs}
@@ -424,17 +424,18 @@ class _Joining:
 
 
 def _state(seen: Sequence[tuple[str, _Seen]], talks: Iterable[Talk]) -> State:
-    """Of one that no item of its own tells of, because it never sent anything, its conversations tell the most usual."""
-    told = [each.state for _, each in seen if each.is_told] or [
-        part.state for _, each in seen for part in (*each.said, *each.services)
-    ]
+    """Of one that never sent anything, and so has no item of its own, its conversations tell: the most usual."""
+    told = [each.state for _, each in seen if each.is_told]
+    told = told or [said.state for _, each in seen for said in each.said]
+    told = told or [service.state for _, each in seen for service in each.services]
     if told:
         return min(told, key=STATES.index)
     return max((talk.state for talk in talks), key=STATES.index, default=State.UNAPPROVED)
 
 
 def _joined(before: Talk | None, spoken: _Spoken, segment: str, key: tuple[str, str, str]) -> Talk:
-    functions, added, state, segments = spoken.functions, spoken.added, spoken.state, (segment,)
+    functions, added, state = spoken.functions, spoken.added, spoken.state
+    segments: tuple[str, ...] = (segment,)
     if before:
         functions = tuple(sorted({*before.functions, *functions}))
         added = tuple(sorted({*before.added, *added}))
@@ -502,19 +503,29 @@ def host_document(host: Host) -> dict[str, Any]:
         "protocols": list(host.protocols),
         "segments": list(host.segments),
         "rivals": list(host.rivals),
-        "said": [
-            {"segment": each.segment, "field": each.field, "heard": list(each.heard), "approved": _list(each.approved), "state": each.state}
-            for each in host.said
-        ],
-        "services": [
-            {"segment": each.segment, "carrier": each.carrier, "port": each.port, "protocols": list(each.protocols), "state": each.state}
-            for each in host.services
-        ],
-    }  # fmt: skip
+        "said": [_said_document(each) for each in host.said],
+        "services": [_service_document(each) for each in host.services],
+    }
 
 
-def _list(values: tuple[str, ...] | None) -> list[str] | None:
-    return None if values is None else list(values)
+def _said_document(said: Said) -> dict[str, Any]:
+    return {
+        "segment": said.segment,
+        "field": said.field,
+        "heard": list(said.heard),
+        "approved": None if said.approved is None else list(said.approved),
+        "state": said.state,
+    }
+
+
+def _service_document(service: Service) -> dict[str, Any]:
+    return {
+        "segment": service.segment,
+        "carrier": service.carrier,
+        "port": service.port,
+        "protocols": list(service.protocols),
+        "state": service.state,
+    }
 
 
 def talk_document(talk: Talk, crossing: str | None) -> dict[str, Any]:

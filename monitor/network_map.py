@@ -22,7 +22,7 @@ EDGE = 16.0
 HEADING = 18.0  # the name of a group, above its boxes
 INSET = 10.0  # of a group around its boxes
 APART = 14.0  # two groups
-SWEEPS = 3  # over the bands, to have boxes near those that they talk with
+SWEEPS = 2  # over the bands, to have boxes near those that they talk with
 LABELLED_MOST = 36  # links of a map in which each of them is labelled
 REMARKABLE_MOST = 60  # labels in any other
 LABEL_SIZE = 10.5
@@ -165,11 +165,14 @@ def draw(scene: Scene) -> Map:
     """The map of a scene."""
     size = next(each for each in SIZES if len(scene.boxes) <= each.most)
     neighbours = _neighbours(scene.links)
-    centres: dict[str, float] = {}
+    rows = _rows(scene.boxes, neighbours, {}, size)
     for _ in range(SWEEPS):
-        rows = _rows(scene.boxes, neighbours, centres, size)
         centres = {box.key: x + size.width / 2 for band in rows for box, x, _ in band.places}
-    bands, groups, boxes, y = [], [], [], EDGE
+        rows = _rows(scene.boxes, neighbours, centres, size)
+    bands: list[Band] = []
+    groups: list[Group] = []
+    boxes: list[Placed] = []
+    y = EDGE
     for number, band in enumerate(rows):
         hosts = sum(len(box.hosts) for box, *_ in band.places)
         bands.append(Band(band.level, _in_lines(level_name(band.level)), y, band.height, hosts))

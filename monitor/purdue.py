@@ -42,8 +42,8 @@ class Level:
 
 @dataclass(frozen=True, slots=True)
 class Heard:
-    """What the wire says of a host: its addresses, the protocols that it answers in, those that it asks others in, those
-    of them in which nobody approved that it does, and whether it exchanges process data cyclically."""
+    """What the wire says of a host: its addresses, the protocols that it answers in, those in which it asks others as
+    was approved, those in which it asks and nobody approved it, and whether it exchanges process data cyclically."""
 
     addresses: Sequence[str]
     answers: Collection[str] = ()

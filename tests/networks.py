@@ -83,7 +83,9 @@ def floor(hosts: int, talks: int, name: str = "plantwide", seed: int = 7) -> Flo
     chance = random.Random(seed)
     made, toml = Made(), [SEGMENT.format(name)]
     lines = max(1, min(12, hosts // 12))
-    top = [(ip_of(90, 10), "scada-a", 3.0), (ip_of(90, 11), "historian", 3.0), (ip_of(80, 5), "jump-host", 3.5)][: max(1, hosts // 8)]
+    top = [(ip_of(90, 10), "scada-a", 3.0), (ip_of(90, 11), "historian", 3.0), (ip_of(80, 5), "jump-host", 3.5)][
+        : max(1, hosts // 8)
+    ]
     plcs: list[str] = []
     panels: list[str] = []
     number = 0
@@ -97,7 +99,11 @@ def floor(hosts: int, talks: int, name: str = "plantwide", seed: int = 7) -> Flo
         ip = ip_of(line, 10 + number // lines)
         is_panel = number % 7 == 0
         protocol, port = (("modbus", 502), ("s7comm", 102), ("enip", 44818))[line % 3]
-        said = {} if number % 4 else {"manufacturer": ("Siemens AG", "Rockwell Automation", "Schneider Electric")[line % 3]}
+        said = (
+            {}
+            if number % 4
+            else {"manufacturer": ("Siemens AG", "Rockwell Automation", "Schneider Electric")[line % 3]}
+        )
         called = f"{'panel' if is_panel else 'plc'}-{number:03}"
         made.host(mac_of(number), ip, names=called, **said)
         if is_panel:
@@ -106,7 +112,9 @@ def floor(hosts: int, talks: int, name: str = "plantwide", seed: int = 7) -> Flo
             plcs.append(ip)
             made.serves(mac_of(number), port, protocol)
         if number % 9:  # the others are in no plant.toml
-            toml.append(_asset(f"line{line}/{called}", ip, None if number % 5 == 0 else 2.0 if is_panel else 1.0, f"line{line}"))
+            toml.append(
+                _asset(f"line{line}/{called}", ip, None if number % 5 == 0 else 2.0 if is_panel else 1.0, f"line{line}")
+            )
     clients = [*panels, *(ip for ip, *_ in top)] or plcs[:1]
     lined: dict[str, list[str]] = {}
     for ip in plcs:
@@ -131,7 +139,13 @@ def floor(hosts: int, talks: int, name: str = "plantwide", seed: int = 7) -> Flo
     for fresh in range(hosts - max(2, hosts // 20), hosts):
         made.host(mac_of(fresh), ip_of(77, fresh % 250))
         if fresh % 2 and plcs:
-            made.talk(ip_of(77, fresh % 250), plcs[fresh % len(plcs)], "modbus", "read-holding-registers", "write-single-register")
+            made.talk(
+                ip_of(77, fresh % 250),
+                plcs[fresh % len(plcs)],
+                "modbus",
+                "read-holding-registers",
+                "write-single-register",
+            )
     made.host("02:00:00:00:66:06", "10.0.66.6", names="laptop-of-somebody")
     if plcs:
         made.talk("10.0.66.6", plcs[0], "s7comm", "plc-stop", "read-szl-0x0011")

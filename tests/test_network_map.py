@@ -111,7 +111,9 @@ def test_without_a_baseline_nothing_is_approved_and_nothing_is_new(tmp_path: Pat
 
 
 def test_what_is_encrypted_now_is_not_silent() -> None:
-    gone = approved().snapshot("line3", ["conversation"], [Unread('conversation."10.0.3.2"."10.0.3.1".modbus', "encrypted")])
+    gone = approved().snapshot(
+        "line3", ["conversation"], [Unread('conversation."10.0.3.2"."10.0.3.1".modbus', "encrypted")]
+    )
     [spoken] = wire("line3", gone, approved().snapshot("line3")).spoken
     assert spoken.state is State.UNSEEN
 
@@ -233,8 +235,11 @@ def test_which_functions_change_something() -> None:
         *("write-single-coil", "write-single-register", "write-multiple-coils", "write-multiple-registers"),
         *("write-file-record", "mask-write-register", "read-write-multiple-registers"),
     }
-    assert is_acting("plc-stop") and is_acting("umas-upload-block")
-    assert not (is_acting("umas-download-block") or is_acting("create-session") or is_acting("start-upload"))
+    assert is_acting("plc-stop")
+    assert is_acting("umas-upload-block")
+    assert not (is_acting("umas-download-block"))
+    assert not (is_acting("create-session"))
+    assert not (is_acting("start-upload"))
 
 
 # ---- What is shown
@@ -250,10 +255,14 @@ def test_a_view_chooses_and_those_that_they_talk_with_come_along(tmp_path: Path)
     assert (len(everything.hosts), everything.others) == (len(found.hosts), ())
     new = choose(found, View(show=Show.NEW))
     assert any(host.state is State.NEW for host in new.hosts)
-    assert all(State.NEW in {talk.state, *(found.hosts[end].state for end in (talk.client, talk.server))} for talk in new.talks)
+    assert all(
+        State.NEW in {talk.state, *(found.hosts[end].state for end in (talk.client, talk.server))} for talk in new.talks
+    )
     one = choose(found, View(host="02:00:00:00:66:06"))
     assert [host.label for host in one.hosts] == ["laptop-of-somebody"]
-    assert {host.key for host in one.others} == {end for talk in one.talks for end in (talk.client, talk.server)} - {one.hosts[0].key}
+    assert {host.key for host in one.others} == {end for talk in one.talks for end in (talk.client, talk.server)} - {
+        one.hosts[0].key
+    }
     assert all(talk.acts for talk in choose(found, View(show=Show.WRITES)).talks)
     assert not any(host.assets for host in choose(found, View(show=Show.STRANGERS)).hosts)
     assert {talk.protocol for talk in choose(found, View(protocol="enip")).talks} == {"enip"}
@@ -273,7 +282,9 @@ def test_a_view_chooses_and_those_that_they_talk_with_come_along(tmp_path: Path)
 
 # ---- Where it is drawn
 
-TEXTS = st.text(max_size=30) | st.sampled_from(["", "<script>", "]]>", "\u202eevil", "\ufffe\x00\x1b", "\ud800", "A" * 10_000])
+TEXTS = st.text(max_size=30) | st.sampled_from(
+    ["", "<script>", "]]>", "\u202eevil", "\ufffe\x00\x1b", "\ud800", "A" * 10_000]
+)
 LEVELS = st.sampled_from([None, MANY, 0.0, 1.0, 2.0, 2.5, 3.0, DMZ, 4.0, 5.0, OUTSIDE])
 
 
@@ -294,26 +305,41 @@ def networks(draw_: st.DrawFn) -> Network:
     for _ in range(draw_(st.integers(0, 80)) if count > 1 else 0):
         client, server = draw_(st.sampled_from(keys)), draw_(st.sampled_from(keys))
         functions = draw_(st.sampled_from([(), ("read-coils",), ("write-single-coil",)]))
-        talks.append(Talk(client, server, "modbus", functions, (), functions[:1], draw_(st.sampled_from(State)), ("s",), (client, server)))
+        talks.append(
+            Talk(
+                client,
+                server,
+                "modbus",
+                functions,
+                (),
+                functions[:1],
+                draw_(st.sampled_from(State)),
+                ("s",),
+                (client, server),
+            )
+        )
     return Network((), hosts, tuple(talks), ())
 
 
 def assert_well_laid_out(made: Map) -> None:
     for placed in made.boxes:
-        assert LABELS <= placed.x and placed.right <= WIDTH
-        assert 0 <= placed.y and placed.bottom <= made.height
+        assert placed.x >= LABELS
+        assert placed.right <= WIDTH
+        assert placed.y >= 0
+        assert placed.bottom <= made.height
     for one, other in combinations(made.boxes, 2):
         beside = one.right <= other.x or other.right <= one.x
         assert beside or one.bottom <= other.y or other.bottom <= one.y, f"{one.title} and {other.title} overlap"
-    for one, other in combinations(made.bands, 2):
-        assert one.y + one.height <= other.y
+    for upper, lower in combinations(made.bands, 2):
+        assert upper.y + upper.height <= lower.y
     for band in made.bands:
         inside = [placed for placed in made.boxes if placed.box.band == band.level]
         assert sum(len(placed.box.hosts) for placed in inside) == band.hosts
         assert all(band.y <= placed.y and placed.bottom <= band.y + band.height for placed in inside)
     for curve in made.curves:
         for x, y in curve.points:
-            assert 0 <= x <= made.width and -1 <= y <= made.height
+            assert 0 <= x <= made.width
+            assert -1 <= y <= made.height
     assert [placed.id for placed in made.boxes] == list(range(len(made.boxes)))
 
 

@@ -7,7 +7,7 @@ import time
 from collections.abc import Iterator
 from datetime import timedelta
 from pathlib import Path
-from xml.etree import ElementTree
+from xml.etree import ElementTree as ET
 
 import pytest
 from axe_playwright_python.sync_playwright import Axe
@@ -45,8 +45,8 @@ def done(database: Database, made: Floor) -> tuple[str, str]:
     stop = WireEvent(AT - timedelta(hours=1), 7, "10.0.66.6", address[1], "s7comm", Operation.STOP)
     approved = Snapshot.of(asset, AT - timedelta(days=1), [Item("item.limit", 12.5, Category.PARAMETER, Severity.HIGH)])
     with database.write() as tx:
-        from monitor import actions
         from baselines.baseline import Stage
+        from monitor import actions
 
         actions.propose(tx, approved, Stage.SAT, KIM, AT - timedelta(days=1))
         actions.approve(tx, asset, KIM, "seen", AT - timedelta(days=1), although_changed=True)
@@ -70,21 +70,29 @@ def shown(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[Visitor, s
         yield visitor, asset, address
 
 
-def pictures(text: str) -> list[ElementTree.Element]:
+def pictures(text: str) -> list[ET.Element]:
     """The maps of a page, read as XML is."""
-    return [ElementTree.fromstring(found) for found in re.findall(r'<svg class="network .*?</svg>', text, re.DOTALL)]
+    return [ET.fromstring(found) for found in re.findall(r'<svg class="network .*?</svg>', text, re.DOTALL)]
 
 
 def test_the_page_has_the_map_and_the_same_as_tables(shown: tuple[Visitor, str, str]) -> None:
-    visitor, asset, address = shown
+    visitor, asset, _address = shown
     answer = visitor.get("/network")
     assert answer.status_code == 200
     [picture] = pictures(answer.text)
-    links = [each for each in picture.iter("a")]
+    links = list(picture.iter("a"))
     assert any(f"/network/hosts/{ROGUE}" == each.get("href") for each in links)
-    assert any("hosts of line" in str(each.get("aria-label")) for each in links), "hosts that are alike are drawn as one"
+    assert any("hosts of line" in str(each.get("aria-label")) for each in links), (
+        "hosts that are alike are drawn as one"
+    )
     assert "style=" not in answer.text
-    for text in ("laptop-of-somebody", "by plant.toml", "skip a level", "not in plant.toml", "nobody approved that it does"):
+    for text in (
+        "laptop-of-somebody",
+        "by plant.toml",
+        "skip a level",
+        "not in plant.toml",
+        "nobody approved that it does",
+    ):
         assert text in answer.text
     assert asset in visitor.get("/network?q=10.0").text
     assert "1 to 62 of" not in answer.text
@@ -120,7 +128,9 @@ def test_what_cannot_be_is_said(shown: tuple[Visitor, str, str], asked: str) -> 
     assert shown[0].get(f"/network?{asked}").status_code == 422
 
 
-@pytest.mark.parametrize("asked", ["level=x", "level=nan", "level=1e999", "state=x", "group=%FF%00", "q=%00", "protocol=%E2%80%AE"])
+@pytest.mark.parametrize(
+    "asked", ["level=x", "level=nan", "level=1e999", "state=x", "group=%FF%00", "q=%00", "protocol=%E2%80%AE"]
+)
 def test_what_is_nowhere_shows_nothing(shown: tuple[Visitor, str, str], asked: str) -> None:
     answer = shown[0].get(f"/network?{asked}")
     assert answer.status_code == 200
@@ -131,7 +141,8 @@ def test_a_host_has_a_page_by_each_of_its_addresses(shown: tuple[Visitor, str, s
     visitor, asset, address = shown
     rogue = visitor.get("/network/hosts/10.0.66.6").text
     assert rogue.count("<h1>laptop-of-somebody</h1>") == 1
-    assert "plc-stop" in rogue and "stop of" in visitor.get(f"/network/hosts/{address}").text
+    assert "plc-stop" in rogue
+    assert "stop of" in visitor.get(f"/network/hosts/{address}").text
     assert asset in visitor.get(f"/network/hosts/{address}").text
     assert visitor.get(f"/network/hosts/{ROGUE}").status_code == 200
     assert "to the internet" in visitor.get("/network/hosts/93.184.216.34").text
@@ -140,11 +151,14 @@ def test_a_host_has_a_page_by_each_of_its_addresses(shown: tuple[Visitor, str, s
 
 
 def test_what_was_done_on_the_wire_is_listed_once(shown: tuple[Visitor, str, str]) -> None:
-    visitor, asset, address = shown
+    visitor, _asset, _address = shown
     text = visitor.get("/network/events").text
     assert text.count("<strong>stop</strong>") == 1
     assert text.count("<strong>write</strong>") == 2, "the write of an approved value, and the one that raised an alarm"
-    assert "T0858" in text and "none of its own" in text and "12.5" in text and "99.0" in text
+    assert "T0858" in text
+    assert "none of its own" in text
+    assert "12.5" in text
+    assert "99.0" in text
     assert visitor.get("/network/events?asset=site/scada-a").text.count("<strong>") == 0
     assert "beginning is not before" in visitor.get("/network/events?since=now&until=now").text
     assert visitor.get("/network/events?asset=nobody").status_code == 422
@@ -158,7 +172,9 @@ def test_the_api_has_the_same(shown: tuple[Visitor, str, str]) -> None:
     assert hosts[ROGUE]["level"] is None
     assert sum(level["hosts"] for level in whole["levels"]) == len(hosts)
     assert whole["segments"][0]["unseen"] is None
-    assert {talk["crossing"] for talk in whole["conversations"] if talk["server"] == "93.184.216.34"} == {"to the internet"}
+    assert {talk["crossing"] for talk in whole["conversations"] if talk["server"] == "93.184.216.34"} == {
+        "to the internet"
+    }
     one = visitor.api("GET", f"/network/hosts/{ROGUE}", "t").json()
     assert one["heard"][0]["segment"] == "plantwide"
     assert {alert["kind"] for alert in one["alerts"]} == {"added", "event"}
@@ -190,10 +206,17 @@ def test_whatever_a_packet_says_is_shown_and_nothing_else(tmp_path: Path) -> Non
     with signed_in(plant, database=database, clock=lambda: NOW) as visitor:
         with database.write() as tx:
             store.add_token(tx, Token(0, digest_of("t"), "ada", "a program", ("viewer",), NOW))
-        for path in ("/network", "/network?by=vendor", "/network?by=vendor&detail=groups", "/network/hosts/10.0.1.1", "/network/hosts/10.0.1.5"):
+        for path in (
+            "/network",
+            "/network?by=vendor",
+            "/network?by=vendor&detail=groups",
+            "/network/hosts/10.0.1.1",
+            "/network/hosts/10.0.1.5",
+        ):
             text = visitor.get(path).text
             assert pictures(text), path
-            assert "<script>alert" not in text and "<img" not in text.replace('<img src="/static/icon', "")
+            assert "<script>alert" not in text
+            assert "<img" not in text.replace('<img src="/static/icon', "")
             assert not re.search("[\x00-\x08\x0b-\x1f\u202a-\u202e\ufffe\uffff\ud800-\udfff]", text)
         assert "&lt;script&gt;alert(1)&lt;/script&gt;" in visitor.get("/network").text
         assert len(visitor.get("/network").text) < 250_000, "a long text is cut in a list"
@@ -267,5 +290,7 @@ def wide(page: Page) -> float:
 
 def no_fault(page: Page) -> None:
     found = Axe().run(page).response["violations"]
-    serious = [(each["id"], each["nodes"][0]["html"][:200]) for each in found if each["impact"] in ("serious", "critical")]
+    serious = [
+        (each["id"], each["nodes"][0]["html"][:200]) for each in found if each["impact"] in ("serious", "critical")
+    ]
     assert not serious

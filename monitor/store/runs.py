@@ -134,7 +134,7 @@ def runs_that_say(tx: Transaction, asset: str, text: str, most: int) -> tuple[da
     )
     ends = [tx.execute(said.order_by(order).limit(1)).scalar() for order in (tables.run.c.id, tables.run.c.id.desc())]
     found = {run.id: run for run in map(run_of, tx.execute(select_runs().where(tables.run.c.id.in_(ends))))}
-    first, last = (found.get(number) for number in ends)
+    first, last = (found.get(number or 0) for number in ends)
     if first is None or last is None:
         return None
     return first.first_at, last.last_at, first.id == numbers[-1] and len(numbers) == most
