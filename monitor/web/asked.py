@@ -27,3 +27,8 @@ def assets_of(plant: Plant, wanted: list[str] | None) -> list[str]:
         if name not in names:
             raise CallError(f"there is no asset {name}")
     return [name for name in names if not wanted or name in wanted]
+
+
+def at_or_none(text: str, now: datetime, plant: Plant) -> datetime | None:
+    """A time by the plant's clock; None for none."""
+    return moment(text, now, ZoneInfo(plant.timezone)) if text.strip() else None
