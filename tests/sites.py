@@ -9,18 +9,20 @@ from contextlib import closing, contextmanager
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
+from secrets import token_urlsafe
 from typing import Any
 
 import httpx
 import pytest
 from playwright.sync_api import Browser, Page, sync_playwright
 
-from monitor import keys, persons
+from monitor import keys, persons, store
 from monitor.config import Plant, WebTable, load_plant
 from monitor.evidence import deciding
 from monitor.polling import utc_now
-from monitor.store import Actor, Database, Person
+from monitor.store import Actor, Database, Person, Token
 from monitor.vitals import Vitals
+from monitor.web.access import digest_of
 from monitor.web.server import served
 from monitor.web.site import Site
 from tests.floors import wait_for
@@ -78,13 +80,19 @@ def register(
 
 def _admin(database: Database) -> Actor:
     with database.read() as tx:
-        from monitor import store
-
         admins = [each for each in store.persons(tx) if "admin" in each.roles and each.sealed]
     if not admins:
         return Actor("nobody", "test")
     signer = keys.unseal(str(admins[0].sealed), admins[0].public_key, PASSWORD)
     return Actor(admins[0].name, "test", signer=signer)
+
+
+def token_of(visitor: Visitor, person: str, scopes: Sequence[str]) -> str:
+    """A new token of somebody."""
+    secret = token_urlsafe(8)
+    with visitor.site.database.write() as tx:
+        store.add_token(tx, Token(0, digest_of(secret), person, secret, tuple(scopes), utc_now()))
+    return secret
 
 
 @contextmanager

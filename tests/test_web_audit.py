@@ -16,7 +16,7 @@ from monitor.evidence import deciding
 from monitor.polling import utc_now
 from monitor.store import Actor
 from tests.floors import wait_for
-from tests.sites import Visitor, browsing, plant_with, register, sign_in, signed_in
+from tests.sites import Visitor, browsing, plant_with, register, sign_in, signed_in, token_of
 
 SERIOUS = ("serious", "critical")
 HOSTILE = "<script>alert(1)</script>"
@@ -66,6 +66,25 @@ def test_the_evidence_verifies_elsewhere(visitor: Visitor, tmp_path: Path) -> No
     (tmp_path / "evidence.jsonl").write_bytes(answer.content)
     assert '"sealed":' not in answer.text
     assert verifier.main([str(tmp_path / "evidence.jsonl")]) == 0
+
+
+def test_a_program_reads_the_chain_and_verifies_it(visitor: Visitor) -> None:
+    token = token_of(visitor, "ada", ("viewer",))
+    page = visitor.api("GET", "/audit", token, params={"after": 5, "limit": 10}).json()
+    assert [each["id"] for each in page["entries"]] == list(range(6, 16))
+    assert page["last"] > 100
+    assert page["checkpoint"]["entries"] == page["last"]
+    assert len(page["keys"][0]["public_key"]) == 64
+    newest = visitor.api("GET", "/audit", token, params={"limit": 1, "action": "person."}).json()["entries"]
+    assert (newest[0]["action"], newest[0]["asset"], newest[0]["signed"]) == ("person.add", "cem", True)
+    assert visitor.api("GET", "/audit", token, params={"from": "yesterday"}).status_code in (409, 422)
+    begun = visitor.api("POST", "/verify", token)
+    assert begun.status_code == 202
+    job = f"/jobs/{begun.json()['id']}"
+    wait_for(lambda: visitor.api("GET", job, token).json()["ended"], "the verdict", 60)
+    assert visitor.api("GET", job, token).json()["outcome"]["ok"] is True
+    lines = visitor.api("GET", "/evidence", token).text.splitlines()
+    assert all(line.startswith('{"table": ') for line in lines)
 
 
 def test_it_goes_on_under_the_eyes_of_who_reads(visitor: Visitor, browser: Browser) -> None:

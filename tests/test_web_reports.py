@@ -8,6 +8,7 @@ import sys
 import zipfile
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import httpx
 import pytest
@@ -17,7 +18,7 @@ from playwright.sync_api import Browser, expect
 from monitor import store
 from tests.floors import wait_for
 from tests.forge import forge
-from tests.sites import Visitor, browsing, plant_with, register, sign_in, signed_in
+from tests.sites import Visitor, browsing, plant_with, register, sign_in, signed_in, token_of
 
 SCHEDULED = """
 [report.monthly]
@@ -128,6 +129,34 @@ def test_scheduled_reports_are_listed_and_no_other_file_is_given_out(visitor: Vi
     for wrong in ("monthly-of-others.json", "..%2fplant.toml", "%2e%2e%2fasbuilt.db"):
         assert visitor.get(f"/reports/scheduled/monthly/{wrong}").status_code in (404, 422)
     assert visitor.get(f"/reports/scheduled/weekly/{ours}").status_code == 422
+
+
+def test_a_program_does_the_same(visitor: Visitor) -> None:
+    token = token_of(visitor, "ada", ("viewer",))
+
+    def api(method: str, path: str, **more: Any) -> httpx.Response:
+        return visitor.api(method, path, token, **more)
+
+    wanted = {"kind": "changes", "as": "json", "from": "2026-10-01T00:00:00Z", "until": "2026-11-01T00:00:00Z"}
+    begun = api("POST", "/reports", json={**wanted, "assets": ["line1/*"]})
+    assert begun.status_code == 202, begun.text
+    job = f"/jobs/{begun.json()['id']}"
+    wait_for(lambda: api("GET", job).json()["ended"], "the report", 60)
+    assert api("GET", job).json()["outcome"]["file"] == "Bottling-works-changes-2026-11-01.json"
+    (first, *_) = api("GET", "/reports").json()["made"]
+    assert first["id"] == begun.json()["id"]
+    file = api("GET", f"/reports/{first['id']}")
+    assert file.headers["content-type"] == "application/json"
+    assert file.content.startswith(b'{"report": ')
+    assert api("GET", "/reports").json()["scheduled"][0]["name"] == "monthly"
+    assert api("GET", "/jobs/0123456789abcdef").status_code == 404
+    assert api("POST", "/reports", json={**wanted, "kind": "secrets"}).status_code == 422
+    assert api("POST", "/reports", json={**wanted, "zones": ["nowhere"]}).status_code in (409, 422)
+    assert api("POST", "/reports", json={**wanted, "until": "2026-09-01T00:00:00Z"}).status_code in (409, 422)
+    running = api("POST", "/reports", json={**wanted, "kind": "audit", "as": "pdf"}).json()
+    assert api("DELETE", f"/jobs/{running['id']}").status_code == 200
+    wait_for(lambda: api("GET", f"/jobs/{running['id']}").json()["ended"], "its end")
+    assert api("GET", f"/jobs/{running['id']}").json()["why"].startswith("abandoned")
 
 
 def test_a_person_has_one_made(visitor: Visitor, browser: Browser) -> None:

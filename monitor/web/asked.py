@@ -56,3 +56,8 @@ def zones_of(plant: Plant) -> list[str]:
 def in_zone(plant: Plant, zone: str) -> list[str]:
     """The assets and segments of a zone."""
     return [name for name, each in _zones(plant).items() if each == zone]
+
+
+def at_or_none(text: str, now: datetime, plant: Plant) -> datetime | None:
+    """A time by the plant's clock; None for none."""
+    return moment(text, now, ZoneInfo(plant.timezone)) if text.strip() else None

@@ -14,6 +14,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from fastapi.responses import FileResponse, Response
+from starlette.background import BackgroundTask
+
 from monitor import evidence
 from monitor.config import Plant
 from monitor.errors import CallError, NotNow
@@ -73,17 +76,19 @@ def verifying_work(site: Site, plant: Plant) -> Work:
     return work
 
 
-def exported(site: Site) -> Path:
-    """All evidence, as a file for a verifier elsewhere, in a folder that whoever sends it deletes. One at a time."""
+def evidence_file(site: Site) -> Response:
+    """All evidence, as a file for a verifier elsewhere. It is written first and then sent: whoever takes it slowly does
+    not hold the store."""
     if not _EXPORTING.acquire(blocking=False):
         raise NotNow("somebody else takes the evidence at this moment: try again when they have it")
     try:
         path = site.made.place() / "evidence.jsonl"
         with site.database.read() as tx:
             evidence.export(tx, path)
-        return path
     finally:
         _EXPORTING.release()
+    gone = BackgroundTask(shutil.rmtree, path.parent, ignore_errors=True)
+    return FileResponse(path, media_type="application/jsonl", filename=path.name, background=gone)
 
 
 async def _done(words: Sequence[str], aside: Path, progress: Progress, hear: Callable[[str], None]) -> str:

@@ -88,7 +88,7 @@ def begin(site: Site, caller: Caller, asked: Asked) -> Job:
 
 
 def _detail(asked: Asked) -> dict[str, str]:
-    return {
+    said = {
         "report": asked.kind,
         "as": asked.format or PACK,
         "from": utc_text(asked.since),
@@ -97,6 +97,7 @@ def _detail(asked: Asked) -> dict[str, str]:
         "zones": "\n".join(asked.zones),
         "stage": asked.stage or "",
     }
+    return {name: value for name, value in said.items() if value}
 
 
 def _say(text: str) -> None:

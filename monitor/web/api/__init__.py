@@ -8,11 +8,13 @@ from monitor.web.api import (
     bundles,
     conformity,
     coverage,
+    evidence,
     network,
     orders,
     people,
     plant,
     quality,
+    reports,
     watch,
 )
 
@@ -25,9 +27,11 @@ ROUTERS = (
     bundles.router,
     conformity.router,
     coverage.router,
+    evidence.router,
     network.router,
     orders.router,
     people.router,
     quality.router,
+    reports.router,
     watch.router,
 )

@@ -2,26 +2,21 @@
 
 from __future__ import annotations
 
-import shutil
-from datetime import datetime
 from typing import Annotated
 from urllib.parse import urlencode
-from zoneinfo import ZoneInfo
 
 from fastapi import APIRouter, Query, Request
-from fastapi.responses import FileResponse, Response
-from starlette.background import BackgroundTask
+from fastapi.responses import Response
 
 from monitor import store
 from monitor.errors import UserError
-from monitor.moments import moment
 from monitor.web import trail
 from monitor.web.access import Viewer, status_of
+from monitor.web.asked import at_or_none
 from monitor.web.forms import Sent
 from monitor.web.here import Here
-from monitor.web.making import exported, verifying_work
+from monitor.web.making import evidence_file, verifying_work
 from monitor.web.render import back_to, page
-from monitor.web.site import Site
 
 ROWS = 100
 LARGEST = 2**31 - 1
@@ -44,7 +39,7 @@ def audit(
     plant, asked = site.plant(), {"person": person, "action": action, "asset": asset, "since": since, "until": until}
     error, status, begin, end = "", 200, None, None
     try:
-        begin, end = _moment(site, since), _moment(site, until)
+        begin, end = at_or_none(since, site.clock(), plant), at_or_none(until, site.clock(), plant)
     except UserError as wrong:
         error, status = str(wrong), status_of(wrong)
     with site.database.read() as tx:
@@ -83,10 +78,6 @@ def audit(
     )
 
 
-def _moment(site: Site, text: str) -> datetime | None:
-    return moment(text, site.clock(), ZoneInfo(site.plant().timezone)) if text else None
-
-
 def _clean(text: str) -> str:
     return text.replace("\0", "").strip()
 
@@ -102,9 +93,3 @@ def verify(site: Here, caller: Viewer, _: Sent) -> Response:
 def evidence(site: Here, _: Viewer) -> Response:
     """All evidence, for a verifier elsewhere."""
     return evidence_file(site)
-
-
-def evidence_file(site: Site) -> Response:
-    path = exported(site)
-    gone = BackgroundTask(shutil.rmtree, path.parent, ignore_errors=True)
-    return FileResponse(path, media_type="application/jsonl", filename=path.name, background=gone)
