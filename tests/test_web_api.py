@@ -24,7 +24,7 @@ from monitor.polling import utc_now
 from monitor.roles import INCLUDES, Role
 from monitor.store import Database, Token, store_url
 from monitor.tokens import digest_of
-from monitor.web.gate import FILES, OCTETS
+from monitor.web.gate import FILES, JSON_MOST, OCTETS
 from monitor.web.openapi import TAGS, role_of
 from monitor.web.rest import operations
 from tests.databases import ROOT, new_url
@@ -110,7 +110,7 @@ WRONG = {  # what is sent to POST /kit: the status, and a word of the sentence
     b'{"asset": "plc", "aset": "x"}': (422, "Extra inputs"),
     b"[" * 100_000 + b"]" * 100_000: (422, "deep"),
     b'{"a": ' * 40 + b"1" + b"}" * 40: (422, "deep"),
-    b" " * ((1 << 20) + 1): (413, "bytes"),
+    b" " * (JSON_MOST + 1): (413, "bytes"),
     b'{"asset": "nobody"}': (409, "nobody"),
 }
 

@@ -606,7 +606,6 @@ class Happened(Answer):
 
 class History(Answer):
     asset: str
-    until: At
     events: list[Happened]
     more: bool
 

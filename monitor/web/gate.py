@@ -19,7 +19,7 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from monitor.web.access import Caller
 
-JSON_MOST = 1 << 20  # bytes of a document
+JSON_MOST = 2_000_000  # bytes of a document
 DEEPEST = 32  # levels in it
 OCTETS = "application/octet-stream"
 LARGE = {"/baselines/import": 64 << 20}  # the same where a document holds a file

@@ -15,13 +15,13 @@ from monitor.proposing import Word, differences_document, resolve, shown_documen
 from monitor.reviewing import review_document, review_of
 from monitor.show import baseline_document
 from monitor.web.access import ApproverToken, EngineerToken, ViewerToken
-from monitor.web.api.sent import Body, Digest, Line, Name, Paged, Password, Reason, Text, Whole, Yes
+from monitor.web.api.sent import Body, Digest, Line, Name, Paged, Password, Reason, Text, Yes, whole
 from monitor.web.asked import assets_of
 from monitor.web.here import Here
 from monitor.web.jobs import Job
 from monitor.web.proposals import LONGEST_PAUSE, MOST_CAPTURES, Wanted, approve, begin, decide, reject
 
-MOST = 10_000  # assets of one call
+MOST = 2000  # assets or items of one call
 REFERENCE = r"^[^\u0000-\u001f\u007f]*$"
 
 Assets = Annotated[list[Name], Field(min_length=1, max_length=MOST)]
@@ -52,7 +52,7 @@ class Reading(Body):
 class Commissioning(Reading):
     """What is captured several times, sorted and proposed."""
 
-    captures: Annotated[Whole, Field(ge=1, le=MOST_CAPTURES)] = 3
+    captures: Annotated[int, Field(strict=True, ge=1, le=MOST_CAPTURES), whole] = 3
     every: Annotated[float, Field(strict=True, ge=0, le=LONGEST_PAUSE)] = 10.0
     """Seconds between two captures."""
 
@@ -71,7 +71,7 @@ class Deciding(Body):
     """Decisions about the open proposal of an asset."""
 
     asset: Name
-    decisions: Annotated[list[Decided], Field(min_length=1, max_length=5000)]
+    decisions: Annotated[list[Decided], Field(min_length=1, max_length=MOST)]
     digest: Digest | None = None
     """Only if the proposal is this one."""
     password: Password | None = None
@@ -87,9 +87,9 @@ class Approving(Body):
     ticket: Line = ""
     digest: Digest | None = None
     """Only if the proposal is this one; goes with one asset."""
-    only: Annotated[list[Name], Field(max_length=5000)] | None = None
+    only: Annotated[list[Name], Field(max_length=MOST)] | None = None
     """Only these items, names or patterns."""
-    without: Annotated[list[Name], Field(max_length=5000)] | None = None
+    without: Annotated[list[Name], Field(max_length=MOST)] | None = None
     """All items but these."""
     although_changed: Yes = False
     """Also if what was read since differs."""

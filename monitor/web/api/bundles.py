@@ -20,7 +20,7 @@ from monitor.web.api.sent import Body, Name, Password, Reason
 from monitor.web.asked import assets_of, say
 from monitor.web.here import Here
 
-MOST_ASSETS = 10_000
+MOST_ASSETS = 2000
 BASE64 = r"^(?:[A-Za-z0-9+/]{4})*(?:[A-Za-z0-9+/]{2}==|[A-Za-z0-9+/]{3}=)?$"
 
 router = APIRouter(tags=["baselines"])
@@ -54,7 +54,7 @@ class Bundle(Body):
     """The zip, in base64."""
     trust: Annotated[str, StringConstraints(pattern="^[0-9a-fA-F]{64}$")] | None = None
     """The key that has to have signed it, as they read it out; not needed for a key that is known here."""
-    rename: Annotated[dict[Name, Name], Field(max_length=MOST_ASSETS, default_factory=dict)]
+    rename: Annotated[dict[str, Name], Field(max_length=MOST_ASSETS, default_factory=dict)]
     """What assets of the bundle are called here."""
     reason: Reason
     password: Password | None = None

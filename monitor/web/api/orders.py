@@ -17,7 +17,7 @@ from monitor.show import baseline_document
 from monitor.store import OrderFilter
 from monitor.web import orders
 from monitor.web.access import EngineerToken, ViewerToken
-from monitor.web.api.sent import Body, Id, Yes
+from monitor.web.api.sent import Body, Id, Password, Yes
 from monitor.web.here import Here
 from monitor.web.orders import LARGEST_ID
 
@@ -28,13 +28,8 @@ NoNul = r"^[^\x00]*$"
 Line = Annotated[str, Field(min_length=1, max_length=200, pattern=NoNul)]
 Told = Annotated[str, Field(max_length=4000, pattern=NoNul)]
 When = Annotated[str, Field(min_length=1, max_length=40, pattern=NoNul)]
-Value = (  # each strict: what was sent as 1 or as "on" is not true
-    Yes
-    | Annotated[int, Field(strict=True, ge=-(2**63), le=2**64)]
-    | Annotated[float, Field(strict=True)]
-    | Told
-    | Annotated[list[Any], Field(max_length=1000)]
-)
+One = Yes | Annotated[int, Field(strict=True, ge=-(2**63), le=2**64)] | Annotated[float, Field(strict=True)] | Told
+Value = One | Annotated[list[One], Field(max_length=1000)]  # each strict: what was sent as 1 or as "on" is not true
 
 router = APIRouter(tags=["change orders"])
 
@@ -60,7 +55,7 @@ class Announced(Body):
     begins: When = Field("now", alias="from")
     until: When
     expectations: Annotated[list[Expected], Field(min_length=1, max_length=MOST_EXPECTED)]
-    password: Annotated[str, Field(max_length=1000)] = ""
+    password: Password | None = None
 
 
 class Closing(Body):
@@ -68,7 +63,7 @@ class Closing(Body):
 
     id: Id
     as_seen: Yes = False
-    password: Annotated[str, Field(max_length=1000)] = ""
+    password: Password | None = None
 
 
 @router.get("/changes")
@@ -107,7 +102,7 @@ def announce(site: Here, caller: EngineerToken, body: Announced) -> dict[str, An
     now, zone = site.clock(), ZoneInfo(site.plant().timezone)
     wishes = [Wish(each.asset, each.item, wish_text(each.expected)) for each in body.expectations]
     window = moment(body.begins, now, zone), moment(body.until, now, zone)
-    order, _ = orders.announce(site, caller, wishes, window, body.ticket, body.reason, body.password, now)
+    order, _ = orders.announce(site, caller, wishes, window, body.ticket, body.reason, body.password or "", now)
     return order_document(order, now)
 
 
@@ -115,6 +110,6 @@ def announce(site: Here, caller: EngineerToken, body: Announced) -> dict[str, An
 def close(site: Here, caller: EngineerToken, body: Closing) -> dict[str, Any]:
     """Read the order's assets, and close it by what was seen. What was done as planned is proposed as the new
     baseline: `baselines`."""
-    closed, _ = orders.close(site, caller, body.id, body.as_seen, body.password)
+    closed, _ = orders.close(site, caller, body.id, body.as_seen, body.password or "")
     proposed = [baseline_document(each) for each in closed.proposed]
     return order_document(closed.order, site.clock()) | {"baselines": proposed}

@@ -74,8 +74,8 @@ Password = Annotated[
     Field(json_schema_extra={"format": "password", "writeOnly": True}),
 ]
 """A person's password, as it is typed: with it they sign."""
-Whole = Annotated[int, BeforeValidator(_whole), Field(strict=True)]
-Id = Annotated[Whole, Field(ge=1, le=LARGEST)]
+whole = BeforeValidator(_whole)  # to stand behind the limits of a number, so that the document has them
+Id = Annotated[int, Field(strict=True, ge=1, le=LARGEST), whole]
 """The number of an alarm, an order."""
 Yes = Annotated[bool, Field(strict=True)]
 When = Annotated[datetime, BeforeValidator(_moment), WithJsonSchema({"type": "string", "format": "date-time"})]
