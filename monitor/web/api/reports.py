@@ -27,7 +27,10 @@ MOST_NAMES = 1000  # of assets in one request: patterns name more
 A_FILE: dict[int | str, dict[str, Any]] = {
     200: {
         "description": "The file.",
-        "content": {each.partition(";")[0]: {"schema": {"type": "string"}} for each in TYPES.values()},
+        "content": {
+            kind: {"schema": {"type": "object" if kind.endswith("json") else "string"}}
+            for kind in (each.partition(";")[0] for each in TYPES.values())
+        },
     }
 }
 
