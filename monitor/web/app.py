@@ -13,7 +13,7 @@ from starlette.exceptions import HTTPException
 from starlette.staticfiles import StaticFiles
 
 from monitor.errors import UserError
-from monitor.web import api, pages
+from monitor.web import api, oidc, pages
 from monitor.web.access import NotSignedIn, Provisional, Unknown
 from monitor.web.access import status_of as status_of
 from monitor.web.health import health_routes
@@ -34,6 +34,7 @@ def application(site: Site) -> FastAPI:
     app.router.routes.extend(health_routes(site.vitals))
     app.mount("/static", StaticFiles(directory=str(files("monitor.web") / "static")))
     app.include_router(signing_in)
+    app.include_router(oidc.router)
     for router in pages.ROUTERS:
         app.include_router(router, include_in_schema=False)
     for router in api.ROUTERS:
