@@ -121,7 +121,7 @@ def signed_in(plant: Plant, name: str = "ada", roles: Sequence[str] = EVERYTHING
         yield visitor
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="module")  # its loop runs while it is there, and no asyncio.run() of another test does
 def browser() -> Iterator[Browser]:
     """A headless Chromium that is installed here; where none is, tests that need one say so."""
     path = next((found for name in BROWSERS if (found := shutil.which(name))), None)

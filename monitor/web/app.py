@@ -13,7 +13,7 @@ from starlette.exceptions import HTTPException
 from starlette.staticfiles import StaticFiles
 
 from monitor.errors import UserError
-from monitor.web import pages
+from monitor.web import oidc, pages
 from monitor.web.access import NotSignedIn, Provisional
 from monitor.web.access import status_of as status_of
 from monitor.web.health import health_routes
@@ -37,6 +37,7 @@ def application(site: Site) -> FastAPI:
     app.mount("/static", StaticFiles(directory=str(files("monitor.web") / "static")))
     app.include_router(signing_in)
     app.include_router(live, include_in_schema=False)
+    app.include_router(oidc.router)
     for router in pages.ROUTERS:
         app.include_router(router, include_in_schema=False)
     app.state.rest = rest(site, app.state.door)

@@ -123,11 +123,12 @@ def sign_in(request: Request, site: Here, then: str = "/", error: str = "") -> R
     try:
         somebody(request, site)
     except NotSignedIn:
-        return _door(request, site, then)
+        return door_page(request, site, then)
     return back_to(inside(then))
 
 
-def _door(request: Request, site: Site, then: str, **shown: object) -> Response:
+def door_page(request: Request, site: Site, then: str, **shown: object) -> Response:
+    """The page on which one signs in."""
     with site.database.read() as tx:
         everybody = store.persons(tx)
     admin = any(Role.ADMIN in each.roles for each in everybody)
@@ -145,7 +146,7 @@ def signed_in(request: Request, site: Here, form: FromAnybody) -> Response:
         secret = begin(site, person, request)
     except UserError as error:
         status = status_of(error) if isinstance(error, StoreError | TooOften) else 401
-        return _door(request, site, then, form=form, error=str(error), status=status)
+        return door_page(request, site, then, form=form, error=str(error), status=status)
     answer = back_to("/account/password" if is_provisional(person) else inside(then))
     keep(answer, secret, request)
     return answer

@@ -47,6 +47,13 @@ def export_baselines(site: Here, _: EngineerToken, body: Wanted) -> Response:
     return Response(content, headers=name, media_type="application/zip")
 
 
+class Renaming(Body):
+    """An asset is called otherwise here than in the bundle."""
+
+    there: Name
+    here: Name
+
+
 class Bundle(Body):
     """A bundle, and what is needed to trust it."""
 
@@ -54,7 +61,7 @@ class Bundle(Body):
     """The zip, in base64."""
     trust: Annotated[str, StringConstraints(pattern="^[0-9a-fA-F]{64}$")] | None = None
     """The key that has to have signed it, as they read it out; not needed for a key that is known here."""
-    rename: Annotated[dict[str, Name], Field(max_length=MOST_ASSETS, default_factory=dict)]
+    rename: Annotated[list[Renaming], Field(max_length=MOST_ASSETS, default_factory=list)]
     """What assets of the bundle are called here."""
     reason: Reason
     password: Password | None = None
@@ -74,7 +81,7 @@ def import_baselines(site: Here, caller: EngineerToken, body: Bundle) -> dict[st
         files,
         seal,
         body.trust or "",
-        body.rename,
+        {each.there: each.here for each in body.rename},
         lambda assets: who,
         body.reason,
         say,
