@@ -23,7 +23,7 @@ from benchmarks.results import Result, Row
 from collectors.address import parse_address
 from collectors.collector import Poll, Target
 from collectors.contract import Sent
-from monitor import keys, persons, store
+from monitor import keys, logs, persons, store
 from monitor.config import WebTable, load_plant
 from monitor.evidence import deciding
 from monitor.pipeline import take
@@ -137,6 +137,7 @@ def serve(plant_file: str) -> None:
     from monitor.web.server import served
     from monitor.web.site import Site
 
+    logs.set_up()  # to standard error
     plant = load_plant(Path(plant_file))
     database = Database(plant.store_url)
     site = Site(lambda: plant, database, lambda: datetime.now(UTC), Vitals())
