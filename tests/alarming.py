@@ -61,12 +61,14 @@ def token(visitor: Visitor, *scopes: str) -> str:
     return secret
 
 
-def lived(folder: Path, more: int = 0, more_of_plant: str = "") -> tuple[Plant, Database]:
+def lived(
+    folder: Path, more: int = 0, more_of_plant: str = "", database: Database | None = None
+) -> tuple[Plant, Database]:
     """A week in which everything happened, up to now; with `more` assets that are as they should be, and what else
     plant.toml is to say."""
     names = (*ASSETS, *(f"many/{number:05}" for number in range(more)))
     plant = plant_with(folder, more_of_plant, names)
-    database = Database(plant.store_url)
+    database = database or Database(plant.store_url)
     database.migrate()
     now = utc_now()
     with database.write() as tx:

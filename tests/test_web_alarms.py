@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from contextlib import contextmanager
 from datetime import timedelta
+from pathlib import Path
 from threading import Thread
 from typing import Any
 
@@ -22,7 +23,7 @@ from monitor import store
 from monitor.config import load_plant
 from monitor.polling import utc_now
 from monitor.responses import response, responses, techniques
-from monitor.store import Database
+from monitor.store import Database, Wanted
 from tests.alarming import ASSETS, HOSTILE, alarm, lived, token
 from tests.floors import PlantFolder, RunningFloor, wait_for
 from tests.sites import FORM_KEY, PASSWORD, Visitor, browsing, register, sign_in, signed_in
@@ -332,6 +333,37 @@ def test_an_operator_with_a_keyboard_alone(ada: Visitor, browser: Browser) -> No
         page.get_by_text("Shelve: put it away until a time").click()
         found = Axe().run(page)
         assert [each for each in found.response["violations"] if each["impact"] in ("serious", "critical")] == []
+
+
+def test_both_databases_find_the_same(database: Database, tmp_path: Path) -> None:
+    """What Python makes of all of them, the databases make too."""
+    lived(tmp_path, database=database)
+    with database.read() as tx:
+        every = store.alerts(tx, closed=True)
+
+        def found(**wanted: Any) -> list[int]:
+            asked = Wanted(**wanted)
+            ids = [each.id for each in store.find_alerts(tx, asked, 99)]
+            assert sorted(ids) == [each.id for each in store.alerts_after(tx, asked, 0, 99)]
+            assert len(ids) == store.count_alerts(tx, asked)
+            return ids
+
+        here = [each for each in every if each.state in store.OPEN]
+        here.sort(key=lambda each: (-each.severity.rank, each.state == "ACKED", each.raised_at, each.id))
+        assert found(states=store.OPEN) == [each.id for each in here]
+        two = store.find_alerts(tx, Wanted(store.OPEN), 2, skip=1)
+        assert [each.id for each in two] == [each.id for each in here[1:3]]
+        mode = sorted(each.id for each in every if "mode" in each.item)
+        assert sorted(found(text="MODE")) == mode
+        assert found(text="%") == found(text="_o") == found(assets=[]) == []
+        assert found(kinds=[Kind.EVENT], severities=[Severity.CRITICAL], categories=[Category.MODE], assets=[FILLER])
+        assert found(states=["NORMAL"], open_cases=True) == []
+        (closed,) = [each for each in every if each.closed_at]
+        (like,) = [each for each in here if each.item == closed.item and each.asset == FILLER]
+        assert [each.id for each in store.alerts_like(tx, like, 9)] == [closed.id]
+        (shelved,) = [each.id for each in every if each.state == "SHELVED"]
+        assert store.who_shelved(tx, [shelved]) == {shelved: "kim"}
+        assert [each.event for each in store.moves_of(tx, shelved)] == ["deviates", "shelve"]
 
 
 @pytest.mark.parametrize("kind", Kind)

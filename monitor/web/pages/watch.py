@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Mapping
+from importlib.metadata import version
 
 from fastapi import APIRouter, Request
 from fastapi.responses import Response
@@ -76,6 +77,7 @@ def _page(request: Request, site: Site, caller: Caller, *, error: str = "", stat
         as_of=max((each["until"] for each in devices if each["until"]), default=None),
         requests=sum(each["sent"]["requests"] for each in devices if each["sent"]),
         of=len(devices),
+        version=version("asbuilt"),
     )
 
 
