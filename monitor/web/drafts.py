@@ -128,11 +128,15 @@ def _named(plant: Plant, assets: Iterable[str]) -> tuple[str, ...]:
 
 
 def _pair(name: str, kind: str) -> Pair:
+    """The asset and item that a field is about; CallError if it is none of ours."""
     try:
-        asset, item = json.loads(name.removeprefix(kind))
+        asset, item = map(str, json.loads(name.removeprefix(kind)))
+        whole = "\0" not in asset + item and (asset + item).encode()
     except (ValueError, TypeError, RecursionError):
-        raise CallError("this form is damaged: open it again") from None
-    return str(asset), str(item)
+        whole = False
+    if not whole:
+        raise CallError("this form is damaged: open it again")
+    return asset, item
 
 
 def blocks_of(tx: Transaction, draft: Draft) -> tuple[list[Block], int]:

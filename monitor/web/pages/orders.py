@@ -28,7 +28,8 @@ from monitor.web.render import back_to, page
 from monitor.web.site import Site
 
 ROWS = 200  # of a list
-MOST_FORESEEN = 50  # open orders in the list of which it is said what was seen so far
+MOST_FORESEEN = 20  # open orders in the list of which it is said what was seen so far
+LONGEST_LOOKED_FOR = 200  # letters
 MOST_SUGGESTED = 2000  # names of assets beside the field
 USUAL_WINDOW = timedelta(hours=4)
 CHOICES = (
@@ -82,6 +83,7 @@ def listed(
     number: Annotated[int, Query(alias="page", ge=1, le=1_000_000)] = 1,
 ) -> Response:
     now, after = site.clock(), (number - 1) * ROWS
+    asset, words = _looked_for(asset), _looked_for(words)
     planned = {"as-planned": True, "otherwise": False}.get(state)
     with site.database.read() as tx:
         opened: tuple[int, list[Order]] = (0, [])
@@ -106,9 +108,14 @@ def listed(
     )
 
 
+def _looked_for(text: str) -> str:
+    """What every database can look for."""
+    return text.replace("\0", "").strip()[:LONGEST_LOOKED_FOR]
+
+
 def _foreseen(tx: Transaction, opened: Iterable[Order], caller: Caller, now: datetime) -> list[Listed]:
     opened, found = list(opened), list[Listed]()
-    others = store.orders(tx) if opened else []
+    others = store.orders(tx, since=min(each.starts_at for each in opened)) if opened else []
     for place, order in enumerate(opened):
         seen = None
         if place < MOST_FORESEEN:
