@@ -20,7 +20,7 @@ from monitor.show import value_text
 from monitor.store import OrderFilter, Transaction
 from monitor.web import orders
 from monitor.web.access import Caller, Engineer, Role, Viewer, status_of
-from monitor.web.drafts import Draft, blocks_of, draft_of_form, draft_of_query
+from monitor.web.drafts import Draft, blocks_of, draft_of_form, draft_of_query, with_more
 from monitor.web.forms import Form, Sent
 from monitor.web.here import Here
 from monitor.web.orders import LARGEST_ID, takes_two
@@ -153,7 +153,9 @@ def open_(request: Request, site: Here, caller: Engineer, form: Sent) -> Respons
     draft = Draft()
     try:
         draft = draft_of_form(site.plant(), form)
-        if form.text("do") != "open":  # an asset was added or taken out, or items are looked for
+        if added := form.text("add", "the asset"):
+            draft = with_more(site.plant(), draft, added)
+        if added or form.text("do") != "open":  # also where an asset is left out, or items are looked for
             return _new_page(request, site, caller, draft, form)
         ticket, reason = form.text("ticket", "the ticket", required=True), form.text("reason", "the reason")
         now = site.clock()
