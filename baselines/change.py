@@ -19,6 +19,7 @@ from baselines.rules import Finding
 from baselines.snapshot import Category, Item, Snapshot, plain, same
 from baselines.wire import Written
 
+DEEPEST = 8  # lists in each other, of which a value is made
 ANY = "*"  # expects a change to whatever value
 BOOLS = {"true": True, "1": True, "on": True, "false": False, "0": False, "off": False}
 
@@ -143,10 +144,18 @@ def parse_expected(text: str, known: Item | None) -> Any:
                 found = json.loads(text)
             except (ValueError, RecursionError):
                 found = None
-            if not isinstance(found, list):
+            if not isinstance(found, list) or _depth(found) > DEEPEST:
                 raise ValueError(f"{known.key} is a list, such as {json.dumps(known.shown)}; not {text!r}")
             return found
     return text
+
+
+def _depth(value: list[Any]) -> int:
+    """How deep lists stand in each other, as far as that matters."""
+    depth, level = 0, [value]
+    while level and depth <= DEEPEST:
+        depth, level = depth + 1, [part for each in level for part in each if isinstance(part, list)]
+    return depth
 
 
 def meets(expected: Any, item: Item, tolerance: float = 0.0) -> bool:

@@ -110,13 +110,12 @@ def announce(
 
 def _assure_ahead(starts_at: datetime, ends_at: datetime, now: datetime) -> None:
     if ends_at <= starts_at or ends_at <= now:
-        raise CallError(f"the window ends at {utc_text(ends_at)}: it has to end after its beginning, and in the future")
+        raise CallError("the window has to end after its beginning, and in the future")
     if ends_at.year > LAST_YEAR:
-        raise CallError(f"the window ends at {utc_text(ends_at)}: nobody works for so long")
+        raise CallError("the window ends too far in the future: nobody works for so long")
     if starts_at < now:
         raise CallError(
-            f"the window begins at {utc_text(starts_at)}: that is over, and an order says in advance what will change;"
-            " left out, its beginning is now"
+            "the beginning of the window is over, and an order says in advance what will change; left out, it is now"
         )
 
 
@@ -213,7 +212,7 @@ def close_order(
     order = open_order_of(tx, number)
     for asset in order.assets:
         assure_person(tx, actor, (rules or {}).get(asset, NO_RULES).takes_two)
-    histories = _histories(tx, order, store.orders(tx))
+    histories = _histories(tx, order)
     closed = settled(order, histories, actor.name, now)
     if not store.close_order(tx, closed):
         raise NotNow(f"somebody else closed change order {number} a moment ago")
@@ -237,10 +236,9 @@ def _closing(order: Order) -> dict[str, str]:
 def foreseen(tx: Transaction, order: Order, by: str, now: datetime, others: Iterable[Order] | None = None) -> Order:
     """What closing an open order would make of it, by what was seen so far; NotNow where nothing can be said.
 
-    Whoever asks for many gives all orders as `others`, so that they are read once.
+    Whoever asks for many gives the orders that may have been open meanwhile, so that they are read once.
     """
-    known = store.orders(tx) if others is None else others
-    return settled(order, _histories(tx, order, known), by, now)
+    return settled(order, _histories(tx, order, others), by, now)
 
 
 def proposal_reason(order: Order) -> str:
@@ -255,8 +253,9 @@ def proposed_by(tx: Transaction, order: Order) -> list[Baseline]:
     return [each for each in store.baselines(tx, order.assets) if each.reason == proposal_reason(order)]
 
 
-def _histories(tx: Transaction, order: Order, others: Iterable[Order]) -> dict[str, History]:
-    beside = tuple(other for other in others if other.id != order.id and other.overlaps(order))
+def _histories(tx: Transaction, order: Order, others: Iterable[Order] | None = None) -> dict[str, History]:
+    known = store.orders(tx, since=order.starts_at) if others is None else others
+    beside = tuple(other for other in known if other.id != order.id and other.overlaps(order))
     return {asset: _history(tx, order, asset, beside) for asset in order.assets}
 
 

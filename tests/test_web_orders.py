@@ -6,6 +6,7 @@ import json
 import re
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
@@ -16,8 +17,10 @@ import pytest
 from axe_playwright_python.sync_playwright import Axe
 from playwright.sync_api import Browser
 
-from baselines.change import OrderState
-from baselines.snapshot import Category, Item
+from baselines.alert import Alert, AlertState, Event, Move
+from baselines.change import Expectation, Order, OrderState, Outcome
+from baselines.drift import Kind
+from baselines.snapshot import Category, Item, Severity
 from monitor import store
 from monitor.config import load_plant
 from monitor.store import Database, OrderFilter
@@ -120,6 +123,8 @@ def test_an_order_is_opened_from_a_machine_and_looked_at(visitor: Visitor) -> No
         ({value(A, "item.count"): "25", "add": "line9/*"}, "there is no asset line9/*"),
         ({"new_item": "device.1.name", "new_value": ""}, "both needed"),
         ({"value:[[": "25"}, "this form is damaged"),
+        ({'value:["a", "b\\u0000"]': "25"}, "this form is damaged"),
+        ({'value:["a", "\\ud800"]': "25"}, "this form is damaged"),
         ({'value:{"a": 1}': "25"}, "this form is damaged"),
     ],
 )
@@ -129,7 +134,7 @@ def test_what_cannot_be_is_said_on_the_form_and_nothing_typed_is_lost(
     answer = sent(visitor, announcing(A, reason="as typed") | changed)
     assert answer.status_code == 422
     assert why in ALERT.findall(answer.text)[0]
-    if "damaged" not in why and "add" not in changed:
+    if "damaged" not in why:
         assert "as typed" in answer.text
         assert all(f'value="{text}"' in answer.text for name, text in changed.items() if name == value(A, "item.count"))
 
@@ -267,19 +272,51 @@ def test_the_api_takes_values_as_json_has_them(visitor: Visitor) -> None:
         assert (refused.status_code, list(refused.json())) == (422, ["error"]), wrong
 
 
-def test_orders_are_found_by_what_people_know_of_them(visitor: Visitor) -> None:
-    secret = token(visitor.site.database, "ada", "engineer")
-    data = {"ticket": "100%_sure", "from": "+90d", "until": "+91d"}
-    data["expectations"] = [{"asset": A, "item": "item.count", "expected": 26}]  # type: ignore[assignment]
-    number = visitor.api("POST", "/changes", secret, json=data).json()["id"]
-    with visitor.site.database.read() as tx:
-        found = {
-            words: [each.id for each in store.find_orders(tx, OrderFilter(OrderState.OPEN, words=words), 9)[1]]
-            for words in ("100%_SURE", "100%X")
-        }
-        elsewhere = store.find_orders(tx, OrderFilter(OrderState.OPEN, "line3"), 9)
-    assert found == {"100%_SURE": [number], "100%X": []}
-    assert elsewhere == (0, [])
+def test_orders_are_found_by_what_people_know_of_them(database: Database) -> None:
+    """On every kind of database."""
+    expected = Expectation(A, "item.x", 1)
+    ends = (("T-1", 3), ("100%_sure", 2), ("T-3", 1), ("T-4", 1))
+    with database.write() as tx:
+        store.add_assets(tx, [A])
+        made = [
+            store.add_order(
+                tx,
+                Order(0, ticket, "", NOW, NOW + timedelta(hours=hours), (expected,), "ada", NOW - timedelta(hours=1)),
+            )
+            for ticket, hours in ends
+        ]
+        for order, outcome in ((made[2], Outcome.AS_PLANNED), (made[3], Outcome.PARTIAL)):
+            done = replace(order, state=OrderState.CLOSED, closed_by="bo", closed_at=NOW + timedelta(minutes=order.id))
+            assert store.close_order(tx, replace(done, expectations=(replace(expected, outcome=outcome),)))
+
+    def found(state: OrderState, most: int = 9, after: int = 0, **more: Any) -> tuple[int, list[str]]:
+        with database.read() as tx:
+            count, orders = store.find_orders(tx, OrderFilter(state, **more), most, after)
+        return count, [order.ticket for order in orders]
+
+    opened, closed = OrderState
+    assert found(opened) == (2, ["100%_sure", "T-1"]), "whose end comes first"
+    assert found(opened, words="100%_SURE") == (1, ["100%_sure"])
+    assert found(opened, words="100%X") == (0, [])
+    assert found(opened, asset="line3") == (0, [])
+    assert found(closed, asset="1/fill") == (2, ["T-4", "T-3"]), "the newest first"
+    assert found(closed, 1, 1) == (2, ["T-3"])
+    assert found(closed, words="BO", as_planned=True) == (1, ["T-3"])
+    assert found(closed, as_planned=False) == (1, ["T-4"])
+
+
+def test_an_alarm_begins_an_order_with_what_was_seen(visitor: Visitor) -> None:
+    database = visitor.site.database
+    known = (A, "item.count", Kind.CHANGED, 24, 31, Severity.HIGH, Category.PARAMETER, (), None)
+    at = datetime.now(UTC)
+    with database.write() as tx:
+        raised = Move(Event.DEVIATES, AlertState.NORMAL, Alert(*known, at, at, AlertState.UNACK))
+        alarm = store.store_move(tx, raised).alert
+    form = visitor.get("/orders/new", params={"alarm": alarm.id}).text
+    assert 'value="31"' in form
+    assert f"Alarm {alarm.id} says" in form
+    for wrong in ("0", "-1", "x" * 99, "9" * 40, "٣"):
+        assert visitor.get("/orders/new", params={"alarm": wrong}).status_code == 200
 
 
 def test_an_order_from_its_announcement_to_what_it_proposes(

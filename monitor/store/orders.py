@@ -30,9 +30,14 @@ class OrderFilter:
 
 
 def orders(
-    tx: Transaction, state: OrderState | None = None, number: int | None = None, closed_at: datetime | None = None
+    tx: Transaction,
+    state: OrderState | None = None,
+    number: int | None = None,
+    closed_at: datetime | None = None,
+    since: datetime | None = None,
 ) -> list[Order]:
-    """The orders in a state (in any, if none is named), with a number, or closed at a moment, the oldest first."""
+    """The orders in a state (in any, if none is named), with a number, closed at a moment, or not closed before one
+    (`since`), the oldest first."""
     statement = select(tables.change_order).order_by(tables.change_order.c.id)
     if state is not None:
         statement = statement.where(tables.change_order.c.state == state)
@@ -40,6 +45,9 @@ def orders(
         statement = statement.where(tables.change_order.c.id == number)
     if closed_at is not None:
         statement = statement.where(tables.change_order.c.closed_at == closed_at)
+    if since is not None:
+        closed = tables.change_order.c.closed_at
+        statement = statement.where(or_(closed.is_(None), closed >= since))
     return _orders(tx, statement)
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Collection, Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from fnmatch import fnmatchcase
 
 from baselines.change import ANY
@@ -23,6 +23,7 @@ MOST_ROWS = 1500  # of a form; beyond that one looks for items by a part of thei
 FEW_ROWS = 60  # of which those that people change are shown without being folded up
 OFTEN_CHANGED = (Category.FIRMWARE, Category.PROGRAM, Category.PARAMETER, Category.MODE)
 VALUE, WHATEVER = "value:", "any:"  # before the asset and item in the name of a field
+DAMAGED = "this form is damaged: open it again"
 
 Pair = tuple[str, str]  # asset and item
 
@@ -96,10 +97,9 @@ def draft_of_query(tx: Transaction, plant: Plant, assets: Sequence[str], items: 
 
 
 def draft_of_form(plant: Plant, form: Form) -> Draft:
-    """A draft as it was sent; CallError if it names what is not there."""
-    without, added = form.text("without"), form.text("add", "the asset")
-    kept = [name for name in form.texts("asset") if name != without]
-    assets = _named(plant, [*kept, *_matching(plant, added)])
+    """A draft as it was sent; CallError if it cannot have been sent by our page."""
+    without = form.text("without")
+    assets = _named(plant, [name for name in form.texts("asset") if name != without])
     fields = [name for name in form if name.startswith((VALUE, WHATEVER))]
     typed = {_pair(name, VALUE): form.text(name, "a value") for name in fields if name.startswith(VALUE)}
     return Draft(
@@ -112,12 +112,13 @@ def draft_of_form(plant: Plant, form: Form) -> Draft:
     )
 
 
-def _matching(plant: Plant, pattern: str) -> list[str]:
+def with_more(plant: Plant, draft: Draft, pattern: str) -> Draft:
+    """A draft with more assets, by their name or a pattern; CallError if there is none."""
     names = [*plant.assets, *plant.segments]
-    found = [name for name in names if pattern and (name == pattern or fnmatchcase(name, pattern))]
-    if pattern and not found:
+    found = [name for name in names if name == pattern or fnmatchcase(name, pattern)]
+    if not found:
         raise CallError(f"there is no asset {pattern}")
-    return found
+    return replace(draft, assets=_named(plant, [*draft.assets, *found]))
 
 
 def _named(plant: Plant, assets: Iterable[str]) -> tuple[str, ...]:
@@ -128,11 +129,15 @@ def _named(plant: Plant, assets: Iterable[str]) -> tuple[str, ...]:
 
 
 def _pair(name: str, kind: str) -> Pair:
+    """The asset and item that a field is about; CallError if it is none of ours."""
     try:
-        asset, item = json.loads(name.removeprefix(kind))
+        asset, item = map(str, json.loads(name.removeprefix(kind)))
+        (asset + item).encode()  # what no database can hold is a ValueError
     except (ValueError, TypeError, RecursionError):
-        raise CallError("this form is damaged: open it again") from None
-    return str(asset), str(item)
+        raise CallError(DAMAGED) from None
+    if "\0" in asset + item:
+        raise CallError(DAMAGED)
+    return asset, item
 
 
 def blocks_of(tx: Transaction, draft: Draft) -> tuple[list[Block], int]:
@@ -144,8 +149,9 @@ def blocks_of(tx: Transaction, draft: Draft) -> tuple[list[Block], int]:
     for asset, items in approved.items():
         rows = [row for item in items if (row := _row(draft, asset, item)).chosen or draft.find in item.key]
         rows.sort(key=lambda row: not row.chosen)
-        left_out += max(len(rows) - room, 0)
-        rows, room = rows[:room], max(room - len(rows), 0)
+        most = max(room, sum(row.chosen for row in rows))  # what somebody has typed is never left out
+        left_out += max(len(rows) - most, 0)
+        rows, room = rows[:most], max(room - len(rows), 0)
         why = "" if items else f"{asset} has no approved baseline yet, so there is nothing to hold a change against"
         blocks.append(Block(asset, _groups(rows), why, unfolded))
     return blocks, left_out

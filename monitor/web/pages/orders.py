@@ -20,7 +20,7 @@ from monitor.show import value_text
 from monitor.store import OrderFilter, Transaction
 from monitor.web import orders
 from monitor.web.access import Caller, Engineer, Role, Viewer, status_of
-from monitor.web.drafts import Draft, blocks_of, draft_of_form, draft_of_query
+from monitor.web.drafts import Draft, blocks_of, draft_of_form, draft_of_query, with_more
 from monitor.web.forms import Form, Sent
 from monitor.web.here import Here
 from monitor.web.orders import LARGEST_ID, takes_two
@@ -28,7 +28,8 @@ from monitor.web.render import back_to, page
 from monitor.web.site import Site
 
 ROWS = 200  # of a list
-MOST_FORESEEN = 50  # open orders in the list of which it is said what was seen so far
+MOST_FORESEEN = 20  # open orders in the list of which it is said what was seen so far
+LONGEST_LOOKED_FOR = 200  # letters
 MOST_SUGGESTED = 2000  # names of assets beside the field
 USUAL_WINDOW = timedelta(hours=4)
 CHOICES = (
@@ -82,6 +83,7 @@ def listed(
     number: Annotated[int, Query(alias="page", ge=1, le=1_000_000)] = 1,
 ) -> Response:
     now, after = site.clock(), (number - 1) * ROWS
+    asset, words = _looked_for(asset), _looked_for(words)
     planned = {"as-planned": True, "otherwise": False}.get(state)
     with site.database.read() as tx:
         opened: tuple[int, list[Order]] = (0, [])
@@ -106,9 +108,14 @@ def listed(
     )
 
 
+def _looked_for(text: str) -> str:
+    """What every database can look for."""
+    return text.replace("\0", "").strip()[:LONGEST_LOOKED_FOR]
+
+
 def _foreseen(tx: Transaction, opened: Iterable[Order], caller: Caller, now: datetime) -> list[Listed]:
     opened, found = list(opened), list[Listed]()
-    others = store.orders(tx) if opened else []
+    others = store.orders(tx, since=min(each.starts_at for each in opened)) if opened else []
     for place, order in enumerate(opened):
         seen = None
         if place < MOST_FORESEEN:
@@ -146,7 +153,9 @@ def open_(request: Request, site: Here, caller: Engineer, form: Sent) -> Respons
     draft = Draft()
     try:
         draft = draft_of_form(site.plant(), form)
-        if form.text("do") != "open":  # an asset was added or taken out, or items are looked for
+        if added := form.text("add", "the asset"):
+            draft = with_more(site.plant(), draft, added)
+        if added or form.text("do") != "open":  # also where an asset is left out, or items are looked for
             return _new_page(request, site, caller, draft, form)
         ticket, reason = form.text("ticket", "the ticket", required=True), form.text("reason", "the reason")
         now = site.clock()
