@@ -324,7 +324,7 @@ def networks(draw_: st.DrawFn) -> Network:
 def assert_well_laid_out(made: Map) -> None:
     for placed in made.boxes:
         assert placed.x >= LABELS
-        assert placed.right <= WIDTH
+        assert placed.right <= made.width <= WIDTH
         assert placed.y >= 0
         assert placed.bottom <= made.height
     for one, other in combinations(made.boxes, 2):
