@@ -24,7 +24,7 @@ from monitor import store
 from monitor.acting import acting
 from monitor.config import Plant
 from monitor.inventory import REPORTED_EVERY, unseen
-from monitor.purdue import CYCLIC, Heard, Level, level_of
+from monitor.purdue import CYCLIC, Heard, Level, is_outside, level_of
 from monitor.store import Transaction
 
 MAC = re.compile("[0-9a-f]{2}(:[0-9a-f]{2}){5}")
@@ -82,8 +82,9 @@ class Service:
 
 @dataclass(frozen=True, slots=True)
 class Talk:
-    """What one host asks another in one protocol. `client` and `server` are hosts, `ends` their addresses as heard;
-    `added` are the functions that nobody approved, `acts` those that change something."""
+    """What one host asks another in one protocol. `client` and `server` are hosts; `added` are the functions that
+    nobody approved, `acts` those that change something; `is_outside` says that just one end had an address of the
+    internet."""
 
     client: str
     server: str
@@ -93,7 +94,7 @@ class Talk:
     acts: tuple[str, ...]
     state: State
     segments: tuple[str, ...]
-    ends: tuple[str, str]
+    is_outside: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -393,7 +394,7 @@ class _Joining:
         written = {name: self.plant.assets[name].asset.purdue_level for name in assets}
         zones = [zone for name in assets if (zone := self.plant.assets[name].asset.zone)]
         addresses = tuple(sorted(ips, key=_order)) or ((mac,) if mac else ())
-        level = level_of(written, Heard(addresses, answers, asks[False], asks[True], cyclic))
+        level = level_of(written, Heard(addresses, answers, asks[False], asks[True], cyclic, mac is not None))
         said = tuple(found for _, each in seen for found in each.said)
         return Host(
             key,
@@ -440,8 +441,8 @@ def _joined(before: Talk | None, spoken: _Spoken, segment: str, key: tuple[str, 
         functions = tuple(sorted({*before.functions, *functions}))
         added = tuple(sorted({*before.added, *added}))
         state, segments = _worse(before.state, state), tuple(dict.fromkeys((*before.segments, segment)))
-    ends = before.ends if before else (spoken.client, spoken.server)
-    return Talk(*key, functions, added, tuple(acting(functions)), state, segments, ends)
+    outside = is_outside(spoken.client) != is_outside(spoken.server) or (before is not None and before.is_outside)
+    return Talk(*key, functions, added, tuple(acting(functions)), state, segments, outside)
 
 
 def _by_port(service: Service) -> tuple[int, str, str]:

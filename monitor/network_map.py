@@ -16,7 +16,8 @@ from monitor.network import State
 from monitor.network_view import Box, Link, Scene
 from monitor.purdue import DMZ, MANY, OUTSIDE, from_the_top, level_name
 
-WIDTH = 1240.0
+WIDTH = 1240.0  # at most
+NARROWEST = 620.0
 LABELS = 128.0  # the names of the bands, on the left
 EDGE = 16.0
 HEADING = 18.0  # the name of a group, above its boxes
@@ -169,6 +170,8 @@ def draw(scene: Scene) -> Map:
     for _ in range(SWEEPS):
         centres = {box.key: x + size.width / 2 for band in rows for box, x, _ in band.places}
         rows = _rows(scene.boxes, neighbours, centres, size)
+    width = _fitting(rows)
+    left = (WIDTH - width) / 2  # everything is in the middle: what is not needed goes at both sides
     bands: list[Band] = []
     groups: list[Group] = []
     boxes: list[Placed] = []
@@ -176,13 +179,15 @@ def draw(scene: Scene) -> Map:
     for number, band in enumerate(rows):
         hosts = sum(len(box.hosts) for box, *_ in band.places)
         bands.append(Band(band.level, _in_lines(level_name(band.level)), y, band.height, hosts))
-        groups += [replace(group, y=group.y + y) for group in band.groups]
-        boxes += [_placed(len(boxes) + at, box, x, top + y, size) for at, (box, x, top) in enumerate(band.places)]
+        groups += [replace(group, x=group.x - left, y=group.y + y) for group in band.groups]
+        boxes += [
+            _placed(len(boxes) + at, box, x - left, top + y, size) for at, (box, x, top) in enumerate(band.places)
+        ]
         y += band.height + (size.between if number < len(rows) - 1 else 0)
     found = {placed.box.key: placed for placed in boxes}
-    curves = _curves(scene.links, found, size)
+    curves = _curves(scene.links, found, size, width)
     lowest = max((py for curve in curves for _, py in curve.points), default=0.0)
-    return Map(WIDTH, max(y, lowest) + EDGE, size, tuple(bands), tuple(groups), tuple(curves), tuple(boxes))
+    return Map(width, max(y, lowest) + EDGE, size, tuple(bands), tuple(groups), tuple(curves), tuple(boxes))
 
 
 # ---- Boxes
@@ -196,6 +201,13 @@ class _Row:
     places: list[tuple[Box, float, float]]
     groups: list[Group]
     height: float = 0.0
+    width: float = 0.0
+
+
+def _fitting(rows: Iterable[_Row]) -> float:
+    """How wide a map has to be for the widest of its bands."""
+    widest = max((row.width for row in rows), default=0.0)
+    return min(max(LABELS + widest + EDGE, NARROWEST), WIDTH)
 
 
 def _neighbours(links: Iterable[Link]) -> Mapping[str, list[str]]:
@@ -238,7 +250,9 @@ def _row(level: float | None, groups: Mapping[str, list[Box]], pull: Mapping[str
         left -= width + APART
     y = 0.0
     for shelf in shelves:
-        x = LABELS + (room - sum(width + APART for *_, width, _ in shelf) + APART) / 2
+        taken = sum(width + APART for *_, width, _ in shelf) - APART
+        made.width = max(made.width, taken)
+        x = LABELS + (room - taken) / 2
         for name, columns, width, height in shelf:
             _fill(made, name, _by_pull(groups[name], pull, size), (x, y), columns, size)
             if name:
@@ -340,7 +354,7 @@ def _short(text: str) -> str:
 # ---- Curves
 
 
-def _curves(links: Sequence[Link], boxes: Mapping[str, Placed], size: Size) -> list[Curve]:
+def _curves(links: Sequence[Link], boxes: Mapping[str, Placed], size: Size, width: float) -> list[Curve]:
     ways = [_way(boxes[link.client], boxes[link.server]) for link in links]
     slots = _slots(links, ways, boxes)
     curves = []
@@ -352,7 +366,7 @@ def _curves(links: Sequence[Link], boxes: Mapping[str, Placed], size: Size) -> l
         )
         curves.append(Curve(link, (client.id, server.id), points, _said(link, client, server)))
     curves.sort(key=lambda curve: (_weight(curve.link), curve.ends))  # what is remarkable is drawn last, on top
-    return _labelled(curves, boxes.values(), size)
+    return _labelled(curves, boxes.values(), size, width)
 
 
 def _way(client: Placed, server: Placed) -> tuple[bool, bool]:
@@ -393,7 +407,7 @@ def _weight(link: Link) -> tuple[bool, bool, bool, bool]:
     return link.is_outside, link.state in (State.NEW, State.CHANGED), link.crossing is not None, link.acts
 
 
-def _labelled(curves: list[Curve], boxes: Iterable[Placed], size: Size) -> list[Curve]:
+def _labelled(curves: list[Curve], boxes: Iterable[Placed], size: Size, width: float) -> list[Curve]:
     """The curves with labels, where there is room for one: of all, or of the remarkable ones where they are many."""
     every = len(curves) <= LABELLED_MOST and size.name != "small"
     crossings = every or sum(curve.link.crossing is not None for curve in curves) <= CROSSINGS_LABELLED
@@ -411,7 +425,7 @@ def _labelled(curves: list[Curve], boxes: Iterable[Placed], size: Size) -> list[
         for place in PLACES:
             x, y = _on(curve.points, place)
             area = (x - wide / 2, y - 9, x + wide / 2, y + 9)
-            if area[0] >= LABELS and area[2] <= WIDTH - 2 and taken.take(area):
+            if area[0] >= LABELS and area[2] <= width - 2 and taken.take(area):
                 curves[number] = replace(curve, label=label, at=(x, y), label_width=wide)
                 break
     return curves

@@ -10,7 +10,7 @@ from enum import StrEnum
 from functools import lru_cache
 
 from monitor.network import STATES, Host, Network, State, Talk
-from monitor.purdue import MANY, OUTSIDE, skips
+from monitor.purdue import MANY, OUTSIDE, TO_THE_INTERNET, skips
 
 MANY_HOSTS = 40  # above, hosts that are alike are drawn as one
 ALIKE_FEWEST = 4
@@ -117,7 +117,7 @@ class Link:
 
     @property
     def is_outside(self) -> bool:
-        return self.crossing == skips(OUTSIDE, 0.0)
+        return self.crossing == TO_THE_INTERNET
 
     @property
     def protocols(self) -> tuple[str, ...]:
@@ -188,8 +188,8 @@ def level_word(value: float | None) -> str:
 
 
 def crossing(hosts: Mapping[str, Host], talk: Talk) -> str | None:
-    """Why a conversation stands out by the levels of its ends."""
-    return skips(hosts[talk.client].level.value, hosts[talk.server].level.value)
+    """Why a conversation stands out by its ends."""
+    return TO_THE_INTERNET if talk.is_outside else skips(hosts[talk.client].level.value, hosts[talk.server].level.value)
 
 
 def group_of(host: Host, by: By) -> str:
@@ -256,4 +256,5 @@ def _links(chosen: Chosen, where: Mapping[str, str], boxes: Iterable[Box]) -> It
             between[ends].append(talk)
     for (client, server), talks in between.items():
         state = min((talk.state for talk in talks), key=STATES.index)
-        yield Link(client, server, tuple(talks), state, skips(bands[client], bands[server]))
+        outside = TO_THE_INTERNET if any(talk.is_outside for talk in talks) else None
+        yield Link(client, server, tuple(talks), state, outside or skips(bands[client], bands[server]))

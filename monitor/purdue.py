@@ -5,10 +5,12 @@ from __future__ import annotations
 import ipaddress
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 
 OUTSIDE = 6.0  # beyond the enterprise: an address that the whole internet can reach
 MANY = -1.0  # no host: what is sent there is for many
 DMZ = 3.5
+TO_THE_INTERNET = "to the internet"
 NAMES = {
     OUTSIDE: "Internet",
     5.0: "Level 5: enterprise",
@@ -43,13 +45,15 @@ class Level:
 @dataclass(frozen=True, slots=True)
 class Heard:
     """What the wire says of a host: its addresses, the protocols that it answers in, those in which it asks others as
-    was approved, those in which it asks and nobody approved it, and whether it exchanges process data cyclically."""
+    was approved, those in which it asks and nobody approved it, whether it exchanges process data cyclically, and
+    whether it has a card on a segment: then it is here, whatever its address."""
 
     addresses: Sequence[str]
     answers: Collection[str] = ()
     asks: Collection[str] = ()
     asks_unapproved: Collection[str] = ()
     is_cyclic: bool = False
+    has_card: bool = False
 
 
 def level_name(value: float | None) -> str:
@@ -74,8 +78,8 @@ def level_of(written: Mapping[str, float | None], heard: Heard) -> Level:
         return Level(said[lowest], f"plant.toml says so of {lowest}{more}", written=True)
     if any(map(is_for_many, heard.addresses)):
         return Level(MANY, "a broadcast or multicast address, which is no host")
-    if outside := next(filter(is_outside, heard.addresses), None):
-        return Level(OUTSIDE, f"{outside} is an address of the internet")
+    if not heard.has_card and (outside := next(filter(is_outside, heard.addresses), None)):
+        return Level(OUTSIDE, f"{outside} is an address of the internet, and no card here has it")
     if answered := [each for each in SERVED_BY_CONTROLLERS if each in heard.answers]:
         return Level(1.0, f"it answers {_together(answered)}, as controllers do")
     if heard.is_cyclic:
@@ -95,7 +99,7 @@ def skips(one: float | None, other: float | None) -> str | None:
         return None
     low, high = sorted((one, other))
     if high == OUTSIDE:
-        return "to the internet"
+        return TO_THE_INTERNET
     if low <= 3.0 and high >= 4.0:
         return f"between levels {low:g} and {high:g}, past a DMZ"
     if high - low >= 2.0:
@@ -103,6 +107,7 @@ def skips(one: float | None, other: float | None) -> str | None:
     return None
 
 
+@lru_cache(16384)
 def is_outside(address: str) -> bool:
     """Whether the whole internet can reach an address."""
     found = _ip(address)

@@ -16,7 +16,7 @@ from monitor.acting import is_acting
 from monitor.network import Host, Network, State, Talk, alarms_of, host_at, network, wire
 from monitor.network_host import RUNS_MOST, life
 from monitor.network_map import LABELS, SIZES, WIDTH, Map, draw
-from monitor.network_view import By, Detail, Show, View, choose, group_of, scene
+from monitor.network_view import By, Detail, Show, View, choose, crossing, group_of, scene
 from monitor.purdue import DMZ, MANY, OUTSIDE, Heard, Level, from_the_top, level_name, level_of, skips
 from tests.networks import AT, SEGMENT, Made, floor, stored
 
@@ -141,6 +141,21 @@ def test_one_card_on_two_segments_is_one_host_and_behind_a_router_an_address_is_
     assert [list(each.hosts) for each in both] == [[PLC, PANEL], ["00:1b:1b:00:00:0c"]]
 
 
+def test_what_a_router_hands_on_to_the_internet_stands_out_even_if_the_router_looks_like_its_end(
+    tmp_path: Path,
+) -> None:
+    now = approved()
+    now.host(ROUTER, "10.0.3.254", "93.184.216.34")
+    now.talk("10.0.3.1", "10.0.3.254", "tls")
+    now.talk("10.0.3.1", "93.184.216.34", "tls")
+    found = heard_of(tmp_path, (None, now.snapshot("line3")))
+    [talk] = [talk for talk in found.talks if talk.server == ROUTER]
+    assert crossing(found.hosts, talk) == "to the internet"
+    assert found.hosts[ROUTER].level.value is None
+    [link] = [link for link in scene(choose(found, View()), View(), {}).links if link.server == ROUTER]
+    assert link.is_outside
+
+
 def test_two_cards_that_claim_one_address_are_named(tmp_path: Path) -> None:
     now = approved()
     now.host(ROGUE, "10.0.3.1")
@@ -188,6 +203,7 @@ def test_alarms_are_at_the_hosts_that_they_are_about(tmp_path: Path) -> None:
         ({}, Heard(["8.8.8.8"], ["modbus"]), OUTSIDE),
         ({"a": 4.0}, Heard(["8.8.8.8"]), 4.0),
         ({}, Heard(["2001:4860:4860::8888"]), OUTSIDE),
+        ({}, Heard(["134.249.61.3"], ["s7comm"], has_card=True), 1.0),  # a plant that uses such addresses inside
         ({}, Heard(["fd00::1"]), None),
         ({}, Heard(["224.0.0.1"]), MANY),
         ({}, Heard(["ff:ff:ff:ff:ff:ff"]), MANY),
@@ -315,7 +331,7 @@ def networks(draw_: st.DrawFn) -> Network:
                 functions[:1],
                 draw_(st.sampled_from(State)),
                 ("s",),
-                (client, server),
+                draw_(st.booleans()),
             )
         )
     return Network((), hosts, tuple(talks), ())
@@ -324,7 +340,7 @@ def networks(draw_: st.DrawFn) -> Network:
 def assert_well_laid_out(made: Map) -> None:
     for placed in made.boxes:
         assert placed.x >= LABELS
-        assert placed.right <= WIDTH
+        assert placed.right <= made.width <= WIDTH
         assert placed.y >= 0
         assert placed.bottom <= made.height
     for one, other in combinations(made.boxes, 2):

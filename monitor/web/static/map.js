@@ -2,7 +2,7 @@
 // The map of the network: zoom, pan, and whom a host talks with. Without it the map is a box that scrolls.
 
 const LEAST = 0.25, MOST = 4, STEP = 1.25, MOVE = 80;
-const maps = new Map(); // each map's box, and how large it is shown (1: as it was drawn)
+const maps = new WeakMap(); // each map's box, and how large it is shown (1: as it was drawn)
 
 const pictureOf = (map) => map.querySelector("svg.network");
 const viewOf = (map) => map.querySelector(".map-view");
@@ -10,7 +10,7 @@ const naturalWidth = (svg) => svg.viewBox.baseVal.width;
 
 // Show a map at a scale; the point that was in the middle of the view, or under the pointer, stays where it was.
 function scaleTo(map, wanted, at) {
-  const svg = pictureOf(map), view = viewOf(map), before = maps.get(map) || 1;
+  const svg = pictureOf(map), view = viewOf(map), before = maps.get(map);
   if (!svg) return;
   const scale = Math.min(MOST, Math.max(LEAST, wanted));
   const x = at ? at.x : view.clientWidth / 2, y = at ? at.y : view.clientHeight / 2;
@@ -21,8 +21,8 @@ function scaleTo(map, wanted, at) {
   view.scrollLeft = left * scale - x;
   view.scrollTop = top * scale - y;
 }
-const fitting = (map) => viewOf(map).clientWidth / naturalWidth(pictureOf(map));
-const zoom = (map, way, at) => scaleTo(map, way === "fit" ? fitting(map) : (maps.get(map) || 1) * (way === "in" ? STEP : 1 / STEP), at);
+const fitting = (map) => Math.min(1.2, viewOf(map).clientWidth / naturalWidth(pictureOf(map)));
+const zoom = (map, way, at) => scaleTo(map, way === "fit" ? fitting(map) : (maps.get(map)) * (way === "in" ? STEP : 1 / STEP), at);
 
 // Who talks with the host that is pointed at, or has the focus: the rest steps back.
 function light(map, box) {
@@ -41,8 +41,10 @@ function light(map, box) {
 }
 
 function begin(map) {
-  const view = viewOf(map);
-  map.querySelector(".map-tools").hidden = false;
+  if (maps.has(map)) return;
+  maps.set(map, 1);
+  const view = viewOf(map), tools = map.querySelector(".map-tools");
+  tools.hidden = false;
   map.addEventListener("click", (event) => {
     const button = event.target.closest("[data-zoom]");
     if (button) zoom(map, button.dataset.zoom);
@@ -60,7 +62,7 @@ function begin(map) {
     if (!event.ctrlKey) return; // the wheel alone scrolls, as everywhere
     event.preventDefault();
     const box = view.getBoundingClientRect();
-    scaleTo(map, (maps.get(map) || 1) * Math.exp(-event.deltaY / 300), { x: event.clientX - box.left, y: event.clientY - box.top });
+    scaleTo(map, (maps.get(map)) * Math.exp(-event.deltaY / 300), { x: event.clientX - box.left, y: event.clientY - box.top });
   }, { passive: false });
   drag(view);
   for (const [name, on] of [["pointerover", true], ["focusin", true], ["pointerout", false], ["focusout", false]]) {
@@ -70,11 +72,13 @@ function begin(map) {
     });
   }
   if (matchMedia("(min-width: 60rem)").matches) zoom(map, "fit");
+  else view.scrollLeft = (view.scrollWidth - view.clientWidth) / 2; // a phone begins in the middle
   // Where the page brings itself up to date, the map is drawn anew: it keeps its size.
   new MutationObserver(() => {
     const svg = pictureOf(map);
-    if (svg && maps.has(map) && !svg.style.width) scaleTo(map, maps.get(map));
-  }).observe(map, { subtree: true, childList: true, attributes: true, attributeFilter: ["style"] });
+    if (svg && !svg.style.width) scaleTo(map, maps.get(map));
+    if (tools.hidden) tools.hidden = false;
+  }).observe(map, { subtree: true, childList: true, attributes: true, attributeFilter: ["style", "hidden"] });
 }
 
 // With a mouse the map is dragged, as paper is; a finger scrolls anyway. A drag is no click on what it began at.
@@ -100,4 +104,6 @@ function drag(view) {
   view.addEventListener("dragstart", (event) => event.preventDefault());
 }
 
-document.querySelectorAll("[data-map]").forEach(begin);
+const beginAll = () => document.querySelectorAll("[data-map]").forEach(begin);
+beginAll();
+new MutationObserver(beginAll).observe(document.querySelector("main"), { subtree: true, childList: true });
