@@ -159,7 +159,7 @@ def _permissions(plant: Plant) -> Checks:
     """Secrets that others can read. Windows has other words for it, and is not asked."""
     if sys.platform == "win32":
         return
-    secrets = {str(plant.evidence.key)}
+    secrets = {str(plant.evidence.key), plant.web.oidc.client_secret_file if plant.web.oidc else ""}
     for polled in plant.assets.values():
         access = polled.target.access
         secrets |= {access.private_key, access.password.file}

@@ -7,7 +7,7 @@ import re
 import time
 import warnings
 from base64 import urlsafe_b64encode
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from urllib.parse import parse_qs, urlsplit
@@ -139,7 +139,7 @@ HS256 = urlsafe_b64encode(b'{"alg":"HS256"}').decode().rstrip("=")
 GOOD = {"iss": OIDC.issuer, "aud": "asbuilt", "sub": "1", "nonce": "n", "preferred_username": "ada"}
 
 
-def signed(claims: dict[str, object], key: RSAKey = RSA, **header: str) -> str:
+def signed(claims: Mapping[str, object], key: RSAKey = RSA, **header: str) -> str:
     now = int(time.time())
     return jwt.encode({"alg": "RS256", **header}, {"iat": now, "exp": now + 60, **claims}, key)
 

@@ -16,7 +16,9 @@ import httpx
 import pytest
 from playwright.sync_api import Browser
 
+from baselines.audit import AuditEntry
 from monitor import keys, persons, store
+from monitor.errors import NotNow
 from monitor.evidence import deciding
 from monitor.keys import Signer
 from monitor.polling import utc_now
@@ -41,7 +43,7 @@ class Clock:
         return datetime.now(UTC) + self.ahead
 
 
-def chain(visitor: Visitor, action: str) -> list[store.AuditEntry]:
+def chain(visitor: Visitor, action: str) -> list[AuditEntry]:
     with visitor.site.database.read() as tx:
         return [each for each in store.audit_entries(tx) if each.action == action]
 
@@ -320,7 +322,7 @@ def test_few_passwords_are_tried_at_a_time() -> None:
                 keys.seal(Signer.new(), "password")
                 with lock:
                     inside_now -= 1
-        except persons.NotNow as error:
+        except NotNow as error:
             refused.append(error)
 
     with ThreadPoolExecutor(30) as pool:

@@ -179,8 +179,10 @@ def somebody(request: Request, site: Here) -> Caller:
 Somebody = Annotated[Caller, Depends(somebody)]
 
 
-def visitor(caller: Somebody) -> Caller:
-    """Who looks at a page, with a password that only they know; Provisional if it is not."""
+def visitor(request: Request, site: Here) -> Caller:
+    """Who looks at a page, with a password that only they know; NotSignedIn if nobody knows, Provisional if it is not
+    theirs alone."""
+    caller = somebody(request, site)
     if is_provisional(caller.person):
         raise Provisional
     return caller

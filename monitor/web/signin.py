@@ -117,7 +117,7 @@ def _first_person(request: Request, site: Site, form: Form) -> str:
 
 
 @router.get("/sign-in")
-def sign_in(request: Request, site: Here, then: str = "/", error: str = "") -> Response:
+def sign_in(request: Request, site: Here, then: str = "/") -> Response:
     if not _is_set_up(site):
         return _first_run(request, site)
     try:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 from fastapi import APIRouter, Request
 from fastapi.responses import Response
 
@@ -33,7 +35,7 @@ def _account(request: Request, site: Site, caller: Caller, error: str = "", stat
         sessions = store.sessions(tx, caller.name)
         good = [each for each in store.tokens(tx, person=caller.name) if each.is_good(now)]
     words = [(word, WORDS[Role(word)] if word in list(Role) else "signs off in it") for word in caller.person.roles]
-    shown = {"roles": words, "sessions": sessions, "tokens": good}
+    shown: dict[str, Any] = {"roles": words, "sessions": sessions, "tokens": good}
     return page(request, site, "account.html.j2", caller, error=error, status=status, **shown)
 
 
@@ -48,7 +50,11 @@ def new_password(request: Request, site: Here, caller: Somebody, form: Sent) -> 
         _change_password(site, caller, form)
         secret = begin(site, caller.person, request)
     except UserError as error:
-        shown = {"provisional": is_provisional(caller.person), "error": str(error), "status": status_of(error)}
+        shown: dict[str, Any] = {
+            "provisional": is_provisional(caller.person),
+            "error": str(error),
+            "status": status_of(error),
+        }
         return page(request, site, "password.html.j2", caller, **shown)
     answer = back_to("/account", "Your password is changed, and you are signed in here alone.")
     keep(answer, secret, request)
@@ -102,7 +108,13 @@ def new_token(request: Request, site: Here, caller: Viewer, form: Sent) -> Respo
     try:
         made, secret = _make_token(site, caller, form, scopes)
     except UserError as error:
-        shown = {"form": form, "error": str(error), "status": status_of(error), "WORDS": WORDS, "ticked": scopes}
+        shown: dict[str, Any] = {
+            "form": form,
+            "error": str(error),
+            "status": status_of(error),
+            "WORDS": WORDS,
+            "ticked": scopes,
+        }
         return page(request, site, "token_add.html.j2", caller, **shown)
     return page(request, site, "token.html.j2", caller, token=made, secret=secret)
 

@@ -36,7 +36,7 @@ def people(request: Request, site: Here, caller: Admin) -> Response:
     newest: dict[str, Any] = {}
     for each in sorted(sessions, key=lambda each: each.seen_at):
         newest[each.person] = each.seen_at
-    shown = {"people": everybody, "seen": newest, "begun": begun, "signs_with": signs_with}
+    shown: dict[str, Any] = {"people": everybody, "seen": newest, "begun": begun, "signs_with": signs_with}
     return page(request, site, "people.html.j2", caller, **shown)
 
 
@@ -54,7 +54,13 @@ def person(request: Request, site: Here, caller: Admin, name: str) -> Response:
         sessions = store.sessions(tx, name)
         good = [each for each in store.tokens(tx, person=name) if each.is_good(site.clock())]
         begun = store.last_times(tx, "session.begin").get(name)
-    shown = {"person": found, "signs_with": signs_with(found), "sessions": sessions, "tokens": good, "begun": begun}
+    shown: dict[str, Any] = {
+        "person": found,
+        "signs_with": signs_with(found),
+        "sessions": sessions,
+        "tokens": good,
+        "begun": begun,
+    }
     return page(request, site, "person.html.j2", caller, WORDS=WORDS, **shown)
 
 
