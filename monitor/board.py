@@ -12,9 +12,9 @@ import threading
 import time
 from collections import defaultdict
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from datetime import datetime, timedelta
-from typing import Any
+from typing import Any, NamedTuple
 
 import msgspec
 
@@ -62,8 +62,7 @@ NO_ALARMS = Alarms()
 ENCODER = msgspec.json.Encoder()
 
 
-@dataclass(frozen=True, slots=True)
-class Row:
+class Row(NamedTuple):  # made 10,000 times for one page, which a dataclass that cannot be changed is slow at
     """One asset at a moment. `last` is its newest run, and `last_at` and `polls` how far that has come; `seen_at` is
     when it was seen last, `outage` what the outage that it is in says of itself."""
 
@@ -118,7 +117,7 @@ class Look:
     def retired(self, plant: Plant, now: datetime) -> list[Row]:
         """The assets that were retired, and are not back in plant.toml: as they were seen last."""
         return [
-            replace(self.row(Asset(name, "", ""), timedelta(), now), retired_at=kept.retired_at)
+            self.row(Asset(name, "", ""), timedelta(), now)._replace(retired_at=kept.retired_at)
             for name, kept in self.kept.items()
             if kept.retired_at is not None and name not in plant.assets and name not in plant.segments
         ]

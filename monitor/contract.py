@@ -120,8 +120,8 @@ def contracts(tx: Transaction, plant: Plant, names: Sequence[str]) -> list[Docum
 
 def _profiles(tx: Transaction, behind: Mapping[str, Sequence[Polled]]) -> Mapping[str, str | None]:
     """By asset the digest of the profile that it was read with last, if some of them choose it themselves."""
-    choosing = (each for assets in behind.values() for each in assets if each.target.profile == "auto")
-    return store.last_profiles(tx) if any(choosing) else {}
+    choosing = [each.asset.name for assets in behind.values() for each in assets if each.target.profile == "auto"]
+    return store.last_profiles(tx, choosing) if choosing else {}
 
 
 def _limits(plant: Plant, polled: Polled, profiles: Mapping[str, str | None]) -> Limits:

@@ -16,6 +16,7 @@ from monitor.inventory import REPORTED_EVERY, stale_after
 from monitor.store import Gap, Transaction
 
 Document = dict[str, Any]
+FEW = 100  # assets that are asked for by name; of more, all are read
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,7 +47,8 @@ def coverage(
     tx: Transaction, plant: Plant, names: Sequence[str], since: datetime, until: datetime, now: datetime
 ) -> list[Covered]:
     """The coverage of assets between two moments; at the end, if it has gaps, that of the monitor itself."""
-    first, last = store.first_looks(tx), store.last_looks(tx, until)
+    few = names if len(names) <= FEW else None
+    first, last = store.first_looks(tx, few), store.last_looks(tx, until, few)
     gaps: defaultdict[str, list[Gap]] = defaultdict(list)
     for gap in store.gaps(tx, [*names, ITSELF], since, until):
         gaps[gap.asset].append(gap)

@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 from baselines.asset import Asset
 from baselines.drift import WORST_FIRST, Verdict
 from baselines.snapshot import Severity
-from monitor.board import Row
+from monitor.board import NO_ALARMS, Row
 
 NO_LINE = "(no line)"
 
@@ -87,14 +87,28 @@ class Tally:
     severity: Severity | None = None  # the worst of the open ones
     attention: int = 0
 
-    def add(self, row: Row) -> None:
+    def add(self, row: Row) -> bool:
+        """Count one more; whether it needs attention."""
+        alarms, attention = row.alarms, needs_attention(row)
         self.verdicts[row.verdict] += 1
         self.assets += 1
         self.out += row.out is not None
-        self.open += row.alarms.open
-        self.waiting += row.alarms.waiting
-        self.attention += needs_attention(row)
-        worst = row.alarms.severity
+        self.attention += attention
+        if alarms is not NO_ALARMS:
+            self._add_alarms(alarms.open, alarms.waiting, alarms.severity)
+        return attention
+
+    def take(self, other: Tally) -> None:
+        """Count what another one has."""
+        self.verdicts.update(other.verdicts)
+        self.assets += other.assets
+        self.out += other.out
+        self.attention += other.attention
+        self._add_alarms(other.open, other.waiting, other.severity)
+
+    def _add_alarms(self, open_ones: int, waiting: int, worst: Severity | None) -> None:
+        self.open += open_ones
+        self.waiting += waiting
         if worst and (self.severity is None or worst.rank > self.severity.rank):
             self.severity = worst
 

@@ -235,6 +235,7 @@ audit_entry = Table(
     Column("previous", String(64), nullable=False),
     Column("hash", String(64), nullable=False),
     UniqueConstraint("hash"),
+    Index("ix_audit_entry_action_subject", "action", "subject"),  # of a chain of years, one kind, or one asset
 )
 
 checkpoint = Table(  # the head of the chain at a moment, signed

@@ -1,4 +1,4 @@
-"""The page: sessions of people who signed in, and tokens of programs."""
+"""The page: sessions of people who signed in, tokens of programs; and finding what was decided about an asset."""
 
 from __future__ import annotations
 
@@ -34,3 +34,4 @@ def upgrade() -> None:
         sa.Column("used_at", MOMENT),
         sa.Column("revoked_at", MOMENT),
     )
+    op.create_index("ix_audit_entry_action_subject", "audit_entry", ["action", "subject"])

@@ -79,17 +79,25 @@ def _gap(row: Row[Any]) -> Gap:
     return Gap(row.asset, row.witness, row.cause, row.text, row.first_at, row.last_at, row.id)
 
 
-def first_looks(tx: Transaction) -> dict[str, datetime]:
-    """When each asset was asked first, whatever came of it."""
+def first_looks(tx: Transaction, assets: Collection[str] | None = None) -> dict[str, datetime]:
+    """When each asset (of some, or of all) was asked first, whatever came of it."""
     table = tables.run
     first = (
         select(table.c.first_at).where(table.c.asset_id == tables.asset.c.id).order_by(table.c.id).limit(1)
     ).scalar_subquery()
-    return {row.name: row.at for row in tx.execute(select(tables.asset.c.name, first.label("at"))) if row.at}
+    statement = _of(select(tables.asset.c.name, first.label("at")), assets)
+    return {row.name: row.at for row in tx.execute(statement) if row.at}
 
 
-def last_looks(tx: Transaction, until: datetime = FOREVER) -> dict[str, datetime]:
-    """When each asset was seen last before a moment; of what went on being seen then, the moment itself."""
+def _of(statement: Select[Any], assets: Collection[str] | None) -> Select[Any]:
+    return statement if assets is None else statement.where(tables.asset.c.name.in_(assets))
+
+
+def last_looks(
+    tx: Transaction, until: datetime = FOREVER, assets: Collection[str] | None = None
+) -> dict[str, datetime]:
+    """When each asset (of some, or of all) was seen last before a moment; of what went on being seen then, the moment
+    itself."""
     table = tables.run
     last = (
         select(table.c.last_at)
@@ -97,13 +105,14 @@ def last_looks(tx: Transaction, until: datetime = FOREVER) -> dict[str, datetime
         .order_by(table.c.id.desc())
         .limit(1)
     ).scalar_subquery()
-    found = {row.name: row.at for row in tx.execute(select(tables.asset.c.name, last.label("at"))) if row.at}
+    statement = _of(select(tables.asset.c.name, last.label("at")), assets)
+    found = {row.name: row.at for row in tx.execute(statement) if row.at}
     goes_on = tables.pulse.join(tables.run, tables.run.c.id == tables.pulse.c.run_id).join(
         tables.asset, tables.asset.c.id == tables.pulse.c.asset_id
     )
     live = select(tables.asset.c.name, tables.pulse.c.last_at).select_from(goes_on)
     observed = live.where(table.c.digest.is_not(None), table.c.first_at < until)
-    for row in tx.execute(observed):  # how far a run that goes on has come
+    for row in tx.execute(_of(observed, assets)):  # how far a run that goes on has come
         found[row.name] = max(row.last_at, found[row.name])
     return {name: min(at, until) for name, at in found.items()}
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Collection, Iterable, Iterator, Mapping
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from types import MappingProxyType
@@ -17,6 +17,7 @@ from monitor.store.database import Transaction
 from monitor.store.documents import sound_texts
 from monitor.store.pulses import end_run, live_runs
 
+FEW = 100  # assets that are asked for by name; of more, all are read
 CLOCK_JITTER = timedelta(minutes=1)
 
 
@@ -98,9 +99,11 @@ def compared_at(tx: Transaction) -> dict[str, datetime]:
     return {row.asset: run_of(row).read_at for row in tx.execute(select_runs().where(tables.run.c.id.in_(last)))}
 
 
-def last_profiles(tx: Transaction) -> dict[str, str | None]:
+def last_profiles(tx: Transaction, assets: Collection[str]) -> dict[str, str | None]:
     """By asset the digest of the profile that it was read with last, of those that were ever read."""
     last = select(func.max(tables.run.c.id)).where(tables.run.c.digest.is_not(None)).group_by(tables.run.c.asset_id)
+    if len(assets) <= FEW:
+        last = last.where(tables.run.c.asset_id.in_(select(tables.asset.c.id).where(tables.asset.c.name.in_(assets))))
     statement = select(tables.asset.c.name, tables.run.c.profile).join(tables.run)
     return {row.name: row.profile for row in tx.execute(statement.where(tables.run.c.id.in_(last)))}
 

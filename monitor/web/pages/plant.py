@@ -15,7 +15,7 @@ from baselines.drift import WORST_FIRST
 from monitor import store
 from monitor.board import Row
 from monitor.config import ITSELF
-from monitor.lines import Tally, Wanted, line_of, look_of, machine_of, needs_attention, urgency
+from monitor.lines import Tally, Wanted, line_of, look_of, machine_of, urgency
 from monitor.store import Gap, Transaction
 from monitor.web.access import Viewer
 from monitor.web.here import Here
@@ -118,15 +118,15 @@ def _floor(site: Site, asked: Wanted) -> Floor:
             floor.segments.append(row)
             continue
         name = line_of(row.asset)
-        floor.all.add(row)
         if (tally := floor.lines.get(name)) is None:
             tally = floor.lines[name] = Tally(name)
-        tally.add(row)
         floor.zones.setdefault(row.asset.zone)
-        if needs_attention(row):
+        if tally.add(row):
             urgent.append(row)
         if is_open and asked.has(row):
             floor.machines.append(row)
+    for tally in floor.lines.values():
+        floor.all.take(tally)
     floor.urgent = heapq.nsmallest(URGENT_MOST, urgent, key=urgency)
     order = {name: place for place, name in enumerate(floor.lines)}
     floor.machines.sort(key=lambda row: order[line_of(row.asset)])  # plant.toml may have a line in several places
