@@ -33,13 +33,17 @@ def pause_of(every: str, what: str) -> float:
 
 
 def capture(
-    wanted: Sequence[str], captures: int, pause: float, read: Callable[[], list[Document]]
+    wanted: Sequence[str],
+    captures: int,
+    pause: float,
+    read: Callable[[], list[Document]],
+    wait: Callable[[float], None] = time.sleep,
 ) -> dict[str, list[Document]]:
     """The documents of several polls of assets, `pause` seconds between two, by asset."""
     series: dict[str, list[Document]] = {name: [] for name in wanted}
     for number in range(captures):
         if number:
-            time.sleep(pause)
+            wait(pause)
         for document in read():
             series[document["asset"]].append(document)
     return series

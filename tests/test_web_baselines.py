@@ -28,6 +28,7 @@ from monitor import actions, persons, store
 from monitor.config import load_plant
 from monitor.keys import Signer, seal
 from monitor.polling import utc_now
+from monitor.reviewing import count_differing
 from monitor.store import Actor, Database, Person, Session, Token
 from monitor.web.access import COOKIE, digest_of
 from tests.floors import PlantFolder, RunningFloor, wait_for
@@ -148,6 +149,8 @@ def test_every_way_in_which_a_key_can_differ_is_a_line_of_a_review() -> None:
         "k": "dropped",
     }
     assert differing(review(before, before)) == []
+    for one, other in ((before, after), (after, before), (before, before)):
+        assert count_differing(one.text, other.text) == len(differing(review(one, other)))
     assert {line.difference for line in review(None, before)} <= {
         Difference.ADDED,
         Difference.UNREAD,
@@ -429,6 +432,47 @@ def lines(floor: RunningFloor, tmp_path: Path) -> PlantFolder:
     written = made.file.read_text().replace('[asset."line1/filler"]', '[asset."line1/filler"]\ncriticality = "high"')
     made.file.write_text(written)
     return made
+
+
+def test_a_job_says_what_was_proposed_what_was_not_and_what_varied(lines: PlantFolder, floor: RunningFloor) -> None:
+    """Here nobody leads: the server reads by itself, as a command would."""
+    floor.apply("line2/filler", behave="silent")
+    plant = load_plant(lines.file)
+    with serving(plant) as visitor:
+        register(plant, visitor.site.database, "ada", EVERYTHING)
+        visitor.sign_in("ada")
+        jobs = visitor.site.jobs
+
+        def outcome(path: str, page: str = "/baselines/propose", **sent: Any) -> str:
+            seen = floor.plcs["line1/filler"].seen
+            before = seen.connections
+            answer = visitor.post(path, {"password": PASSWORD, "stage": "sat", **sent}, page)
+            assert "/jobs/" in str(answer.url), words(answer)
+            number = answer.url.path.rpartition("/")[2]
+            if sent["how"] == "commission":
+                wait_for(lambda: seen.connections > before and not seen.open, "the first capture")
+                floor.apply("line1/filler", set={"limit": 13.0})
+            wait_for(lambda: jobs.of("ada", number).ended, "the job")
+            return words(visitor.get(answer.url.path))
+
+        once = outcome("/baselines/propose", all="yes", how="propose")
+        assert "1 proposed, 1 not." in once
+        assert "line2/filler : unreachable" in once
+        several = outcome("/baselines/propose", asset="line1/filler", how="commission", captures="2", every="2s")
+        assert "item.limit between 12.5 and 13.0 1" in several
+        for sent, why in (
+            ({"how": "propose"}, "tick an asset"),
+            ({"asset": "line1/filler", "stage": "soon"}, "the stage is one of"),
+            ({"asset": "line1/filler", "password": ""}, "your password is missing"),
+            ({"asset": "line1/filler", "how": "commission", "captures": "9999"}, "captures: 1 to 100"),
+            ({"asset": "line1/filler", "how": "commission", "captures": "2", "every": "soon"}, "a duration is written"),
+            ({"asset": "line9"}, "there is no asset line9"),
+        ):
+            data = {"password": PASSWORD, "stage": "sat", "reason": HOSTILE, "every": "1s", **sent}
+            answer = visitor.post("/baselines/propose", data, "/baselines/propose")
+            assert (answer.status_code, why in words(answer)) == (422, True), words(answer)
+            assert "<script>alert" not in answer.text
+        assert visitor.get("/baselines/jobs/0123").status_code == 409
 
 
 def test_from_the_device_to_the_baseline_that_two_people_approved(

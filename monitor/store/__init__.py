@@ -51,6 +51,7 @@ from monitor.store.audit import (
 from monitor.store.baselines import (
     add_baseline,
     add_sign_off,
+    assets_with,
     baseline_at,
     baseline_snapshot,
     baselines,
@@ -248,6 +249,7 @@ __all__ = [
     "artefacts",
     "asset_id",
     "asset_numbers",
+    "assets_with",
     "audit",
     "audit_entries",
     "audit_head",

@@ -27,6 +27,14 @@ def baselines(tx: Transaction, assets: Sequence[str] = (), state: State | None =
     return [baseline_of(row) for row in tx.execute(statement.order_by(tables.baseline.c.id))]
 
 
+def assets_with(tx: Transaction, state: State, stage: Stage | None = None) -> set[str]:
+    """The assets that have a baseline in a state; of a stage, if it is named."""
+    statement = select(tables.asset.c.name).join(tables.baseline).where(tables.baseline.c.state == state)
+    if stage:
+        statement = statement.where(tables.baseline.c.stage == stage)
+    return set(tx.execute(statement).scalars())
+
+
 def current_baseline(tx: Transaction, asset: str, state: State = State.APPROVED) -> Baseline | None:
     """The one baseline of an asset in a state: approved, or the open proposal."""
     found = baselines(tx, [asset], state)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from fnmatch import fnmatchcase
@@ -29,6 +30,7 @@ from monitor.web.site import Site
 CRITICAL = (Criticality.HIGH, Criticality.SAFETY)  # whose approval takes a password, however few look at it
 MOST_CAPTURES = 100
 LONGEST_PAUSE = 3600.0  # seconds between two captures
+TELL_EVERY = 1.0  # seconds
 MOST_TOGETHER = 50  # proposals that are reviewed on one page
 
 Document = dict[str, Any]
@@ -179,11 +181,17 @@ def _read_and_propose(site: Site, who: Actor, wanted: Wanted, note: Progress) ->
         done += 1
         note(name, done, of)
 
+    def wait(seconds: float) -> None:
+        until = time.monotonic() + seconds
+        while (left := until - time.monotonic()) > 0:
+            note(f"waiting {left:.0f} s for the next capture", done, of)
+            time.sleep(min(left, TELL_EVERY))
+
     def read() -> list[Document]:
         return poll_assets(plant, site.database, wanted.assets, who.name, step)
 
     if wanted.commissioning:
-        series = capture(wanted.assets, wanted.captures, wanted.pause, read)
+        series = capture(wanted.assets, wanted.captures, wanted.pause, read, wait)
         found = sort_series(site.database, series, wanted.incomplete)
         with deciding(plant, site.database, who, say) as tx:
             outcome = propose_series(tx, plant, found, {}, wanted.stage, who, site.clock, wanted.reason, wanted.ticket)

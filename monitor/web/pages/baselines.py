@@ -110,7 +110,7 @@ def _approved_or_not(tx: Transaction, names: Sequence[str], show: str, stage: st
     """Of some assets those that have an approved baseline (of a stage), or have none."""
     if show not in ("approved", "none") and not stage:
         return names
-    have = {each.asset for each in store.baselines(tx, state=State.APPROVED) if not stage or each.stage == stage}
+    have = store.assets_with(tx, State.APPROVED, Stage(stage) if stage in list(Stage) else None)
     return [name for name in names if (name in have) != (show == "none")]
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Annotated, Any
 from urllib.parse import urlencode
 
@@ -78,20 +78,27 @@ def _review(
 
 @router.post("/baselines/approve")
 def approved(request: Request, site: Here, caller: Approver, form: Sent) -> Response:
-    digests = _digests(site, form)
-    try:
-        done = approve(site, caller, _words(form, digests), form.text("role"), form.secret(), together=True)
-    except UserError as error:
-        return _again(request, site, caller, digests, form, error)
-    return back_to("/baselines", "\n".join(map(_became, done["baselines"])))
+    def act(digests: Mapping[str, str]) -> Document:
+        return approve(site, caller, _words(form, digests), form.text("role"), form.secret(), together=True)
+
+    return _done(request, site, caller, form, act)
 
 
 @router.post("/baselines/reject")
 def rejected(request: Request, site: Here, caller: Approver, form: Sent) -> Response:
+    def act(digests: Mapping[str, str]) -> Document:
+        return reject(site, caller, digests, form.text("reason", "the reason", required=True), form.secret())
+
+    return _done(request, site, caller, form, act)
+
+
+def _done(
+    request: Request, site: Site, caller: Caller, form: Form, act: Callable[[Mapping[str, str]], Document]
+) -> Response:
+    """Do what somebody decided about the proposals that they saw; where it cannot be done, their form comes back."""
     digests = _digests(site, form)
     try:
-        reason = form.text("reason", "the reason", required=True)
-        done = reject(site, caller, digests, reason, form.secret())
+        done = act(digests)
     except UserError as error:
         return _again(request, site, caller, digests, form, error)
     return back_to("/baselines", "\n".join(map(_became, done["baselines"])))
