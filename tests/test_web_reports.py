@@ -16,6 +16,7 @@ from axe_playwright_python.sync_playwright import Axe
 from playwright.sync_api import Browser, expect
 
 from monitor import store
+from monitor.web.made import MOST, Made
 from tests.floors import wait_for
 from tests.forge import forge
 from tests.sites import Visitor, browsing, plant_with, register, sign_in, signed_in, token_of
@@ -114,6 +115,15 @@ def test_one_that_is_abandoned_ends_and_leaves_nothing(visitor: Visitor) -> None
     wait_for(lambda: job.ended, "its end")
     assert "abandoned: nothing came of it" in visitor.get(answer.url.path).text
     assert visitor.get(f"/reports/made/{job.id}").status_code == 409
+
+
+def test_the_newest_files_are_kept_and_none_when_the_server_has_ended() -> None:
+    made = Made()
+    places = [made.place() for _ in range(MOST + 5)]
+    assert len([place for place in places if place.exists()]) == MOST
+    assert places[-1].exists()
+    made.close()
+    assert not places[-1].parent.exists()
 
 
 def test_scheduled_reports_are_listed_and_no_other_file_is_given_out(visitor: Visitor) -> None:

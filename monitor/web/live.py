@@ -133,7 +133,7 @@ class Live:
         loop = asyncio.get_running_loop()
         last, looks, heard = None, 0, loop.time()
         try:
-            while loop.time() - heard < LINGER:
+            while self._listeners or loop.time() - heard < LINGER:
                 asked = {each.session for each in self._listeners} if looks % LOOKS_APART == 0 else set()
                 look, gone = await asyncio.to_thread(self._look, last, asked)
                 self._tell(look, last)

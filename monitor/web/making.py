@@ -41,7 +41,7 @@ class File:
     doubt: str = ""
 
 
-def report_work(site: Site, plant: Plant, asked: Asked, path: Path) -> Work:
+def report_work(plant: Plant, asked: Asked, path: Path) -> Work:
     """Have a report made, in a place that is kept for it."""
 
     def work(progress: Progress) -> File:

@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import os
 import re
+import shutil
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from datetime import datetime
@@ -81,10 +82,14 @@ def begin(site: Site, caller: Caller, asked: Asked) -> Job:
     if any(not job.ended and job.title.startswith(TITLE) for job in site.jobs.all_of(caller.name)):
         raise NotNow("you are having a report made already: wait for it, or abandon it")
     path = site.made.place() / file_name(plant, asked.kind, asked.until, asked.format)
-    assure_writable(plant, site.database, asked.format, path)
-    with deciding(plant, site.database, caller.actor(), _say) as tx:
-        store.audit(tx, site.clock(), caller.actor(), "report.make", "", _detail(asked))
-    return site.jobs.begin(caller.name, f"{TITLE}{path.name}", report_work(site, plant, asked, path), "/reports")
+    try:
+        assure_writable(plant, site.database, asked.format, path)
+        with deciding(plant, site.database, caller.actor(), _say) as tx:
+            store.audit(tx, site.clock(), caller.actor(), "report.make", "", _detail(asked))
+        return site.jobs.begin(caller.name, f"{TITLE}{path.name}", report_work(plant, asked, path), "/reports")
+    except BaseException:
+        shutil.rmtree(path.parent, ignore_errors=True)
+        raise
 
 
 def _detail(asked: Asked) -> dict[str, str]:

@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from enum import StrEnum
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal
 
 from fastapi import APIRouter, HTTPException, Path
 from fastapi.responses import Response
@@ -14,6 +13,7 @@ from baselines.snapshot import utc_text
 from monitor.errors import CallError, NotNow
 from monitor.report.asking import this_second, whole
 from monitor.report.document import Kind
+from monitor.report.writing import Format
 from monitor.web.access import Caller, ViewerToken
 from monitor.web.api.sent import Body, Name, When
 from monitor.web.here import Here
@@ -37,23 +37,12 @@ A_FILE: dict[int | str, dict[str, Any]] = {
 router = APIRouter(tags=["reports"])
 
 
-class As(StrEnum):
-    """As what a report is made; `pack` is an evidence pack."""
-
-    PDF = "pdf"
-    HTML = "html"
-    XLSX = "xlsx"
-    CSV = "csv"
-    JSON = "json"
-    CYCLONEDX = "cyclonedx"
-    PACK = "pack"
-
-
 class Wanted(Body):
     """A report of a time, and of a part of the plant."""
 
     kind: Kind
-    form: Annotated[As, Field(alias="as")] = As.PDF
+    form: Annotated[Format | Literal["pack"], Field(alias="as")] = Format.PDF
+    """`pack` is an evidence pack."""
     since: Annotated[When | None, Field(alias="from")] = None
     """90 days before the end, if left out."""
     until: When | None = None

@@ -44,8 +44,8 @@ router = APIRouter()
 
 
 @router.get("/reports")
-def reports(request: Request, site: Here, caller: Viewer) -> Response:
-    return _page(request, site, caller)
+def reports(request: Request, site: Here, caller: Viewer, form: str = "") -> Response:
+    return _page(request, site, caller, {"form": form})
 
 
 @router.post("/reports")
@@ -75,7 +75,7 @@ def _page(
     request: Request,
     site: Site,
     caller: Caller,
-    form: Form | None = None,
+    form: Mapping[str, str],
     error: str = "",
     status: int = 200,
 ) -> Response:
@@ -86,7 +86,7 @@ def _page(
         "forms": [*FORMATS.items()],
         "stages": [("", "every stage"), *((stage, stage) for stage in Stage)],
         "zones": zones,
-        "ticked": form.texts("zone") if form else (),
+        "ticked": form.texts("zone") if isinstance(form, Form) else (),
         "jobs": [job for job in site.jobs.all_of(caller.name) if job.title.startswith(TITLE)],
         "made": lambda job: getattr(job.outcome, "path", None) is not None and job.outcome.path.is_file(),
         "scheduled": scheduled(site),
