@@ -20,7 +20,7 @@ from baselines.snapshot import utc_text
 from monitor import store
 from monitor.errors import StoreError
 from monitor.store import Marks, Transaction
-from monitor.web.access import IDLE, LONGEST, NotSignedIn, Provisional, Role, roles_of, somebody, visitor
+from monitor.web.access import IDLE, LONGEST, NotSignedIn, Provisional, Role, roles_of, visitor
 from monitor.web.here import Here
 from monitor.web.marks import TOPICS, moved
 from monitor.web.site import Site
@@ -191,7 +191,7 @@ async def live(request: Request, site: Here, at: str = "") -> Response:
     """The stream of one page; 401, and no way to sign in, for whoever is not: a stream cannot show it."""
     told: Live = request.app.state.live
     try:
-        caller = await run_in_threadpool(lambda: visitor(somebody(request, site)))
+        caller = await run_in_threadpool(visitor, request, site)
     except (NotSignedIn, Provisional):
         return PlainTextResponse("sign in first", 401)
     assert caller.session is not None

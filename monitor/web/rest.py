@@ -25,7 +25,6 @@ from monitor.web.access import (
     Unknown,
     WrongPassword,
     program,
-    somebody,
     visitor,
 )
 from monitor.web.gate import Gate
@@ -82,7 +81,7 @@ def _who(request: Request) -> Caller:
     own = request.url.path.endswith(f"/v1{DOCUMENT}")
     if own and "authorization" not in request.headers:
         with suppress(NotSignedIn, Provisional):
-            return visitor(somebody(request, site))
+            return visitor(request, site)
     return program(request, site)
 
 

@@ -1,6 +1,26 @@
 """The pages, one module each: a router, its templates beside it in `templates/`."""
 
-from monitor.web.pages import account, alarms, asset, assets, audit, baselines, commissioning, conformity, coverage, jobs, network, orders, people, plant, quality, reference, reports, reviewing, watch
+from monitor.web.pages import (
+    account,
+    alarms,
+    asset,
+    assets,
+    audit,
+    baselines,
+    commissioning,
+    conformity,
+    coverage,
+    jobs,
+    network,
+    orders,
+    people,
+    plant,
+    quality,
+    reference,
+    reports,
+    reviewing,
+    watch,
+)
 
 ROUTERS = (
     account.router,
