@@ -28,7 +28,7 @@ from monitor.web.gate import FILES, JSON_MOST, OCTETS
 from monitor.web.openapi import TAGS, role_of
 from monitor.web.rest import operations
 from tests.databases import ROOT, new_url
-from tests.histories import PLANT, history
+from tests.histories import PASSWORD, PLANT, history
 from tests.measured import note, times
 from tests.sites import EVERYTHING, Visitor, plant_with, serving
 
@@ -209,6 +209,13 @@ def _texts(place: str, schema: Any) -> Iterator[tuple[str, dict[str, Any]]]:
     elif isinstance(schema, list):
         for each in schema:
             yield from _texts(place, each)
+
+
+def test_the_page_shows_every_operation(lived: Visitor) -> None:
+    lived.sign_in("eve", PASSWORD)
+    text = lived.get("/api").text
+    assert all(f"<b>{method}</b> {route.path_format}</code>" in text for route in EVERY for method in methods(route))
+    assert "curl -H &#34;Authorization: Bearer $TOKEN&#34;" in text
 
 
 def test_the_documentation_names_every_operation() -> None:

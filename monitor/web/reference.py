@@ -14,7 +14,13 @@ from monitor.web.gate import OCTETS
 Schema = Mapping[str, Any]
 MULTIPLE = "several"
 SAMPLES = {"date-time": "2026-11-23T18:00:00Z", "password": "your password", "integer": 1, "number": 1, "boolean": True}
-TEXTS = {"asset": "line1/filler", "reason": "ticket 4711", "digest": "0" * 64}
+TEXTS = {
+    "asset": "line1/filler",
+    "assets": "line1/filler",
+    "item": "item.fill_limit",
+    "reason": "ticket 4711",
+    "digest": "0" * 64,
+}
 
 
 @dataclass(frozen=True, slots=True)

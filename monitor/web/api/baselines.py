@@ -15,10 +15,10 @@ from monitor.proposing import Word, differences_document, resolve, shown_documen
 from monitor.reviewing import review_document, review_of
 from monitor.show import baseline_document
 from monitor.web.access import ApproverToken, EngineerToken, ViewerToken
+from monitor.web.api.reports import job_document
 from monitor.web.api.sent import Body, Digest, Line, Name, Paged, Password, Reason, Text, Yes, whole
 from monitor.web.asked import assets_of
 from monitor.web.here import Here
-from monitor.web.jobs import Job
 from monitor.web.proposals import LONGEST_PAUSE, MOST_CAPTURES, Wanted, approve, begin, decide, reject
 
 MOST = 2000  # assets or items of one call
@@ -176,20 +176,6 @@ def commission(site: Here, caller: EngineerToken, body: Commissioning) -> Docume
         wanted, body.stage, body.reason, body.ticket, body.incomplete, body.captures, body.every, commissioning=True
     )
     return job_document(begin(site, caller, asked, body.password or ""))
-
-
-def job_document(job: Job) -> Document:
-    """How far a job is; `outcome` is null until it ended, and where nothing came of it, which `why` says."""
-    return {
-        "id": job.id,
-        "title": job.title,
-        "what": job.what,
-        "done": job.done,
-        "of": job.of,
-        "ended": job.ended,
-        "why": job.why,
-        "outcome": job.outcome if job.ended else None,
-    }
 
 
 @router.post("/baselines/decide")
