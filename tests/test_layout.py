@@ -47,6 +47,7 @@ DOORS = {  # a library, and the modules that may import it
     "tomlkit": ["monitor.edits"],
     "fastapi": ["monitor.web"],
     "markupsafe": ["monitor.web"],
+    "pydantic": ["monitor.web"],
     "starlette": ["monitor.web"],
     "uvicorn": ["monitor.web"],
     "prometheus_client": ["monitor.web"],
