@@ -16,7 +16,7 @@ from urllib.parse import urlencode
 
 import httpx
 import pytest
-from axe_playwright_python.sync_playwright import Axe  # type: ignore[import-untyped]
+from axe_playwright_python.sync_playwright import Axe
 from playwright.sync_api import Browser, Page
 from sqlalchemy import text
 
@@ -199,6 +199,12 @@ def test_the_list_says_what_waits_and_what_has_no_baseline(desk: Desk) -> None:
     assert "kim" in own
     compared = words(desk.visitor("vi").get("/baselines/compare", params={"a": "plc@sat", "b": "plc@fat"}))
     assert "2 differences" in compared
+    wrong = desk.visitor("vi").get("/baselines/compare", params={"a": "plc", "b": "nowhere"})
+    assert (wrong.status_code, "no baseline is named nowhere" in words(wrong), 'value="plc"' in wrong.text) == (
+        422,
+        True,
+        True,
+    )
     for path in ("/baselines/of/no%00such", "/baselines/of/%3Cscript%3E", "/baselines/stages?asset=x"):
         answer = desk.visitor("vi").get(path)
         assert (answer.status_code, "<script>" in answer.text.partition("<main")[2]) == (422, False), path

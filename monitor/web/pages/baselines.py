@@ -13,11 +13,12 @@ from fastapi.responses import Response
 from baselines.baseline import Baseline, Stage, State
 from baselines.review import Difference, review
 from monitor import store
+from monitor.errors import UserError
 from monitor.proposing import captured_of, resolve, to_sign
 from monitor.reviewing import newest_of_stages, side_by_side, snapshots, waiting
 from monitor.store import Transaction
 from monitor.vault import Vault
-from monitor.web.access import Role, Viewer
+from monitor.web.access import Role, Viewer, status_of
 from monitor.web.asked import assets_of
 from monitor.web.here import Here
 from monitor.web.proposals import alike, matching, zones_of
@@ -181,11 +182,16 @@ def stages(request: Request, site: Here, caller: Viewer, asset: str, every: str 
 def compare(request: Request, site: Here, caller: Viewer, a: str = "", b: str = "") -> Response:
     """What differs between two baselines."""
     found: dict[str, Any] = {"one": None, "other": None, "lines_found": [], "same": []}
-    if a and b:
+    if not (a and b):
+        return page(request, site, "compare.html.j2", caller, a=a, b=b, **found)
+    try:
         with site.database.read() as tx:
             found["one"], before = resolve(tx, a)
             found["other"], after = resolve(tx, b)
-        lines = review(before, after)
-        found["lines_found"] = [line for line in lines if line.difference is not Difference.SAME]
-        found["same"] = [line for line in lines if line.difference is Difference.SAME]
+    except UserError as error:
+        again = found | {"one": None, "error": str(error), "status": status_of(error)}
+        return page(request, site, "compare.html.j2", caller, a=a, b=b, **again)
+    lines = review(before, after)
+    found["lines_found"] = [line for line in lines if line.difference is not Difference.SAME]
+    found["same"] = [line for line in lines if line.difference is Difference.SAME]
     return page(request, site, "compare.html.j2", caller, a=a, b=b, **found)
