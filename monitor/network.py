@@ -119,6 +119,8 @@ class Host:
     @property
     def label(self) -> str:
         """What people call it: as plant.toml does, as it does itself, or by its address."""
+        if len(self.assets) > 1:
+            return f"{self.assets[0]} and {len(self.assets) - 1} more"
         return next(iter((*self.assets, *self.names)), self.address)
 
     @property
