@@ -73,7 +73,8 @@ def map_page(
         alarms = alarms_of(found, store.alerts(tx))
         events = happenings(tx, now - LATELY, now, [segment] if segment else ())[:EVENTS_SHOWN]
     chosen = choose(found, view)
-    made = draw(scene(chosen, view, _counts(alarms)))
+    drawn = scene(chosen, view, _counts(alarms))
+    made = draw(drawn)
     asked = _asked(view, segment)
     host_page, talk_page = shown_of(hosts, len(chosen.hosts), ROWS), shown_of(talks, len(chosen.talks), ROWS)
     return page(
@@ -91,6 +92,7 @@ def map_page(
         narrowed=_narrowed(view, segment),
         chosen=chosen,
         map=made,
+        left_out=drawn.left_out,
         hrefs=_hrefs(made, view, segment),
         rows=chosen.hosts[host_page.skip : host_page.last],
         talks=_talk_rows(found, chosen.talks[talk_page.skip : talk_page.last]),
