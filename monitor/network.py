@@ -10,10 +10,12 @@ import ipaddress
 import re
 from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from enum import StrEnum
 from functools import lru_cache
+from operator import is_
+from threading import Lock
 from typing import Any
 
 from baselines.alert import Alert
@@ -30,6 +32,7 @@ from monitor.store import Transaction
 MAC = re.compile("[0-9a-f]{2}(:[0-9a-f]{2}){5}")
 EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 CAPTURE = "capture"  # what a segment calls unread where not all of it was heard
+NETWORKS_READY = 6
 KEPT_READY = 24  # segments as they are now: an unchanged one is not read anew for each page
 
 
@@ -119,6 +122,8 @@ class Host:
     @property
     def label(self) -> str:
         """What people call it: as plant.toml does, as it does itself, or by its address."""
+        if len(self.assets) > 1:
+            return f"{self.assets[0]} and {len(self.assets) - 1} more"
         return next(iter((*self.assets, *self.names)), self.address)
 
     @property
@@ -166,7 +171,7 @@ def network(tx: Transaction, plant: Plant, now: datetime, segments: Sequence[str
         why = (last.cause_text or "") if last and last.is_outage else found.lost
         parts.append(Part(name, seen.last_at if seen else None, approved is not None, gap, why))
         heard.append(found)
-    return _Joining(plant, heard).network(tuple(parts))
+    return replace(_joined(plant, tuple(heard)), parts=tuple(parts))
 
 
 def host_at(found: Network, address: str) -> Host | None:
@@ -214,6 +219,7 @@ class _Wire:
     lost: str = ""  # why not all of it was heard
 
 
+_KEEPING = Lock()  # pages are made in threads
 _READY: dict[tuple[str, str, str, bool], _Wire] = {}
 
 
@@ -223,9 +229,10 @@ def _wire_of(tx: Transaction, name: str, digests: tuple[str, str], deaf: bool) -
     if found := _READY.get(key):
         return found
     made = wire(name, *_snapshots(tx, name, *digests), deaf)
-    while len(_READY) >= KEPT_READY:
-        _READY.pop(next(iter(_READY)), None)
-    _READY[key] = made
+    with _KEEPING:
+        while len(_READY) >= KEPT_READY:
+            del _READY[next(iter(_READY))]
+        _READY[key] = made
     return made
 
 
@@ -318,6 +325,19 @@ def _texts(item: Item | None) -> tuple[str, ...] | None:
 
 # ---- All segments
 
+_JOINED: list[tuple[Plant, tuple[_Wire, ...], Network]] = []  # made last, the newest first
+
+
+def _joined(plant: Plant, wires: tuple[_Wire, ...]) -> Network:
+    """What segments are together, kept ready for as long as neither they nor plant.toml change."""
+    for known, parts, found in _JOINED:
+        if known is plant and len(parts) == len(wires) and all(map(is_, parts, wires)):
+            return found
+    made = _Joining(plant, wires).network()
+    with _KEEPING:
+        _JOINED[:] = [(plant, wires, made), *_JOINED[: NETWORKS_READY - 1]]
+    return made
+
 
 class _Joining:
     """What the segments say of hosts put together, and what plant.toml says of them added."""
@@ -338,7 +358,7 @@ class _Joining:
                     for ip in host.ips:
                         self.at[ip][each.name].add(host.key)
 
-    def network(self, parts: tuple[Part, ...]) -> Network:
+    def network(self) -> Network:
         for each in self.wires:
             for host in each.hosts.values():
                 self.seen[self.key_of(each, host.key)].append((each.name, host))
@@ -347,7 +367,7 @@ class _Joining:
         keys = sorted({*self.seen, *heard_of}, key=_order)
         hosts = {key: self.host(key, heard_of.get(key, ())) for key in keys}
         known = {name for host in hosts.values() for name in host.assets}
-        return Network(parts, hosts, talks, tuple(name for name in self.plant.assets if name not in known))
+        return Network((), hosts, talks, tuple(name for name in self.plant.assets if name not in known))
 
     def key_of(self, wire: _Wire, address: str) -> str:
         """The host that an address belongs to: where several cards have it, the one that was approved or claimed it
@@ -366,7 +386,7 @@ class _Joining:
         for each in self.wires:
             for spoken in each.spoken:
                 key = (self.key_of(each, spoken.client), self.key_of(each, spoken.server), spoken.protocol)
-                found[key] = _joined(found.get(key), spoken, each.name, key)
+                found[key] = _together(found.get(key), spoken, each.name, key)
         return tuple(found[key] for key in sorted(found))
 
     def heard_of(self, talks: Iterable[Talk]) -> dict[str, list[Talk]]:
@@ -434,7 +454,7 @@ def _state(seen: Sequence[tuple[str, _Seen]], talks: Iterable[Talk]) -> State:
     return max((talk.state for talk in talks), key=STATES.index, default=State.UNAPPROVED)
 
 
-def _joined(before: Talk | None, spoken: _Spoken, segment: str, key: tuple[str, str, str]) -> Talk:
+def _together(before: Talk | None, spoken: _Spoken, segment: str, key: tuple[str, str, str]) -> Talk:
     functions, added, state = spoken.functions, spoken.added, spoken.state
     segments: tuple[str, ...] = (segment,)
     if before:

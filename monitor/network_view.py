@@ -14,6 +14,8 @@ from monitor.purdue import MANY, OUTSIDE, TO_THE_INTERNET, skips
 
 MANY_HOSTS = 40  # above, hosts that are alike are drawn as one
 ALIKE_FEWEST = 4
+DRAWN_MOST = 1200  # boxes: a flood of made-up addresses has tens of thousands
+LINKS_MOST = 6000
 STRANGERS = "not in plant.toml"
 LOOKED_AT = 200  # letters of a text that is searched
 
@@ -126,11 +128,11 @@ class Link:
 
 @dataclass(frozen=True, slots=True)
 class Scene:
-    """All that is to be drawn."""
+    """All that is to be drawn; `left_out` hosts are not, because nobody could see anything on such a map."""
 
     boxes: tuple[Box, ...]
     links: tuple[Link, ...]
-    is_summed_up: bool = False
+    left_out: int = 0
 
 
 def choose(network: Network, view: View) -> Chosen:
@@ -219,7 +221,8 @@ def _subnet(ip: str) -> str:
 def scene(chosen: Chosen, view: View, alarms: Mapping[str, int]) -> Scene:
     """What is drawn of what was chosen. `alarms` counts the open ones by host."""
     others = {host.key for host in chosen.others}
-    many = len(chosen.all) > MANY_HOSTS if view.detail is Detail.AUTO else view.detail is Detail.GROUPS
+    count = len(chosen.all)
+    many = count > MANY_HOSTS if view.detail is Detail.AUTO else view.detail is Detail.GROUPS or count > DRAWN_MOST
     alike: defaultdict[tuple[object, ...], list[Host]] = defaultdict(list)
     for host in chosen.all:
         group, band = group_of(host, view.by), host.level.value
@@ -229,8 +232,13 @@ def scene(chosen: Chosen, view: View, alarms: Mapping[str, int]) -> Scene:
     for hosts in alike.values():
         parts = [hosts] if len(hosts) >= ALIKE_FEWEST else [[host] for host in hosts]
         boxes += [_box(part, view, others, alarms) for part in parts]
+    if len(boxes) > DRAWN_MOST:
+        boxes = sorted(boxes, key=lambda box: STATES.index(box.state))[:DRAWN_MOST]
     where = {host.key: box.key for box in boxes for host in box.hosts}
-    return Scene(tuple(boxes), tuple(_links(chosen, where, boxes)), any(len(box.hosts) > 1 for box in boxes))
+    links = list(_links(chosen, where, boxes))
+    if len(links) > LINKS_MOST:
+        links = sorted(links, key=lambda link: (not link.is_outside, STATES.index(link.state)))[:LINKS_MOST]
+    return Scene(tuple(boxes), tuple(links), count - len(where))
 
 
 def _box(hosts: Sequence[Host], view: View, others: Collection[str], alarms: Mapping[str, int]) -> Box:
@@ -251,9 +259,9 @@ def _links(chosen: Chosen, where: Mapping[str, str], boxes: Iterable[Box]) -> It
     bands = {box.key: box.band for box in boxes}
     between: defaultdict[tuple[str, str], list[Talk]] = defaultdict(list)
     for talk in chosen.talks:
-        ends = where[talk.client], where[talk.server]
-        if ends[0] != ends[1]:
-            between[ends].append(talk)
+        client, server = where.get(talk.client), where.get(talk.server)
+        if client and server and client != server:
+            between[client, server].append(talk)
     for (client, server), talks in between.items():
         state = min((talk.state for talk in talks), key=STATES.index)
         outside = TO_THE_INTERNET if any(talk.is_outside for talk in talks) else None

@@ -16,7 +16,7 @@ from monitor.acting import is_acting
 from monitor.network import Host, Network, State, Talk, alarms_of, host_at, network, wire
 from monitor.network_host import RUNS_MOST, life
 from monitor.network_map import LABELS, SIZES, WIDTH, Map, draw
-from monitor.network_view import By, Detail, Show, View, choose, crossing, group_of, scene
+from monitor.network_view import DRAWN_MOST, LINKS_MOST, By, Detail, Show, View, choose, crossing, group_of, scene
 from monitor.purdue import DMZ, MANY, OUTSIDE, Heard, Level, from_the_top, level_name, level_of, skips
 from tests.networks import AT, SEGMENT, Made, floor, stored
 
@@ -288,12 +288,12 @@ def test_a_view_chooses_and_those_that_they_talk_with_come_along(tmp_path: Path)
     for view in (View(by=By.SUBNET), View(by=By.VENDOR), View(by=By.NONE)):
         assert sum(len(box.hosts) for box in scene(everything, view, {}).boxes) == len(found.hosts)
     summed = scene(everything, View(detail=Detail.GROUPS), {"02:00:00:00:66:06": 3})
-    assert summed.is_summed_up
+    assert any(len(box.hosts) > 1 for box in summed.boxes)
     assert sum(len(box.hosts) for box in summed.boxes) == len(found.hosts)
     assert sum(box.alarms for box in summed.boxes) == 3
     for box in summed.boxes:
         assert len({(host.state, bool(host.assets), group_of(host, By.LINE)) for host in box.hosts}) == 1
-    assert not scene(everything, View(detail=Detail.HOSTS), {}).is_summed_up
+    assert len(scene(everything, View(detail=Detail.HOSTS), {}).boxes) == len(found.hosts)
 
 
 # ---- Where it is drawn
@@ -382,3 +382,21 @@ def test_five_hundred_hosts_are_laid_out_in_every_size(tmp_path: Path) -> None:
     every = draw(scene(choose(found, view), view, {}))
     assert (every.size, len(every.boxes)) == (SIZES[-1], len(found.hosts))
     assert_well_laid_out(every)
+
+
+def test_a_flood_of_addresses_is_drawn_within_bounds() -> None:
+    level = Level(None, "why")
+    hosts = {
+        key: Host(key, None, (key,), (), None, (), (), ("s",), State.UNAPPROVED, (), "", level, (), ())
+        for key in (f"10.{n >> 8}.{n & 255}.1" for n in range(DRAWN_MOST + 500))
+    }
+    keys = list(hosts)
+    talks = tuple(
+        Talk(keys[n % 900], keys[n * 7 % 901], "modbus", (), (), (), State.UNAPPROVED, ("s",)) for n in range(9000)
+    )
+    chosen = choose(Network((), hosts, talks, ()), View())
+    by_subnet = scene(chosen, View(by=By.SUBNET), {})
+    assert (len(by_subnet.boxes), by_subnet.left_out) == (DRAWN_MOST, 500)
+    assert len(scene(chosen, View(detail=Detail.HOSTS), {}).boxes) == 1, "then they are drawn as one after all"
+    assert_well_laid_out(draw(scene(chosen, View(by=By.LINE), {})))
+    assert len(by_subnet.links) <= LINKS_MOST

@@ -25,6 +25,7 @@ from tests.sites import Visitor, browsing, sign_in, signed_in
 
 NOW = AT + timedelta(seconds=20)
 ROGUE = "02:00:00:00:66:06"
+WIDE = "document.querySelector('.map svg.network').getBoundingClientRect().width"
 HOSTILE = {
     "script": "<script>alert(1)</script>",
     "attribute": '"><img src=x onerror=alert(1)>',
@@ -89,7 +90,7 @@ def test_the_page_has_the_map_and_the_same_as_tables(shown: tuple[Visitor, str, 
     for text in (
         "laptop-of-somebody",
         "by plant.toml",
-        "skip a level",
+        "past a level",
         "not in plant.toml",
         "nobody approved that it does",
     ):
@@ -262,6 +263,9 @@ def test_the_map_is_used_with_the_keyboard_and_the_mouse(shown: tuple[Visitor, s
         page.keyboard.press("-")
         page.keyboard.press("0")
         assert wide(page) == pytest.approx(before, rel=0.01)
+        page.keyboard.press("+")
+        page.evaluate("document.querySelector('.map svg.network').removeAttribute('style')")  # as drawn anew
+        page.wait_for_function(f"{WIDE} > {before * 1.2}")
         no_fault(page)
         page.get_by_role("link", name=re.compile("^laptop-of-somebody, ")).hover()
         assert page.locator(".curves .lit").count() == 1
@@ -285,7 +289,7 @@ def test_on_a_phone_the_map_is_a_box_that_scrolls(shown: tuple[Visitor, str, str
 
 
 def wide(page: Page) -> float:
-    return float(page.evaluate("document.querySelector('.map svg.network').getBoundingClientRect().width"))
+    return float(page.evaluate(WIDE))
 
 
 def no_fault(page: Page) -> None:

@@ -19,7 +19,7 @@ from monitor.happenings import happenings
 from monitor.network import Network, State, Talk, alarms_of, host_at, network
 from monitor.network_host import life, polled_identities
 from monitor.network_map import Map, draw
-from monitor.network_view import Box, By, Detail, Show, View, choose, crossing, level_word, scene
+from monitor.network_view import STATES_OF, Box, By, Detail, Show, View, choose, crossing, level_word, scene
 from monitor.purdue import MANY, level_name
 from monitor.show import alert_text
 from monitor.web.access import Viewer
@@ -73,7 +73,8 @@ def map_page(
         alarms = alarms_of(found, store.alerts(tx))
         events = happenings(tx, now - LATELY, now, [segment] if segment else ())[:EVENTS_SHOWN]
     chosen = choose(found, view)
-    made = draw(scene(chosen, view, _counts(alarms)))
+    drawn = scene(chosen, view, _counts(alarms))
+    made = draw(drawn)
     asked = _asked(view, segment)
     host_page, talk_page = shown_of(hosts, len(chosen.hosts), ROWS), shown_of(talks, len(chosen.talks), ROWS)
     return page(
@@ -91,6 +92,7 @@ def map_page(
         narrowed=_narrowed(view, segment),
         chosen=chosen,
         map=made,
+        left_out=drawn.left_out,
         hrefs=_hrefs(made, view, segment),
         rows=chosen.hosts[host_page.skip : host_page.last],
         talks=_talk_rows(found, chosen.talks[talk_page.skip : talk_page.last]),
@@ -243,26 +245,27 @@ def _inside(box: Box, view: View, segment: str) -> str:
 
 def _tiles(found: Network, segment: str) -> list[tuple[str, int, str, str]]:
     """What there is of everything: words, how many, how that looks, where it is shown."""
-    counts: list[tuple[str, int, str, Show]] = []
     hosts = [host for host in found.hosts.values() if host.level.value != MANY]
-    for words, look, show in (
-        ("new or changed", "bad", Show.ATTENTION),
-        ("not in plant.toml", "unknown", Show.STRANGERS),
-        ("silent", "attention", Show.SILENT),
-    ):
-        shown_here = choose(found, View(show=show))
-        own = {
-            Show.ATTENTION: sum(host.state in (State.NEW, State.CHANGED) for host in hosts),
-            Show.SILENT: sum(host.state in (State.SILENT, State.UNSEEN) for host in hosts),
-        }
-        counts.append((f"hosts {words}", own.get(show, len(shown_here.hosts)), look, show))
+    moved = sum(host.state in STATES_OF[Show.ATTENTION] for host in hosts)
+    silent = sum(host.state in STATES_OF[Show.SILENT] for host in hosts)
+    writes = sum(bool(talk.acts) for talk in found.talks)
     crossings = sum(crossing(found.hosts, talk) is not None for talk in found.talks)
-    counts.append(("conversations that write", sum(bool(talk.acts) for talk in found.talks), "plain", Show.WRITES))
-    counts.append(("conversations that skip a level", crossings, "attention", Show.CROSSING))
-    usual = [("hosts", len(hosts), "plain", _address(_asked(View(), segment)))]
-    return usual + [
-        (words, count, look if count else "plain", _address(_asked(View(show=show), segment)))
-        for words, count, look, show in counts
+    counts = (
+        ("host", "", len(hosts), "plain", Show.ALL),
+        ("host", " new or changed", moved, "bad", Show.ATTENTION),
+        ("host", " not in plant.toml", sum(not host.assets for host in hosts), "unknown", Show.STRANGERS),
+        ("host", " silent or unseen", silent, "attention", Show.SILENT),
+        ("conversation", " with writes", writes, "plain", Show.WRITES),
+        ("conversation", " past a level or to the internet", crossings, "attention", Show.CROSSING),
+    )
+    return [
+        (
+            f"{what}{'s' * (count != 1)}{how}",
+            count,
+            look if count else "plain",
+            _address(_asked(View(show=show), segment)),
+        )
+        for what, how, count, look, show in counts
     ]
 
 
