@@ -441,7 +441,6 @@ class Person(Answer):
     roles: list[str]
     public_key: Hex
     signs_with: str
-    is_provisional: bool
     removed_at: At | None
 
 
@@ -458,6 +457,7 @@ class Token(Answer):
     person: str
     name: str
     scopes: list[str]
+    good: bool
     made_at: At
     ends_at: At | None
     used_at: At | None

@@ -8,13 +8,14 @@ from typing import Annotated, Any
 from fastapi import APIRouter, HTTPException, Query
 from pydantic import Field, StringConstraints
 
-from baselines.snapshot import utc_text
 from monitor import persons, store, tokens
 from monitor.errors import NotNow
 from monitor.evidence import deciding
+from monitor.persons import person_document
 from monitor.roles import Role
-from monitor.store import Actor, Person, Token, Transaction
-from monitor.web.access import AdminToken, Caller, ViewerToken, is_provisional
+from monitor.store import Actor, Person, Transaction
+from monitor.tokens import token_document
+from monitor.web.access import AdminToken, Caller, ViewerToken
 from monitor.web.api.sent import Body, IdIn, Name, Password, Reason, When
 from monitor.web.asked import say
 from monitor.web.here import Here
@@ -23,32 +24,6 @@ from monitor.web.site import Site
 Words = Annotated[list[Annotated[str, StringConstraints(pattern=r"^[!-~]{1,40}$")]], Field(max_length=50)]
 
 router = APIRouter(tags=["people"])
-
-
-def person_document(person: Person) -> dict[str, Any]:
-    """Somebody who is registered, as in `person list`."""
-    return {
-        "person": person.name,
-        "roles": list(person.roles),
-        "public_key": person.public_key,
-        "signs_with": "password" if person.sealed else "key file",
-        "is_provisional": is_provisional(person),
-        "removed_at": utc_text(person.removed_at) if person.removed_at else None,
-    }
-
-
-def token_document(token: Token) -> dict[str, Any]:
-    """A token; what a program keeps is shown once, when it is made."""
-    return {
-        "id": token.id,
-        "person": token.person,
-        "name": token.name,
-        "scopes": list(token.scopes),
-        "made_at": utc_text(token.made_at),
-        "ends_at": utc_text(token.ends_at) if token.ends_at else None,
-        "used_at": utc_text(token.used_at) if token.used_at else None,
-        "revoked_at": utc_text(token.revoked_at) if token.revoked_at else None,
-    }
 
 
 @router.get("/persons")
@@ -156,9 +131,10 @@ def _decided(site: Site, caller: Caller, password: str, deed: Callable[[Transact
 @router.get("/tokens")
 def own_tokens(site: Here, caller: ViewerToken) -> dict[str, Any]:
     """Your own tokens that are good."""
+    now = site.clock()
     with site.database.read() as tx:
         found = store.tokens(tx, person=caller.name)
-    return {"tokens": [token_document(each) for each in found if each.is_good(site.clock())]}
+    return {"tokens": [token_document(each, now) for each in found if each.is_good(now)]}
 
 
 class NewToken(Body):
@@ -179,9 +155,10 @@ def new_token(site: Here, caller: ViewerToken, body: NewToken) -> dict[str, Any]
         caller.assure(scope)
     actor = caller.actor(signer=caller.signer(body.password))
     scopes = [scope.value for scope in body.scopes]
+    now = site.clock()
     with deciding(site.plant(), site.database, actor, say) as tx:
-        made, secret = tokens.make(tx, caller.name, body.name, scopes, body.ends_at, actor, site.clock())
-    return {"tokens": [token_document(made)], "token": secret}
+        made, secret = tokens.make(tx, caller.name, body.name, scopes, body.ends_at, actor, now)
+    return {"tokens": [token_document(made, now)], "token": secret}
 
 
 @router.delete("/tokens/{number}")
@@ -192,4 +169,5 @@ def revoke_token(site: Here, caller: ViewerToken, number: IdIn) -> dict[str, Any
     if found is None or (found.person != caller.name and not caller.may(Role.ADMIN)):
         raise HTTPException(404, f"you have no token {number}")
     with deciding(site.plant(), site.database, caller.actor(), say) as tx:
-        return {"tokens": [token_document(tokens.revoke(tx, number, caller.actor(), site.clock()))]}
+        revoked = tokens.revoke(tx, number, caller.actor(), site.clock())
+    return {"tokens": [token_document(revoked, site.clock())]}
