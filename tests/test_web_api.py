@@ -50,7 +50,7 @@ def lived_in(folder: Path, url: str) -> Iterator[Visitor]:
     (folder / "plant.toml").write_text(PLANT.replace("10.0.0.", "127.0.0."), encoding="utf-8")
     with database.write() as tx:
         for number in range(OTHERS):  # schemathesis revokes what it guesses the number of
-            store.add_token(tx, Token(0, f"{number}", "eve", f"{number}", (), utc_now()))
+            store.add_token(tx, Token(0, f"{number}", "eve", f"{number}", (), utc_now(), ends_at=utc_now()))
         for name, scopes in {**{role: (role,) for role in EVERYTHING}, "all": EVERYTHING}.items():
             store.add_token(tx, Token(0, digest_of(name), "eve", name, scopes, utc_now()))
     with serving(load_plant(folder / "plant.toml"), database=database) as visitor:
@@ -230,6 +230,21 @@ def test_a_value_is_what_was_sent(lived: Visitor) -> None:
     answer = lived.api("POST", "/changes", "all", json={"ticket": "T-9", "until": "+1h", "expectations": sent})
     assert answer.status_code == 201, answer.text
     assert [repr(each["expected"]) for each in answer.json()["expectations"]] == ["1", "1.5", "0"]
+
+
+def test_a_token_makes_no_other_that_may_more(lived: Visitor) -> None:
+    def made(token: str, scope: str, password: str = PASSWORD) -> Any:
+        name = f"made by {token} for {scope}"
+        return lived.api("POST", "/tokens", token, json={"name": name, "scopes": [scope], "password": password})
+
+    assert made("viewer", "admin").status_code == 403
+    assert made("viewer", "viewer", "a guess of mine").status_code == 403
+    answer = made("operator", "viewer")
+    assert answer.status_code == 201, answer.text
+    token, number = answer.json()["token"], answer.json()["tokens"][0]["id"]
+    assert lived.api("GET", "/me", token).json()["scopes"] == ["viewer"]
+    assert lived.api("DELETE", f"/tokens/{number}", token).json()["tokens"][0]["good"] is False
+    assert lived.api("GET", "/me", token).status_code == 401
 
 
 @pytest.mark.parametrize("kind", ["sqlite", "postgresql"])
