@@ -102,7 +102,7 @@ def load(path: Path, password: str = "") -> Signer:
 
 
 def seal(signer: Signer, password: str, provisional: bool = False) -> str:
-    """The private key sealed with a password, as JSON; `provisional` where somebody else has chosen the password."""
+    """The private key sealed with a password, as JSON. It is provisional if somebody else chose the password."""
     if len(password) < SHORTEST_PASSWORD:
         raise CallError(f"a password has {SHORTEST_PASSWORD} characters or more")
     salt, nonce = token_bytes(16), token_bytes(12)

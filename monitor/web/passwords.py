@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from contextlib import suppress
+from math import ceil
 from secrets import token_hex
 
 import structlog
@@ -44,7 +45,7 @@ def opened(
 def assure_turn(site: Site, name: str, address: str, known: bool = False) -> None:
     """TooOften while somebody has to wait."""
     if wait := site.limits.wait(name, address, known):
-        raise TooOften(f"too many wrong passwords: try again in {wait:.0f} s")
+        raise TooOften(f"that was wrong too often: try again in {ceil(wait)} s")
 
 
 def _refused(site: Site, person: Person | None, address: str, told: int) -> None:
