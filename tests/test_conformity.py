@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable, Mapping
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
@@ -457,20 +458,25 @@ def test_a_golden_machine_is_held_against_what_was_approved_of_it(tmp_path: Path
 # The command, on simulated machines
 
 
+def without_labellers(bottling: str) -> str:
+    """The plant without its OPC UA servers: four in one process take many seconds to start where much else runs."""
+    head, *plcs = re.split(r"(?m)^(?=\[plc\.|\[\[event)", bottling)
+    return head + "".join(part for part in plcs if "/labeller" not in part)
+
+
 def test_a_filler_that_was_different_from_the_start_is_found(tmp_path: Path) -> None:
     bottling = (files("simulators") / "scenarios" / "bottling.toml").read_text(encoding="utf-8")
     third = 'identity = { object_128 = "P1-220451"'
     assert bottling.count(third) == 1
-    with running(
-        bottling.replace(third, f"values = {{ fill_tolerance = 0.3, program_revision = 1175 }}\n{third}")
-    ) as floor:
+    bottling = bottling.replace(third, f"values = {{ fill_tolerance = 0.3, program_revision = 1175 }}\n{third}")
+    with running(without_labellers(bottling)) as floor:
         plant = PlantFolder(tmp_path, {})
         plant.file.write_text(simulated.text("Bottling", floor.plcs.values()))
         plant.commissioned()
         assert plant.asbuilt("check").code == 0  # nothing ever changed
-        alone, everything = plant.asbuilt("conform", "capper", "labeller"), plant.asbuilt("conform", "--json")
+        alone, everything = plant.asbuilt("conform", "capper"), plant.asbuilt("conform", "--json")
         people = plant.asbuilt("conform", "filler")
-    assert (alone.code, alone.out) == (0, "capper: 4 machines, all alike\nlabeller: 4 machines, all alike\n")
+    assert (alone.code, alone.out) == (0, "capper: 4 machines, all alike\n")
     assert people.code == everything.code == 1
     assert people.out.splitlines()[0] == ("filler: 4 machines, 3 alike; line3/filler is the odd one out in 2 items")
     assert [line.split()[0] for line in people.out.splitlines()[3:]] == ["item.program_revision", "item.fill_tolerance"]
