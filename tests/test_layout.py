@@ -50,7 +50,6 @@ DOORS = {  # a library, and the modules that may import it
     "fastapi": ["monitor.web"],
     "pydantic": ["monitor.web"],
     "markupsafe": ["monitor.web"],
-    "pydantic": ["monitor.web"],
     "starlette": ["monitor.web"],
     "uvicorn": ["monitor.web"],
     "prometheus_client": ["monitor.web"],
