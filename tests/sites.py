@@ -14,7 +14,7 @@ from typing import Any
 
 import httpx
 import pytest
-from playwright.sync_api import Browser, Page, sync_playwright
+from playwright.sync_api import Browser, Page, expect, sync_playwright
 
 from monitor import keys, persons, store
 from monitor.config import Plant, WebTable, load_plant
@@ -31,6 +31,7 @@ PASSWORD = "correct horse battery"
 EVERYTHING = ("viewer", "operator", "engineer", "approver", "admin")
 BROWSERS = ("chromium", "chromium-browser", "google-chrome", "google-chrome-stable")
 FORM_KEY = re.compile(r'name="form_key" value="([0-9a-f]+)"')
+expect.set_options(timeout=15_000)
 SIZES = {"desk": {"width": 1280, "height": 800}, "phone": {"width": 390, "height": 844}}
 ASSET = '[asset."{}"]\naddress = "modbus://127.0.0.1:{}/1"\nprofile = "acme-p1"\n'
 
@@ -148,7 +149,11 @@ def browsing(
         page.set_default_timeout(15_000)
         page.on("console", lambda message: said.append(message.text) if message.type == "error" else None)
         page.on("pageerror", lambda error: said.append(str(error)))
-        yield page
+        try:
+            yield page
+        except BaseException:
+            print(page.url, page.inner_text("body"), sep="\n")  # which pytest shows
+            raise
     finally:
         context.close()
     complaints = [text for text in said if not any(each in text for each in may_say)]
