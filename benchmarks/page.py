@@ -161,7 +161,12 @@ def change(plant_file: str) -> None:
     """Change the store as a daemon does, until standard input ends."""
     plant = load_plant(Path(plant_file))
     ended = threading.Event()
-    threading.Thread(target=lambda: (sys.stdin.read(), ended.set()), daemon=True).start()
+
+    def end() -> None:
+        sys.stdin.read()
+        ended.set()
+
+    threading.Thread(target=end, daemon=True).start()
     database = Database(plant.store_url)
     print(flush=True)
     turn, each = 0, max(1, ASSETS // EVERY)
