@@ -33,7 +33,7 @@ from monitor.vitals import Vitals
 ASSETS = int(os.environ.get("BENCH_ASSETS", "10000"))
 ITEMS = 100  # of each
 DEVIATIONS = 10_000  # of which every fifth is open
-TIMES = int(os.environ.get("BENCH_TIMES", "200"))  # that each is asked for
+TIMES = int(os.environ.get("BENCH_TIMES", "100"))  # that each is asked for
 EVERY = 30  # seconds in which each asset is polled once
 CHANGES = 2  # seconds between two assets that are read as another
 TARGET = 0.2  # seconds
@@ -162,11 +162,11 @@ def change(plant_file: str) -> None:
     plant = load_plant(Path(plant_file))
     ended = threading.Event()
 
-    def wait() -> None:
+    def end() -> None:
         sys.stdin.read()
         ended.set()
 
-    threading.Thread(target=wait, daemon=True).start()
+    threading.Thread(target=end, daemon=True).start()
     database = Database(plant.store_url)
     print(flush=True)
     turn, each = 0, max(1, ASSETS // EVERY)
