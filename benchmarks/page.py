@@ -33,7 +33,7 @@ from monitor.vitals import Vitals
 ASSETS = int(os.environ.get("BENCH_ASSETS", "10000"))
 ITEMS = 100  # of each
 DEVIATIONS = 10_000  # of which every fifth is open
-TIMES = int(os.environ.get("BENCH_TIMES", "200"))  # that each is asked for
+TIMES = int(os.environ.get("BENCH_TIMES", "100"))  # that each is asked for
 EVERY = 30  # seconds in which each asset is polled once
 CHANGES = 2  # seconds between two assets that are read as another
 TARGET = 0.2  # seconds
@@ -161,7 +161,12 @@ def change(plant_file: str) -> None:
     """Change the store as a daemon does, until standard input ends."""
     plant = load_plant(Path(plant_file))
     ended = threading.Event()
-    threading.Thread(target=lambda: (sys.stdin.read(), ended.set()), daemon=True).start()
+
+    def end() -> None:
+        sys.stdin.read()
+        ended.set()
+
+    threading.Thread(target=end, daemon=True).start()
     database = Database(plant.store_url)
     print(flush=True)
     turn, each = 0, max(1, ASSETS // EVERY)

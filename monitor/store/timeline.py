@@ -10,7 +10,7 @@ from collections.abc import Collection, Iterable
 from datetime import datetime
 from typing import Any, NamedTuple
 
-from sqlalchemy import Row, String, select, type_coerce
+from sqlalchemy import String, select, type_coerce
 
 from baselines.wire import Written
 from monitor import tables
@@ -48,7 +48,7 @@ def alarm_moves(tx: Transaction, asset: int, until: datetime, most: int) -> list
     return [_alarm_move(row) for row in rows]
 
 
-def _alarm_move(row: Row[Any]) -> AlarmMove:
+def _alarm_move(row: Any) -> AlarmMove:
     about = (row.at, row.id, row.item, row.kind, row.event, row.after, _read(row.approved), _read(row.observed))
     return AlarmMove(*about, row.direction, row.severity, _read(row.who), row.by, row.reason)
 
