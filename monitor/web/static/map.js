@@ -72,7 +72,8 @@ function begin(map) {
     });
   }
   if (matchMedia("(min-width: 60rem)").matches) zoom(map, "fit");
-  else view.scrollLeft = (view.scrollWidth - view.clientWidth) / 2; // a phone begins in the middle
+  view.scrollTop = 0;
+  view.scrollLeft = (view.scrollWidth - view.clientWidth) / 2; // a phone begins in the middle
   // Where the page brings itself up to date, the map is drawn anew: it keeps its size.
   new MutationObserver(() => {
     const svg = pictureOf(map);
