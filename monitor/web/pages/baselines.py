@@ -151,7 +151,6 @@ def one(request: Request, site: Here, caller: Viewer, reference: str) -> Respons
         files=[(each, vault.has(each.digest)) for each in files],
         others=[each for each in reversed(of_asset) if each.id != baseline.id],
         approved=next((each for each in of_asset if each.state is State.APPROVED), None),
-        states=State,
     )
 
 
