@@ -48,7 +48,6 @@ DOORS = {  # a library, and the modules that may import it
     "numpy": ["collectors.passive"],
     "tomlkit": ["monitor.edits"],
     "fastapi": ["monitor.web"],
-    "pydantic": ["monitor.web"],
     "markupsafe": ["monitor.web"],
     "starlette": ["monitor.web"],
     "uvicorn": ["monitor.web"],

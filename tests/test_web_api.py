@@ -211,6 +211,13 @@ def _texts(place: str, schema: Any) -> Iterator[tuple[str, dict[str, Any]]]:
             yield from _texts(place, each)
 
 
+def test_a_session_reads_the_document_and_nothing_else(lived: Visitor) -> None:
+    lived.sign_in("eve", PASSWORD)
+    assert lived.api("GET", "/openapi.json").status_code == 200
+    assert lived.api("GET", "/plant").status_code == 401
+    assert lived.api("GET", "/assets/v1/openapi.json").status_code == 401
+
+
 def test_the_page_shows_every_operation(lived: Visitor) -> None:
     lived.sign_in("eve", PASSWORD)
     text = lived.get("/api").text

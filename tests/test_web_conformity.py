@@ -93,7 +93,7 @@ def test_the_api_gives_the_document_of_the_command(visitor: Visitor) -> None:
     assert [each["odd"] for each in found[0]["assets"]] == [0, 0, 3, 0]
     (one,) = visitor.api("GET", "/conformity", secret, params={"type": "capper"}).json()["types"]
     assert one == found[1]
-    assert visitor.api("GET", "/conformity", secret, params={"type": "x"}).status_code == 422
+    assert visitor.api("GET", "/conformity", secret, params={"type": "x"}).status_code == 409
 
 
 def test_nobody_is_kept_out(visitor: Visitor, browser: Browser) -> None:

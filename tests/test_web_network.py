@@ -187,11 +187,11 @@ def test_the_api_has_the_same(shown: tuple[Visitor, str, str]) -> None:
         ("write", "item.limit", 99.0, False),
     ]
     for path, status in {
-        "/network?segment=none": 422,
+        "/network?segment=none": 409,
         "/network/hosts/10.9.9.9": 404,
         f"/network/hosts/{'a' * 65}": 422,
-        "/events?asset=nobody": 422,
-        "/events?from=yesterday": 422,
+        "/events?asset=nobody": 409,
+        "/events?from=yesterday": 409,
     }.items():
         assert visitor.api("GET", path, "t").status_code == status, path
         assert visitor.api("GET", path).status_code == 401

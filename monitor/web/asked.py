@@ -21,7 +21,7 @@ def times(since: str, until: str, now: datetime, plant: Plant, usually: timedelt
     zone = ZoneInfo(plant.timezone)  # what people write on a page is of the plant's clock
     end = min(moment(until or "now", now, zone), now)
     if end < EARLIEST:
-        raise CallError(f"nothing was seen before {EARLIEST.year}")
+        raise CallError(f"{until} is before any plant was watched")
     begin = moment(since, now, zone) if since else end - usually
     if begin >= end:
         raise CallError("the beginning is not before the end, or lies in the future")

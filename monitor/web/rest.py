@@ -29,7 +29,7 @@ from monitor.web.access import (
 )
 from monitor.web.gate import Gate
 from monitor.web.limits import TooOften
-from monitor.web.openapi import described, id_of
+from monitor.web.openapi import PATH, described, id_of
 from monitor.web.signin import Door
 from monitor.web.site import Site
 
@@ -78,7 +78,7 @@ def _allowed(every: list[Route], scope: Scope) -> list[str]:
 def _who(request: Request) -> Caller:
     """Whose token it is. The document of the API is also for whoever is signed in, so that a browser can load it."""
     site: Site = request.app.state.site
-    own = request.url.path.endswith(f"/v1{DOCUMENT}")
+    own = request.url.path == f"{PATH}{DOCUMENT}"
     if own and "authorization" not in request.headers:
         with suppress(NotSignedIn, Provisional):
             return visitor(request, site)
