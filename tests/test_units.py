@@ -20,6 +20,7 @@ from collectors.passive.report import Report
 from monitor.ears import Deaf, Limits, hear
 from monitor.reporting import MAKING
 from tests.floors import ROOT, PlantFolder, RunningFloor, wait_for
+from tests.test_web import address
 
 UNITS = Path(str(files("monitor") / "units"))
 MOST_EXPOSED = 2.0
@@ -187,7 +188,7 @@ def test_the_daemon_does_all_its_work_with_the_system_calls_of_its_unit(floor: R
         assert plant.asbuilt("check").code == 1
         status = Path(f"/proc/{daemon.pid}/status").read_text()
         assert "Seccomp:\t2" in status
-        (url,) = [line["url"] for line in plant.log() if line["event"] == "web.listening"]
+        url = address(plant)
         with urlopen(url + "/metrics", timeout=10) as answer:
             assert b"asbuilt_polls_total" in answer.read()
         daemon.terminate()

@@ -113,7 +113,7 @@ def test_the_page_has_the_map_and_the_same_as_tables(shown: tuple[Visitor, str, 
         ("q=nobody-is-called-so", "Nothing of the network is like this", "aria-label=\"Map"),
         ("by=subnet&detail=groups", "10.0.66.0/24", "no such thing"),
         ("by=vendor&level=unknown", "Level not known", "by plant.toml"),
-        ("segment=plantwide&hosts=99&talks=99", "previous", "next"),
+        ("segment=plantwide&hosts=99&talks=99", "previous", 'rel="next"'),
     ],
 )  # fmt: skip
 def test_what_is_asked_for_is_shown(shown: tuple[Visitor, str, str], asked: str, there: str, not_there: str) -> None:
