@@ -39,7 +39,7 @@ lock: $(VENV)/dev.done           ## pin the newest versions that pyproject.toml 
 	@$(PIP) uv
 	@for kind in run dev bench; do \
 	  $(BIN)/uv pip compile pyproject.toml --quiet --upgrade --universal --python-version 3.11 --generate-hashes \
-	    --no-header --extra postgresql --group build $$([ $$kind = run ] || echo --group $$kind) \
+	    --no-header --extra postgresql --extra oidc --group build $$([ $$kind = run ] || echo --group $$kind) \
 	    --output-file requirements/$$kind.txt || exit 1; \
 	done
 	@echo pip | $(BIN)/uv pip compile - --quiet --upgrade --universal --python-version 3.11 --generate-hashes \
