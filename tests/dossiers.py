@@ -54,7 +54,7 @@ match = { manufacturer = "ACME", product_code = "P-9" }
 identity = { serial_number = "object_128" }
 [limits]
 requests_per_second = 200
-timeout = "300ms"
+timeout = "1s"
 [item.crc]
 table = "holding"
 address = 101

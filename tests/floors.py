@@ -45,7 +45,7 @@ name = "p9"
 match = { manufacturer = "ACME", product_code = "P-9" }
 [limits]
 requests_per_second = 200
-timeout = "300ms"
+timeout = "1s"
 [item.mode]
 table = "holding"
 address = 100

@@ -708,7 +708,7 @@ def test_a_self_test_that_failed_or_is_overdue_is_an_alarm(bench: Bench) -> None
 
 # ---- In the daemon, with real devices
 
-QUICK = Limits(tick=0.05, beat=0.02, patience=1.0, deaf_for=0.1, beat_within=1.0, calm=0.1, report_within=60)
+QUICK = Limits(tick=0.05, beat=0.02, patience=3.0, deaf_for=0.1, beat_within=1.0, calm=0.1, report_within=60)
 
 
 @asynccontextmanager

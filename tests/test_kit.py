@@ -46,7 +46,7 @@ about = "test"
 identity = { serial_number = "object_128" }
 [limits]
 requests_per_second = 200
-timeout = "300ms"
+timeout = "1s"
 [item]
 guard   = { table = "coil", address = 8, values = { 0 = "off", 1 = "on" }, category = "security" }
 mode    = { table = "holding", address = 100, type = "uint16", values = { 3 = "RUN" }, category = "mode" }

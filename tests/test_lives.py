@@ -98,7 +98,7 @@ name = "c4"
 identity = { serial_number = "object_128" }
 [limits]
 requests_per_second = 200
-timeout = "300ms"
+timeout = "1s"
 [item.limit]
 table = "holding"
 address = 210

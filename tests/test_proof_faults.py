@@ -331,7 +331,7 @@ def plant_of(folder: Path, assets: dict[str, str]) -> PlantFolder:
     folder.mkdir(exist_ok=True)
     plant = PlantFolder(folder, assets, every=f"{EVERY:g}s")
     (folder / "ua.toml").write_text(UA_PROFILE)
-    (folder / "good.toml").write_text(PROFILE.replace('"300ms"', '"2s"').replace('"p9"', '"good"'))
+    (folder / "good.toml").write_text(PROFILE.replace('"1s"', '"2s"').replace('"p9"', '"good"'))
     written = re.sub(r'("opc\.tcp://.*"\nprofile = ")p9', r"\1ua", plant.file.read_text())
     plant.file.write_text(re.sub(r'(\[asset\."(?:good|calm).*\n.*\nprofile = ")p9', r"\1good", written))
     return plant
