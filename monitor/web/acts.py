@@ -4,15 +4,11 @@ from __future__ import annotations
 
 from typing import Any
 
-import structlog
-
 from monitor.errors import NotNow
 from monitor.store import Actor
 from monitor.watching import ask_for_self_test
 from monitor.web.access import Caller
 from monitor.web.site import Site
-
-log = structlog.get_logger()
 
 
 def signed(caller: Caller, password: str) -> Actor:
@@ -25,8 +21,3 @@ def self_test(site: Site, caller: Caller) -> dict[str, Any]:
     if not site.vitals.leads:
         raise NotNow("nobody watches the plant at this moment, so there is nothing to test: asbuilt run does not lead")
     return ask_for_self_test(site.plant(), site.database, caller.name)
-
-
-def say(text: str) -> None:
-    """What else should be known of a decision: it stands in the log."""
-    log.warning("web", text=text)

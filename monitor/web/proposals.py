@@ -8,8 +8,6 @@ from dataclasses import dataclass, replace
 from fnmatch import fnmatchcase
 from typing import Any
 
-import structlog
-
 from baselines.asset import Criticality
 from baselines.baseline import Stage, State, objection
 from baselines.capture import Decision
@@ -24,6 +22,7 @@ from monitor.reviewing import Review
 from monitor.show import baseline_document
 from monitor.store import Actor, Transaction
 from monitor.web.access import Caller, Role, roles_of
+from monitor.web.asked import say
 from monitor.web.jobs import Job, Progress
 from monitor.web.site import Site
 
@@ -34,8 +33,6 @@ TELL_EVERY = 1.0  # seconds
 MOST_TOGETHER = 50  # proposals that are reviewed on one page
 
 Document = dict[str, Any]
-
-log = structlog.get_logger()
 
 
 def matching(plant: Plant, asked: str, zone: str = "") -> list[str]:
@@ -236,7 +233,3 @@ def _objection(found: Review, name: str, roles: Sequence[str]) -> str:
     if found.to_sign and not role and not any(word.by == name for word in found.signed):
         return f"{', '.join(found.to_sign)} is still to sign, and {name} is none of these"
     return objection(found.proposal, found.signed, name, role, found.to_sign, found.rules.takes_two)
-
-
-def say(text: str) -> None:
-    log.warning("web", text=text)

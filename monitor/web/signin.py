@@ -30,10 +30,11 @@ from monitor.web.access import (
     somebody,
     status_of,
 )
+from monitor.web.asked import say
 from monitor.web.forms import Form, FromAnybody, Sent
 from monitor.web.here import Here
 from monitor.web.limits import TooOften
-from monitor.web.passwords import assure_turn, opened, say
+from monitor.web.passwords import assure_turn, opened
 from monitor.web.render import back_to, page
 from monitor.web.site import Site
 

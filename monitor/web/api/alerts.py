@@ -19,9 +19,9 @@ from monitor.responses import response, techniques
 from monitor.show import alert_document, move_document
 from monitor.store import Wanted
 from monitor.web.access import EngineerToken, OperatorToken, ViewerToken
-from monitor.web.acts import say, signed
+from monitor.web.acts import signed
 from monitor.web.api.sent import Body, Id, IdIn, Name, Password, Reason, Text, When
-from monitor.web.asked import in_zone
+from monitor.web.asked import in_zone, say
 from monitor.web.here import Here
 
 MOST_AT_ONCE = 1000  # alarms of one call

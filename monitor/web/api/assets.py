@@ -25,7 +25,7 @@ from monitor.timeline import A_DAY, happened_document, timeline
 from monitor.web.access import Caller, EngineerToken, OperatorToken, ViewerToken
 from monitor.web.api.sent import Body, Name, Password, Text, When
 from monitor.web.api.sent import Reason as Why
-from monitor.web.asked import assets_of
+from monitor.web.asked import assets_of, say
 from monitor.web.here import Here
 from monitor.web.site import Site
 
@@ -139,20 +139,16 @@ def _polled(site: Site, caller: Caller, sent: Polls) -> dict[str, Any]:
 def out_of_service(site: Here, caller: OperatorToken, sent: OutOfService) -> dict[str, Any]:
     """Take an asset out of service until a time: new alarms of it wait until then."""
     reason = _reason(site, caller, sent.reason, sent.ticket, sent.password)
-    return step_document(service.take_out(site.plant(), site.database, sent.asset, sent.until, reason, _say), reason)
+    return step_document(service.take_out(site.plant(), site.database, sent.asset, sent.until, reason, say), reason)
 
 
 @router.post("/assets/in-service")
 def in_service(site: Here, caller: OperatorToken, sent: InService) -> dict[str, Any]:
     """Take an asset back into service: the alarms that waited come back."""
     reason = _reason(site, caller, sent.reason, sent.ticket, sent.password)
-    return step_document(service.bring_back(site.plant(), site.database, sent.asset, reason, _say), reason)
+    return step_document(service.bring_back(site.plant(), site.database, sent.asset, reason, say), reason)
 
 
 def _reason(site: Site, caller: Caller, why: str, ticket: str, password: str | None) -> Reason:
     signer = caller.signer(password) if password else None
     return Reason(caller.actor(signer=signer), site.clock(), why, ticket)
-
-
-def _say(text: str) -> None:
-    log.warning("web", text=text)

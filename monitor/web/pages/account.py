@@ -12,9 +12,9 @@ from monitor.errors import CallError, NotNow, UserError
 from monitor.evidence import deciding
 from monitor.roles import WORDS, Role
 from monitor.web.access import Caller, Somebody, Viewer, is_provisional, status_of
+from monitor.web.asked import say
 from monitor.web.forms import Form, Sent
 from monitor.web.here import Here
-from monitor.web.passwords import say
 from monitor.web.render import back_to, page
 from monitor.web.signin import begin, keep
 from monitor.web.site import Site

@@ -51,8 +51,8 @@ from monitor.moments import moment
 from monitor.responses import response, techniques
 from monitor.store import OPEN, Transaction, Wanted
 from monitor.web.access import Caller, Engineer, Operator, Role, Viewer
-from monitor.web.acts import say, signed
-from monitor.web.asked import in_zone, zones_of
+from monitor.web.acts import signed
+from monitor.web.asked import in_zone, say, zones_of
 from monitor.web.forms import Form, Sent
 from monitor.web.here import Here
 from monitor.web.paging import rest_of, shown_of

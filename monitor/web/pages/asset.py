@@ -27,6 +27,7 @@ from monitor.report.known import FIELDS
 from monitor.store import Gap
 from monitor.timeline import A_DAY, timeline
 from monitor.web.access import Caller, Engineer, Operator, Viewer, status_of
+from monitor.web.asked import say
 from monitor.web.forms import Form, Sent
 from monitor.web.here import Here
 from monitor.web.paging import shown_of
@@ -198,7 +199,7 @@ def out_of_service(request: Request, site: Here, caller: Operator, form: Sent) -
     try:
         until = form.moment("until", "the end", site.clock(), plant.timezone)
         reason = Reason(caller.actor(), site.clock(), form.text("reason", "the reason", required=True))
-        step = service.take_out(plant, site.database, name, until, reason, _say)
+        step = service.take_out(plant, site.database, name, until, reason, say)
     except UserError as error:
         return _page(request, site, caller, name, form, str(error), status_of(error))
     return back_to(asset_path(name), f"{name} is out of service until {step.detail['until']}.")
@@ -209,12 +210,8 @@ def in_service(request: Request, site: Here, caller: Operator, form: Sent) -> Re
     name = form.text("asset", "the asset", required=True)
     reason = Reason(caller.actor(), site.clock(), form.text("reason"))
     try:
-        step = service.bring_back(site.plant(), site.database, name, reason, _say)
+        step = service.bring_back(site.plant(), site.database, name, reason, say)
     except UserError as error:
         return _page(request, site, caller, name, form, str(error), status_of(error))
     back = f", and {len(step.moves)} of its alarms are back" if step.moves else ""
     return back_to(asset_path(name), f"{name} is in service again{back}.")
-
-
-def _say(text: str) -> None:
-    log.warning("web", text=text)
