@@ -13,6 +13,8 @@ from monitor.moments import moment
 
 log = structlog.get_logger()
 
+LARGEST = 2**31 - 1  # of a number, in every database
+LONGEST = 200  # letters that somebody may look for
 EARLIEST = datetime(1970, 1, 1, tzinfo=UTC)
 
 
@@ -56,6 +58,11 @@ def zones_of(plant: Plant) -> list[str]:
 def in_zone(plant: Plant, zone: str) -> list[str]:
     """The assets and segments of a zone."""
     return [name for name, each in _zones(plant).items() if each == zone]
+
+
+def looked_for(text: str) -> str:
+    """What somebody looks for, as every database can look for it."""
+    return text.replace("\0", "").strip()[:LONGEST]
 
 
 def at_or_none(text: str, now: datetime, plant: Plant) -> datetime | None:

@@ -22,7 +22,7 @@ from monitor.reviewing import Review
 from monitor.show import baseline_document
 from monitor.store import Actor, Transaction
 from monitor.web.access import Caller, Role, roles_of
-from monitor.web.asked import say
+from monitor.web.asked import assets_of, in_zone, say
 from monitor.web.jobs import Job, Progress
 from monitor.web.site import Site
 
@@ -38,27 +38,8 @@ Document = dict[str, Any]
 def matching(plant: Plant, asked: str, zone: str = "") -> list[str]:
     """The assets and segments whose name holds what is asked for, or fits it as a pattern; with `zone` only of that."""
     wanted = asked.strip().lower()
-    pattern = wanted if any(sign in wanted for sign in "*?[") else f"*{wanted}*"
-    return [
-        name
-        for name, its_zone in _zones(plant).items()
-        if (not zone or its_zone == zone) and fnmatchcase(name.lower(), pattern)
-    ]
-
-
-def zones_of(plant: Plant) -> list[str]:
-    """The zones that assets and segments are in."""
-    return sorted(set(_zones(plant).values()) - {""})
-
-
-def _zones(plant: Plant) -> dict[str, str]:
-    of_devices = {name: polled.asset.zone for name, polled in plant.assets.items()}
-    return of_devices | {name: watched.asset.zone for name, watched in plant.segments.items()}
-
-
-def alike(values: Iterable[str]) -> list[tuple[str, str]]:
-    """What somebody may choose, and what it is called, where that is the same."""
-    return [(str(each), str(each)) for each in values]
+    there = in_zone(plant, zone) if zone else assets_of(plant, None)
+    return [name for name in there if wanted in name.lower() or fnmatchcase(name.lower(), wanted)]
 
 
 def takes_password(plant: Plant, assets: Iterable[str], approving: bool = False) -> bool:
@@ -69,8 +50,7 @@ def takes_password(plant: Plant, assets: Iterable[str], approving: bool = False)
 
 def actor_of(plant: Plant, caller: Caller, assets: Iterable[str], password: str, approving: bool = False) -> Actor:
     """Who acts: with their own key where that is due, or where they gave their password."""
-    has_to = takes_password(plant, assets, approving)
-    return caller.actor(signer=caller.signer(password) if has_to or password else None)
+    return caller.signing(password, takes_password(plant, assets, approving))
 
 
 def in_role(tx: Transaction, plant: Plant, caller: Caller, who: Actor, asset: str, role: str) -> Actor:

@@ -12,8 +12,6 @@ from datetime import datetime
 from pathlib import Path
 from zoneinfo import ZoneInfo
 
-import structlog
-
 from baselines.baseline import Stage
 from baselines.snapshot import utc_text
 from monitor import store
@@ -42,8 +40,6 @@ TYPES = {  # of files, by their endings
     ".zip": "application/zip",
     ".json": "application/json",
 }
-
-log = structlog.get_logger()
 
 
 @dataclass(frozen=True, slots=True)

@@ -6,7 +6,6 @@ from itertools import chain
 from typing import Annotated, Any
 from zoneinfo import ZoneInfo
 
-import structlog
 from fastapi import APIRouter, Query
 from fastapi.responses import Response
 from pydantic import Field
@@ -33,7 +32,6 @@ LONGEST = 200
 LONGEST_NAME = 2000
 POLLED_MOST = 500  # assets that one request may ask for: it waits for all of them
 
-log = structlog.get_logger()
 router = APIRouter(tags=["assets"])
 
 
@@ -150,5 +148,4 @@ def in_service(site: Here, caller: OperatorToken, sent: InService) -> dict[str, 
 
 
 def _reason(site: Site, caller: Caller, why: str, ticket: str, password: str | None) -> Reason:
-    signer = caller.signer(password) if password else None
-    return Reason(caller.actor(signer=signer), site.clock(), why, ticket)
+    return Reason(caller.signing(password), site.clock(), why, ticket)

@@ -18,8 +18,8 @@ from monitor.store import OrderFilter
 from monitor.web import orders
 from monitor.web.access import EngineerToken, ViewerToken
 from monitor.web.api.sent import Body, Id, Password, Yes
+from monitor.web.asked import LARGEST
 from monitor.web.here import Here
-from monitor.web.orders import LARGEST_ID
 
 MOST_LISTED = 1000
 MOST_EXPECTED = 1000  # items of one order
@@ -73,7 +73,7 @@ def listed(
     state: Annotated[Which, Query(description="Open ones, or closed ones.")] = Which.OPEN,
     asset: Annotated[str, Query(max_length=200, pattern=NoNul, description="A part of an asset's name.")] = "",
     limit: Annotated[int, Query(ge=1, le=MOST_LISTED)] = 200,
-    offset: Annotated[int, Query(ge=0, le=LARGEST_ID)] = 0,
+    offset: Annotated[int, Query(ge=0, le=LARGEST)] = 0,
 ) -> dict[str, Any]:
     """Orders (docs/json.md): the open ones by their end, the closed ones with the newest first."""
     with site.database.read() as tx:
@@ -87,7 +87,7 @@ def listed(
 
 
 @router.get("/changes/{number}")
-def shown(site: Here, _: ViewerToken, number: Annotated[int, Path(ge=1, le=LARGEST_ID)]) -> dict[str, Any]:
+def shown(site: Here, _: ViewerToken, number: Annotated[int, Path(ge=1, le=LARGEST)]) -> dict[str, Any]:
     """One order: what was expected, and once it is closed what became of it (docs/json.md)."""
     with site.database.read() as tx:
         found = store.orders(tx, number=number)

@@ -15,8 +15,8 @@ from fastapi import Depends, Query
 from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, StringConstraints, WithJsonSchema
 
 from monitor.errors import CallError
+from monitor.web.asked import LARGEST
 
-LARGEST = 2**31 - 1  # of a number, in every database
 LONGEST_LINE, LONGEST_TEXT, LONGEST_PASSWORD = 200, 4000, 1000  # letters
 FIRST_YEAR, LAST_YEAR = 1970, 2999  # of a time that somebody may mean
 ROWS, MOST_ROWS = 200, 1000  # of one page of a list

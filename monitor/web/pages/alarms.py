@@ -51,18 +51,16 @@ from monitor.moments import moment
 from monitor.responses import response, techniques
 from monitor.store import OPEN, Transaction, Wanted
 from monitor.web.access import Caller, Engineer, Operator, Role, Viewer
-from monitor.web.acts import signed
-from monitor.web.asked import in_zone, say, zones_of
+from monitor.web.asked import LARGEST, in_zone, looked_for, say, zones_of
 from monitor.web.forms import Form, Sent
 from monitor.web.here import Here
-from monitor.web.paging import rest_of, shown_of
+from monitor.web.paging import PageNumber, rest_of, shown_of
 from monitor.web.render import asset_path, back_to, page, status_of
 from monitor.web.site import Site
 
 MOST_ASIDE = 50  # alarms that are put away, below those that are open
 MOST_OTHERS = 20  # other alarms of an asset
 MOST_BEFORE = 10  # cases like this one
-LARGEST = 2**31 - 1
 
 STATES: dict[str, tuple[str, tuple[AlertState, ...]]] = {  # what one may ask for: its name, and its states
     "": ("open", OPEN),
@@ -107,7 +105,6 @@ CAUSES = tuple((cause.value, cause.value.replace("-", " ")) for cause in Cause)
 
 Word = Annotated[str, Query(max_length=500)]
 Number = Annotated[int, Path(ge=1, le=LARGEST)]
-PageNumber = Annotated[int, Query(alias="page", ge=1, le=LARGEST)]
 
 router = APIRouter()
 
@@ -135,7 +132,7 @@ class Asked:
             [each for each in Category if each == self.category],
             [each for each in Kind if each == self.kind],
             assets,
-            "" if exact else self.asset.replace("\0", ""),
+            "" if exact else looked_for(self.asset),
             self.state == "cases",
         )
 
@@ -214,7 +211,7 @@ def _orders(tx: Transaction, alerts: Iterable[Alert]) -> dict[str, Order]:
 
 
 def _acknowledge(site: Site, caller: Caller, form: Form, ids: Sequence[int]) -> None:
-    who, reason = signed(caller, form.secret()), form.text("comment", "the comment")
+    who, reason = caller.signing(form.secret()), form.text("comment", "the comment")
     with deciding(site.plant(), site.database, who, say) as tx:
         actions.acknowledge_alerts(tx, ids, who, reason, site.clock())
 
@@ -237,7 +234,7 @@ def acknowledge_one(request: Request, site: Here, caller: Operator, form: Sent, 
 def shelve(request: Request, site: Here, caller: Operator, form: Sent, number: Number) -> Response:
     def do() -> str:
         plant, now = site.plant(), site.clock()
-        who, reason = signed(caller, form.secret()), form.text("reason", "the reason", required=True)
+        who, reason = caller.signing(form.secret()), form.text("reason", "the reason", required=True)
         written = form.text("for") or form.text("until", "the time until which it is shelved", required=True)
         until = moment(written, now, ZoneInfo(plant.timezone))
         with deciding(plant, site.database, who, say) as tx:
@@ -250,7 +247,7 @@ def shelve(request: Request, site: Here, caller: Operator, form: Sent, number: N
 @router.post("/alarms/{number}/close")
 def close(request: Request, site: Here, caller: Engineer, form: Sent, number: Number) -> Response:
     def do() -> str:
-        who, prevention = signed(caller, form.secret()), form.text("prevention", "what prevents it", required=True)
+        who, prevention = caller.signing(form.secret()), form.text("prevention", "what prevents it", required=True)
         why = next((each for each in Cause if each == form.text("cause")), None)
         if why is None:
             raise CallError("the cause is missing: choose why it came about")

@@ -8,7 +8,6 @@ from datetime import datetime, timedelta
 from typing import Annotated
 from zoneinfo import ZoneInfo
 
-import structlog
 from fastapi import APIRouter, Query, Request
 from fastapi.responses import Response
 from starlette.exceptions import HTTPException
@@ -30,7 +29,7 @@ from monitor.web.access import Caller, Engineer, Operator, Viewer, status_of
 from monitor.web.asked import say
 from monitor.web.forms import Form, Sent
 from monitor.web.here import Here
-from monitor.web.paging import shown_of
+from monitor.web.paging import PageNumber, shown_of
 from monitor.web.render import asset_path, back_to, page
 from monitor.web.site import Site
 
@@ -38,10 +37,8 @@ NEWEST = 15  # lines of the history on the page of the asset
 HISTORY_ROWS = 100
 HISTORY_PAGES = 50  # further back one goes by time
 BAR = 600  # the width of the picture of coverage
-FIRST_DIFFERENT = 3  # deviations that the reason names
 
 router = APIRouter()
-log = structlog.get_logger()
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,9 +51,7 @@ class Stripe:
 
 
 @router.get("/assets/{name:path}")
-def asset(
-    request: Request, site: Here, caller: Viewer, name: str, number: Annotated[int, Query(alias="page")] = 1
-) -> Response:
+def asset(request: Request, site: Here, caller: Viewer, name: str, number: PageNumber = 1) -> Response:
     return _page(request, site, caller, name, number=number)
 
 

@@ -16,7 +16,7 @@ from monitor.lines import line_of, urgency
 from monitor.web.access import Viewer
 from monitor.web.here import Here
 from monitor.web.pages.plant import Asked, rest
-from monitor.web.paging import rest_of, shown_of
+from monitor.web.paging import PageNumber, rest_of, shown_of
 from monitor.web.render import page
 from monitor.web.site import Site
 
@@ -50,7 +50,7 @@ def assets(
     sort: Annotated[str, Query(max_length=20)] = "",
     down: bool = False,
     retired: bool = False,
-    number: Annotated[int, Query(alias="page")] = 1,
+    number: PageNumber = 1,
 ) -> Response:
     zones: dict[str, None] = {}
     lines: set[str] = {""}

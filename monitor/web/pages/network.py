@@ -25,7 +25,7 @@ from monitor.show import alert_text
 from monitor.web.access import Viewer
 from monitor.web.asked import assets_of, times
 from monitor.web.here import Here
-from monitor.web.paging import rest_of, shown_of
+from monitor.web.paging import PageNumber, rest_of, shown_of
 from monitor.web.render import page
 
 ROWS = 100
@@ -116,7 +116,7 @@ def events_page(
     asset: str = "",
     since: str = "",
     until: str = "",
-    number: Annotated[int, Query(alias="page", ge=1, le=100_000)] = 1,
+    number: PageNumber = 1,
 ) -> Response:
     plant, now = site.plant(), site.clock()
     begin, end = times(since, until, now, plant, LATELY)

@@ -1,22 +1,16 @@
-"""What people's actions have in common, on the page and in the API."""
+"""The self-test, for whoever asks for it on the page or by the API."""
 
 from __future__ import annotations
 
 from typing import Any
 
 from monitor.errors import NotNow
-from monitor.store import Actor
 from monitor.watching import ask_for_self_test
 from monitor.web.access import Caller
 from monitor.web.site import Site
 
 
-def signed(caller: Caller, password: str) -> Actor:
-    """Who acts; with a password, which opens their own key, they sign it."""
-    return caller.actor(signer=caller.signer(password) if password else None)
-
-
-def self_test(site: Site, caller: Caller) -> dict[str, Any]:
+def test_itself(site: Site, caller: Caller) -> dict[str, Any]:
     """Have the daemon in whose process we run test itself; NotNow where it does not watch."""
     if not site.vitals.leads:
         raise NotNow("nobody watches the plant at this moment, so there is nothing to test: asbuilt run does not lead")
