@@ -62,12 +62,16 @@ def _alarmed_as(write: Written) -> str:
     return key_of("wire", "write", str(write.who.get("client")), *parts_of(write.item))
 
 
-def _done_at(alert: Alert) -> datetime:
-    """When it was done last."""
+def done_at(alert: Alert) -> datetime | None:
+    """When it was done last, where the wire has said so."""
     try:
-        return datetime.fromisoformat(str((alert.who or {})["at"]))
-    except (KeyError, ValueError):
-        return alert.changed_at
+        return datetime.fromisoformat(str((alert.who or {}).get("at")))
+    except ValueError:
+        return None
+
+
+def _done_at(alert: Alert) -> datetime:
+    return done_at(alert) or alert.changed_at
 
 
 def _of_alert(alert: Alert) -> Happening:

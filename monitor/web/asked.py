@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from datetime import UTC, datetime, timedelta
 from zoneinfo import ZoneInfo
 
@@ -26,7 +27,7 @@ def times(since: str, until: str, now: datetime, plant: Plant, usually: timedelt
         raise CallError(f"{until} is before any plant was watched")
     begin = moment(since, now, zone) if since else end - usually
     if begin >= end:
-        raise CallError("the beginning is not before the end, or lies in the future")
+        raise CallError("the beginning is not before the end, or lies in the future: choose an earlier one")
     return begin, end
 
 
@@ -35,8 +36,16 @@ def assets_of(plant: Plant, wanted: list[str] | None) -> list[str]:
     names = [*plant.assets, *plant.segments]
     for name in wanted or ():
         if name not in names:
-            raise CallError(f"there is no asset {name}")
+            raise CallError(f"there is no asset {name}: the list of assets has those of plant.toml")
     return [name for name in names if not wanted or name in wanted]
+
+
+def assure_segments(plant: Plant, wanted: Iterable[str]) -> None:
+    """CallError if a request names a segment that there is not."""
+    for name in wanted:
+        if name not in plant.segments:
+            known = ", ".join(plant.segments) or "none"
+            raise CallError(f"there is no segment {name}: plant.toml has {known}")
 
 
 def say(text: str) -> None:

@@ -106,7 +106,7 @@ def _first_person(request: Request, site: Site, form: Form) -> str:
     name, password = form.text("name", "your name", required=True), form.secret()
     persons.assure_name(name)
     if password != form.secret("password_again"):
-        raise CallError("these are two passwords")
+        raise CallError("these are two passwords: type the same one twice")
     signer = keys.Signer.new()
     person = Person(name, ALL, signer.key, keys.seal(signer, password))
     actor = Actor(name, f"page {address}")

@@ -64,7 +64,7 @@ def new_password(request: Request, site: Here, caller: Somebody, form: Sent) -> 
 def _change_password(site: Site, caller: Caller, form: Form) -> None:
     old, new = form.secret(), form.secret("password_new")
     if new != form.secret("password_again"):
-        raise CallError("the new password and the same again are two passwords")
+        raise CallError("these are two passwords: type the new one twice")
     if new == old:
         raise CallError("this is the password that you have: choose another")
     actor = caller.actor(signer=caller.signer(old))

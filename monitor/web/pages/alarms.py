@@ -4,9 +4,8 @@ from __future__ import annotations
 
 import json
 import shlex
-from collections.abc import Callable, Collection, Iterable, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from datetime import datetime
 from typing import Annotated, Any
 from urllib.parse import quote
 from zoneinfo import ZoneInfo
@@ -47,6 +46,7 @@ from monitor.cases import read_and_close
 from monitor.config import ITSELF, Plant
 from monitor.errors import CallError, UserError
 from monitor.evidence import deciding
+from monitor.happenings import done_at
 from monitor.moments import moment
 from monitor.responses import response, techniques
 from monitor.store import OPEN, Transaction, Wanted
@@ -194,14 +194,29 @@ def _listed(site: Site, wanted: Asked, number: int, ticked: Collection[str] = ()
             "shown": shown,
             "wanted": wanted,
             "ticked": ticked,
-            "counts": store.count_alarms(tx),
+            **_tiles(store.count_alarms(tx)),
             "shelved_by": store.who_shelved(tx, [each.id for each in everything if each.state is SHELVED]),
             "orders": _orders(tx, everything),
             "zones": zones_of(plant),
             "is_filtered": any(getattr(wanted, name) for name in wanted.__slots__),
+            "title": STATES[wanted.state][0],
             "choices": CHOICES,
             "most_aside": MOST_ASIDE,
         }
+
+
+def _tiles(counts: Mapping[tuple[str, str], int]) -> dict[str, Any]:
+    """How many alarms are open, by severity, not acknowledged and acknowledged; and how many are put away."""
+
+    def of(severity: Severity, *states: AlertState) -> int:
+        return sum(counts.get((state, severity), 0) for state in states)
+
+    return {
+        "open": [(each.value, of(each, UNACK, RTN_UNACK), of(each, ACKED)) for each in reversed(Severity)],
+        "put_away": [
+            (state.value.lower(), sum(of(each, state) for each in Severity)) for state in (SHELVED, SUPPRESSED)
+        ],
+    }
 
 
 def _orders(tx: Transaction, alerts: Iterable[Alert]) -> dict[str, Order]:
@@ -297,18 +312,10 @@ def _told(site: Site, caller: Caller, number: int) -> dict[str, Any]:
         "choose": [(cause.value.replace("-", " "), text) for cause, text in CHOOSE.items()],
         "shelvings": SHELVINGS,
         "deviates": alert.kind in DEVIATIONS,
-        "done_at": _done_at(alert),
+        "done_at": done_at(alert),
         "out_of_service": alert.suppressed_by == OUT_OF_SERVICE,
         "is_ours": alert.asset == ITSELF,
     }
-
-
-def _done_at(alert: Alert) -> datetime | None:
-    """When it was done, where the wire has said so."""
-    try:
-        return datetime.fromisoformat(str((alert.who or {}).get("at")))
-    except ValueError:
-        return None
 
 
 def _item(tx: Transaction, alert: Alert) -> Item | None:
