@@ -81,7 +81,7 @@ def coverage(
         zones=zones_of(plant),
         seen=sum(not each.gaps and each.since is not None for each in found),
         of=len(names),
-        overall=_overall(found),
+        overall=share_text(_overall(found)),
         rows=[_row(plant, each, begin, end) for each in rows[shown.skip : shown.last]],
         shown=shown,
         looks=[(look, text) for look, (text, _) in LOOKS.items()],
@@ -136,7 +136,7 @@ def _overall(found: Iterable[Covered]) -> float | None:
 def _row(plant: Plant, each: Covered, begin: datetime, end: datetime) -> dict[str, object]:
     newest = sorted(each.gaps, key=lambda gap: gap.first_at, reverse=True)
     longest = each.longest(end)
-    share = "" if each.share is None else f"seen for {share_text(each.share)} of the time, "
+    seen = "" if each.share is None else f"seen for {share_text(each.share)} of the time, "
     gaps = f"{len(each.gaps)} gap{'s' * (len(each.gaps) != 1)}"
     return {
         "asset": each.asset,
@@ -144,16 +144,17 @@ def _row(plant: Plant, each: Covered, begin: datetime, end: datetime) -> dict[st
         "is_known": each.asset in plant.assets or each.asset in plant.segments,
         "is_blind": each.is_blind,
         "since": each.since,
-        "share": each.share,
-        "share_text": "–" if each.share is None else share_text(each.share),
+        "share": share_text(each.share),
         "longest": longest,
         "gaps": [(gap, look_of(gap.cause), lasted(gap, end)) for gap in newest[:MOST_GAPS]],
         "count": len(each.gaps),
         "bar": bar(each, begin, end),
-        "text": "never asked" if _is_never(each) else share + gaps,
+        "text": "never asked" if _is_never(each) else seen + gaps,
     }
 
 
-def share_text(share: float) -> str:
+def share_text(share: float | None) -> str:
     """A share as people read it; what is not all is never 100 %."""
+    if share is None:
+        return "–"
     return "100 %" if share == 1 else f"{min(100 * share, 99.999):.3f} %"
