@@ -15,6 +15,7 @@ from monitor.moments import moment
 log = structlog.get_logger()
 
 LARGEST = 2**31 - 1  # of a number, in every database
+NO_NUL = r"^[^\u0000]*$"  # the pattern of a text that every database takes
 LONGEST = 200  # letters that somebody may look for
 EARLIEST = datetime(1970, 1, 1, tzinfo=UTC)
 

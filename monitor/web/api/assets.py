@@ -22,13 +22,12 @@ from monitor.moments import moment
 from monitor.polling import poll_assets
 from monitor.timeline import A_DAY, happened_document, timeline
 from monitor.web.access import Caller, EngineerToken, OperatorToken, ViewerToken
-from monitor.web.api.sent import Body, Name, Password, Text, When
+from monitor.web.api.sent import MOST_ROWS, ROWS, Body, Name, Password, Text, When
 from monitor.web.api.sent import Reason as Why
-from monitor.web.asked import assets_of, say
+from monitor.web.asked import LONGEST, assets_of, say
 from monitor.web.here import Here
 from monitor.web.site import Site
 
-LONGEST = 200
 LONGEST_NAME = 2000
 POLLED_MOST = 500  # assets that one request may ask for: it waits for all of them
 
@@ -93,7 +92,7 @@ def history(
     _: ViewerToken,
     asset: Annotated[str, Query(min_length=1, max_length=LONGEST_NAME)],
     until: Annotated[str, Query(max_length=40, description="ISO 8601; only what came before.")] = "",
-    limit: Annotated[int, Query(ge=1, le=1000)] = 200,
+    limit: Annotated[int, Query(ge=1, le=MOST_ROWS)] = ROWS,
 ) -> dict[str, Any]:
     """What happened to an asset, and who did it, the newest first (docs/json.md)."""
     row, now = _found(site, asset), site.clock()

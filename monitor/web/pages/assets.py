@@ -15,7 +15,7 @@ from monitor.board import Row
 from monitor.lines import line_of, urgency
 from monitor.web.access import Viewer
 from monitor.web.here import Here
-from monitor.web.pages.plant import Asked, rest
+from monitor.web.pages.plant import Asked, query_of
 from monitor.web.paging import PageNumber, rest_of, shown_of
 from monitor.web.render import page
 from monitor.web.site import Site
@@ -64,7 +64,7 @@ def assets(
     if sort in ORDERS:
         rows.sort(key=ORDERS[sort][1], reverse=down)
     shown = shown_of(number, len(rows))
-    kept = rest(asked) | ({"retired": "true"} if retired else {})
+    kept = query_of(asked) | ({"retired": "true"} if retired else {})
     order = {"sort": sort, "down": "true" if down else ""} if sort in ORDERS else {}
     return page(
         request,

@@ -43,7 +43,7 @@ def wanted(
 Asked = Annotated[Wanted, Depends(wanted)]
 
 
-def rest(asked: Wanted) -> dict[str, str]:
+def query_of(asked: Wanted) -> dict[str, str]:
     """What an address asks for, for the links on its page."""
     named = {"q": asked.text, "verdict": asked.verdict, "zone": asked.zone, "line": asked.line, "alarms": asked.alarms}
     return {name: value for name, value in named.items() if value}
@@ -91,7 +91,7 @@ def plant(request: Request, site: Here, caller: Viewer, asked: Asked, number: Pa
         closed=closed,
         shown=shown,
         asked=asked,
-        query=rest_of(rest(asked)),
+        query=rest_of(query_of(asked)),
         verdicts=WORST_FIRST,
         doers=doers,
         blind=blind,
