@@ -221,8 +221,8 @@ def _tiles(counts: Mapping[tuple[str, str], int]) -> dict[str, Any]:
 
 def _orders(tx: Transaction, alerts: Iterable[Alert]) -> dict[str, Order]:
     """The change orders that suppress alarms."""
-    numbers = {each.suppressed_by for each in alerts if (each.suppressed_by or "").isdigit()}
-    return {str(order.id): order for number in numbers for order in store.orders(tx, number=int(number or 0))}
+    numbers = {int(by) for each in alerts if (by := each.suppressed_by or "").isdigit()}
+    return {str(order.id): order for order in store.orders_of(tx, numbers)}
 
 
 def _acknowledge(site: Site, caller: Caller, form: Form, ids: Sequence[int]) -> None:
