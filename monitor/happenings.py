@@ -6,7 +6,7 @@ writes to configured items, of which one to an approved value is no alarm.
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable, Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import Any
@@ -42,11 +42,8 @@ class Happening:
     state: AlertState | None = None
 
 
-def happenings(
-    tx: Transaction, since: datetime, until: datetime, assets: Sequence[str] = (), clients: Collection[str] = ()
-) -> list[Happening]:
-    """What was done between two times to some assets, or by some clients (to all and by all, if none is named); the
-    newest first."""
+def happenings(tx: Transaction, since: datetime, until: datetime, assets: Sequence[str] = ()) -> list[Happening]:
+    """What was done between two times to some assets (to all, if none is named); the newest first."""
     raised = [
         alert
         for alert in store.alerts(tx, assets, closed=True, since=since, kind=Kind.EVENT)
@@ -57,8 +54,6 @@ def happenings(
     for asset, write in store.writes(tx, since, until, assets, MOST):
         found.append(_of_write(asset, write, by_doing.pop((asset, _alarmed_as(write), write.at), None)))
     found += map(_of_alert, by_doing.values())
-    if clients:
-        found = [each for each in found if each.client in clients]
     return sorted(found, key=lambda each: (each.at, each.alert or 0), reverse=True)[:MOST]
 
 
@@ -67,12 +62,16 @@ def _alarmed_as(write: Written) -> str:
     return key_of("wire", "write", str(write.who.get("client")), *parts_of(write.item))
 
 
-def _done_at(alert: Alert) -> datetime:
-    """When it was done last."""
+def done_at(alert: Alert) -> datetime | None:
+    """When it was done last, where the wire has said so."""
     try:
-        return datetime.fromisoformat(str((alert.who or {})["at"]))
-    except (KeyError, ValueError):
-        return alert.changed_at
+        return datetime.fromisoformat(str((alert.who or {}).get("at")))
+    except ValueError:
+        return None
+
+
+def _done_at(alert: Alert) -> datetime:
+    return done_at(alert) or alert.changed_at
 
 
 def _of_alert(alert: Alert) -> Happening:

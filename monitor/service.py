@@ -2,18 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from datetime import datetime
 
 from monitor import lives
 from monitor.config import Plant
 from monitor.errors import CallError
-from monitor.evidence import deciding
+from monitor.evidence import Say, deciding
 from monitor.lives import Reason, Step
 from monitor.polling import begin_routes, tell
 from monitor.store import Database
-
-Say = Callable[[str], None]
 
 
 def take_out(

@@ -104,4 +104,7 @@ def _assure_may(tx: Transaction, person: str, actor: Actor, signs: bool) -> None
     if actor.name != person and actor.name not in admins:
         raise NotNow(f"a token of {person} is their own matter, or an admin's")
     if signs and actor.signer is None:
-        raise NotNow(f"{actor.name} has not signed this: a token acts in a person's name, and is made with a signature")
+        raise NotNow(
+            f"{actor.name} has not signed this: a token acts in a person's name, and is made with a signature"
+            " (--by NAME, and --key or their password)"
+        )

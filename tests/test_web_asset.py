@@ -112,7 +112,18 @@ def test_the_page_says_how_it_stands_and_why(visitor: Visitor) -> None:
     assert "It has not answered since 2026-11-23 07:59:50." in answered
     assert "unreachable: no answer within 2 s. 1 poll since" in answered
     assert "It was never seen." in text_of(visitor.get(f"/assets/{PRESS}").text)
-    assert "A proposal waits for a decision, by kim" in text_of(visitor.get(f"/assets/{CAPPER}").text)
+
+
+def test_it_leads_to_its_own_baselines(visitor: Visitor) -> None:
+    shown = visitor.get(f"/assets/{CAPPER}").text
+    assert "A proposal waits for a decision, by kim" in text_of(shown)
+    (review,) = re.findall(r'<a href="([^"]+)">Review it</a>', shown)
+    assert "Review" in visitor.get(review).text
+    assert CAPPER in visitor.get(review).text
+    (listed,) = re.findall(r'href="([^"]+)">Baselines</a> <a class="button"', shown)
+    baselines = visitor.get(listed).text
+    assert CAPPER in baselines
+    assert FILLER not in baselines
 
 
 def test_it_says_who_says_what(visitor: Visitor) -> None:

@@ -124,7 +124,17 @@ from monitor.store.now import (
     open_alarms,
     outage_texts,
 )
-from monitor.store.orders import OrderFilter, add_order, add_written, close_order, find_orders, orders, writes, written
+from monitor.store.orders import (
+    OrderFilter,
+    add_order,
+    add_written,
+    close_order,
+    find_orders,
+    orders,
+    orders_of,
+    writes,
+    written,
+)
 from monitor.store.persons import Person, keep_person, person, persons
 from monitor.store.quality import quality_at, quality_records
 from monitor.store.requests import (
@@ -338,6 +348,7 @@ __all__ = [
     "next_message",
     "open_poll_requests",
     "orders",
+    "orders_of",
     "orders_about",
     "outage_texts",
     "out_of_service",

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections import defaultdict
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import Any
@@ -49,6 +49,12 @@ def orders(
         closed = tables.change_order.c.closed_at
         statement = statement.where(or_(closed.is_(None), closed >= since))
     return _orders(tx, statement)
+
+
+def orders_of(tx: Transaction, numbers: Collection[int]) -> list[Order]:
+    """The orders with some numbers, the oldest first."""
+    order = tables.change_order.c
+    return _orders(tx, select(tables.change_order).where(order.id.in_(numbers)).order_by(order.id)) if numbers else []
 
 
 def find_orders(tx: Transaction, wanted: OrderFilter, most: int, after: int = 0) -> tuple[int, list[Order]]:

@@ -104,6 +104,10 @@ class Caller:
         """Who acts, in the role in which they sign off, if they do."""
         return Actor(self.name, self.via, role, signer)
 
+    def signing(self, password: str | None, due: bool = False) -> Actor:
+        """Who acts: with their own key where that is due, and wherever they gave their password, which opens it."""
+        return self.actor(signer=self.signer(password or "") if due or password else None)
+
     def signer(self, password: str) -> Signing:
         """Their own key, opened with their password. WrongPassword if it is another's; CallError if they keep their key
         elsewhere."""

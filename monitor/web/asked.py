@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from datetime import UTC, datetime, timedelta
 from zoneinfo import ZoneInfo
 
@@ -13,6 +14,9 @@ from monitor.moments import moment
 
 log = structlog.get_logger()
 
+LARGEST = 2**31 - 1  # of a number, in every database
+NO_NUL = r"^[^\u0000]*$"  # the pattern of a text that every database takes
+LONGEST = 200  # letters that somebody may look for
 EARLIEST = datetime(1970, 1, 1, tzinfo=UTC)
 
 
@@ -24,7 +28,7 @@ def times(since: str, until: str, now: datetime, plant: Plant, usually: timedelt
         raise CallError(f"{until} is before any plant was watched")
     begin = moment(since, now, zone) if since else end - usually
     if begin >= end:
-        raise CallError("the beginning is not before the end, or lies in the future")
+        raise CallError("the beginning is not before the end, or lies in the future: choose an earlier one")
     return begin, end
 
 
@@ -33,8 +37,16 @@ def assets_of(plant: Plant, wanted: list[str] | None) -> list[str]:
     names = [*plant.assets, *plant.segments]
     for name in wanted or ():
         if name not in names:
-            raise CallError(f"there is no asset {name}")
+            raise CallError(f"there is no asset {name}: the list of assets has those of plant.toml")
     return [name for name in names if not wanted or name in wanted]
+
+
+def assure_segments(plant: Plant, wanted: Iterable[str]) -> None:
+    """CallError if a request names a segment that there is not."""
+    for name in wanted:
+        if name not in plant.segments:
+            known = ", ".join(plant.segments) or "none"
+            raise CallError(f"there is no segment {name}: plant.toml has {known}")
 
 
 def say(text: str) -> None:
@@ -56,6 +68,11 @@ def zones_of(plant: Plant) -> list[str]:
 def in_zone(plant: Plant, zone: str) -> list[str]:
     """The assets and segments of a zone."""
     return [name for name, each in _zones(plant).items() if each == zone]
+
+
+def looked_for(text: str) -> str:
+    """What somebody looks for, as every database can look for it."""
+    return text.replace("\0", "").strip()[:LONGEST]
 
 
 def at_or_none(text: str, now: datetime, plant: Plant) -> datetime | None:

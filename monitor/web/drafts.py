@@ -117,7 +117,7 @@ def with_more(plant: Plant, draft: Draft, pattern: str) -> Draft:
     names = [*plant.assets, *plant.segments]
     found = [name for name in names if name == pattern or fnmatchcase(name, pattern)]
     if not found:
-        raise CallError(f"there is no asset {pattern}")
+        raise CallError(f"there is no asset {pattern}: the list of assets has those of plant.toml")
     return replace(draft, assets=_named(plant, [*draft.assets, *found]))
 
 

@@ -13,13 +13,12 @@ from fastapi.openapi.utils import get_openapi
 from fastapi.routing import APIRoute
 
 from monitor.web.access import NEEDED, WORDS, Role
+from monitor.web.asked import NO_NUL
 from monitor.web.documents import schemas
 
 PATH = "/api/v1"
-WITHOUT_NUL = r"^[^\u0000]*$"
 ABOUT = """What the page of asbuilt does, for programs. The documents are those of the commands' `--json`
 (docs/json.md); errors are `{"error": sentence}`. Within `v1` keys and operations are only ever added."""
-
 
 ERRORS = {
     401: "No token, or one that is not good.",
@@ -151,7 +150,7 @@ def _as_sent(schema: dict[str, Any]) -> dict[str, Any]:
     if "items" in schema:
         return schema | {"items": _as_sent(schema["items"])}
     is_free = schema.get("type") == "string" and not schema.keys() & {"enum", "const", "pattern", "format"}
-    return schema | {"pattern": WITHOUT_NUL} if is_free else schema
+    return schema | {"pattern": NO_NUL} if is_free else schema
 
 
 def _add_components(components: dict[str, Any]) -> None:

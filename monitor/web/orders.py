@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable, Sequence
+from collections.abc import Iterable, Sequence
 from datetime import datetime
 
 from baselines.change import Order
@@ -11,12 +11,9 @@ from monitor.config import Plant
 from monitor.errors import NotNow
 from monitor.evidence import deciding
 from monitor.ordering import Closed, Wish
-from monitor.store import Actor
 from monitor.web.access import Caller
 from monitor.web.asked import assets_of
 from monitor.web.site import Site
-
-LARGEST_ID = 2**31 - 1  # of an order, in every database
 
 Window = tuple[datetime, datetime]
 
@@ -39,7 +36,7 @@ def announce(
     """Open an order at a time by which its window was reckoned; and what else should be known."""
     plant, said = site.plant(), list[str]()
     assets = assets_of(plant, list(dict.fromkeys(wish.asset for wish in wishes)))
-    actor = _actor(plant, caller, assets if wishes else (), password)
+    actor = caller.signing(password, takes_two(plant, assets if wishes else ()))
     rules = ordering.rules_for(plant, assets)
     with deciding(plant, site.database, actor, said.append) as tx:
         order = ordering.announce(tx, wishes, window, ticket, reason, actor, now, rules)
@@ -51,7 +48,7 @@ def close(site: Site, caller: Caller, number: int, as_seen: bool, password: str)
     plant, said = site.plant(), list[str]()
     with site.database.read() as tx:
         order = ordering.open_order_of(tx, number)
-    actor = _actor(plant, caller, order.assets, password)
+    actor = caller.signing(password, takes_two(plant, order.assets))
     gaps = read_again(site, caller, order)
     if gaps and not as_seen:
         raise NotNow(f"{'; '.join(gaps)}. Order {number} stays open; it can be closed by what was seen last")
@@ -64,9 +61,3 @@ def close(site: Site, caller: Caller, number: int, as_seen: bool, password: str)
 def read_again(site: Site, caller: Caller, order: Order) -> list[str]:
     """Read the assets of an order now; what of it could not be seen."""
     return ordering.read_again(site.plant(), site.database, order, caller.name, lambda _: None)
-
-
-def _actor(plant: Plant, caller: Caller, assets: Collection[str], password: str) -> Actor:
-    """Who acts; they sign where four eyes look, and wherever they gave their password."""
-    signs = password or takes_two(plant, assets)
-    return caller.actor(signer=caller.signer(password) if signs else None)

@@ -4,9 +4,16 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from typing import Annotated
 from urllib.parse import urlencode
 
+from fastapi import Query
+
+from monitor.web.asked import LARGEST
+
 ROWS = 200
+
+PageNumber = Annotated[int, Query(alias="page", ge=1, le=LARGEST)]
 
 
 @dataclass(frozen=True, slots=True)

@@ -13,6 +13,7 @@ from monitor.errors import StoreError
 from monitor.evidence import deciding
 from monitor.keys import Signer
 from monitor.store import ITSELF, Person
+from monitor.web.asked import say
 from monitor.web.limits import TooOften
 from monitor.web.site import Site
 
@@ -55,7 +56,3 @@ def _refused(site: Site, person: Person | None, address: str, told: int) -> None
     if told:
         with suppress(StoreError), deciding(site.plant(), site.database, ITSELF, say) as tx:
             store.audit(tx, site.clock(), ITSELF, "session.refuse", name, {"address": address, "refused": str(told)})
-
-
-def say(text: str) -> None:
-    log.warning("web", text=text)

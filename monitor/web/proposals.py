@@ -8,8 +8,6 @@ from dataclasses import dataclass, replace
 from fnmatch import fnmatchcase
 from typing import Any
 
-import structlog
-
 from baselines.asset import Criticality
 from baselines.baseline import Stage, State, objection
 from baselines.capture import Decision
@@ -24,6 +22,7 @@ from monitor.reviewing import Review
 from monitor.show import baseline_document
 from monitor.store import Actor, Transaction
 from monitor.web.access import Caller, Role, roles_of
+from monitor.web.asked import assets_of, in_zone, say
 from monitor.web.jobs import Job, Progress
 from monitor.web.site import Site
 
@@ -35,33 +34,12 @@ MOST_TOGETHER = 50  # proposals that are reviewed on one page
 
 Document = dict[str, Any]
 
-log = structlog.get_logger()
-
 
 def matching(plant: Plant, asked: str, zone: str = "") -> list[str]:
     """The assets and segments whose name holds what is asked for, or fits it as a pattern; with `zone` only of that."""
     wanted = asked.strip().lower()
-    pattern = wanted if any(sign in wanted for sign in "*?[") else f"*{wanted}*"
-    return [
-        name
-        for name, its_zone in _zones(plant).items()
-        if (not zone or its_zone == zone) and fnmatchcase(name.lower(), pattern)
-    ]
-
-
-def zones_of(plant: Plant) -> list[str]:
-    """The zones that assets and segments are in."""
-    return sorted(set(_zones(plant).values()) - {""})
-
-
-def _zones(plant: Plant) -> dict[str, str]:
-    of_devices = {name: polled.asset.zone for name, polled in plant.assets.items()}
-    return of_devices | {name: watched.asset.zone for name, watched in plant.segments.items()}
-
-
-def alike(values: Iterable[str]) -> list[tuple[str, str]]:
-    """What somebody may choose, and what it is called, where that is the same."""
-    return [(str(each), str(each)) for each in values]
+    there = in_zone(plant, zone) if zone else assets_of(plant, None)
+    return [name for name in there if wanted in name.lower() or fnmatchcase(name.lower(), wanted)]
 
 
 def takes_password(plant: Plant, assets: Iterable[str], approving: bool = False) -> bool:
@@ -72,8 +50,7 @@ def takes_password(plant: Plant, assets: Iterable[str], approving: bool = False)
 
 def actor_of(plant: Plant, caller: Caller, assets: Iterable[str], password: str, approving: bool = False) -> Actor:
     """Who acts: with their own key where that is due, or where they gave their password."""
-    has_to = takes_password(plant, assets, approving)
-    return caller.actor(signer=caller.signer(password) if has_to or password else None)
+    return caller.signing(password, takes_password(plant, assets, approving))
 
 
 def in_role(tx: Transaction, plant: Plant, caller: Caller, who: Actor, asset: str, role: str) -> Actor:
@@ -236,7 +213,3 @@ def _objection(found: Review, name: str, roles: Sequence[str]) -> str:
     if found.to_sign and not role and not any(word.by == name for word in found.signed):
         return f"{', '.join(found.to_sign)} is still to sign, and {name} is none of these"
     return objection(found.proposal, found.signed, name, role, found.to_sign, found.rules.takes_two)
-
-
-def say(text: str) -> None:
-    log.warning("web", text=text)

@@ -29,7 +29,7 @@ def measured_of(site: Site, since: str, until: str, by: By, zone: str) -> Measur
     begin, end = times(since, until, now, plant, USUALLY)
     assure_periods(begin, end, by)
     if zone and zone not in zones_of(plant):
-        raise CallError(f"there is no zone {zone}")
+        raise CallError(f"there is no zone {zone}: plant.toml has {', '.join(zones_of(plant)) or 'none'}")
     with site.database.read() as tx:
         found = measured(tx, plant, begin, end, by, now, in_zone(plant, zone) if zone else None)
     return Measured(found, begin, end)

@@ -12,8 +12,6 @@ from datetime import datetime
 from pathlib import Path
 from zoneinfo import ZoneInfo
 
-import structlog
-
 from baselines.baseline import Stage
 from baselines.snapshot import utc_text
 from monitor import store
@@ -28,6 +26,7 @@ from monitor.report.making import scope_of
 from monitor.reported import Reported
 from monitor.reporting import CHORE, SUFFIXES
 from monitor.web.access import Caller
+from monitor.web.asked import say
 from monitor.web.jobs import Job
 from monitor.web.making import File, report_work
 from monitor.web.site import Site
@@ -41,8 +40,6 @@ TYPES = {  # of files, by their endings
     ".zip": "application/zip",
     ".json": "application/json",
 }
-
-log = structlog.get_logger()
 
 
 @dataclass(frozen=True, slots=True)
@@ -84,7 +81,7 @@ def begin(site: Site, caller: Caller, asked: Asked) -> Job:
     path = site.made.place() / file_name(plant, asked.kind, asked.until, asked.format)
     try:
         assure_writable(plant, site.database, asked.format, path)
-        with deciding(plant, site.database, caller.actor(), _say) as tx:
+        with deciding(plant, site.database, caller.actor(), say) as tx:
             store.audit(tx, site.clock(), caller.actor(), "report.make", "", _detail(asked))
         return site.jobs.begin(caller.name, f"{TITLE}{path.name}", report_work(plant, asked, path), "/reports")
     except BaseException:
@@ -103,10 +100,6 @@ def _detail(asked: Asked) -> dict[str, str]:
         "stage": asked.stage or "",
     }
     return {name: value for name, value in said.items() if value}
-
-
-def _say(text: str) -> None:
-    log.warning("web", text=text)
 
 
 def file_of(job: Job) -> File:

@@ -7,7 +7,7 @@ from contextlib import suppress
 from functools import cache
 
 import structlog
-from fastapi import APIRouter, FastAPI, Request
+from fastapi import FastAPI, Request
 from fastapi.exceptions import RequestValidationError
 from fastapi.responses import JSONResponse, Response
 from fastapi.routing import APIRoute
@@ -39,7 +39,7 @@ MOST_FAULTS = 10  # of one body that are said
 log = structlog.get_logger()
 
 
-def rest(site: Site, door: Door, routers: tuple[APIRouter, ...] = api.ROUTERS) -> FastAPI:
+def rest(site: Site, door: Door) -> FastAPI:
     """The API over one plant."""
     app = FastAPI(
         title="asbuilt",
@@ -50,20 +50,20 @@ def rest(site: Site, door: Door, routers: tuple[APIRouter, ...] = api.ROUTERS) -
         generate_unique_id_function=id_of,
     )
     app.state.site, app.state.door = site, door
-    for router in routers:
+    for router in api.ROUTERS:
         app.include_router(router)
-    document = cache(lambda: described(app, operations(routers)))
+    document = cache(lambda: described(app, operations()))
     app.openapi = document  # type: ignore[method-assign]
-    every = [route for route in (*app.routes, *operations(routers)) if isinstance(route, Route)]
+    every = [route for route in (*app.routes, *operations()) if isinstance(route, Route)]
     app.add_middleware(Gate, who=_who, allowed=lambda scope: _allowed(every, scope), failed=answer_of)
     for kind in (Unknown, UserError, HTTPException, RequestValidationError, Exception):
         app.add_exception_handler(kind, answer_of)
     return app
 
 
-def operations(routers: tuple[APIRouter, ...] = api.ROUTERS) -> Iterator[APIRoute]:
-    """Every operation of some routers."""
-    for router in routers:
+def operations() -> Iterator[APIRoute]:
+    """Every operation of the API."""
+    for router in api.ROUTERS:
         yield from (route for route in router.routes if isinstance(route, APIRoute))
 
 

@@ -30,10 +30,11 @@ from monitor.web.access import (
     somebody,
     status_of,
 )
+from monitor.web.asked import say
 from monitor.web.forms import Form, FromAnybody, Sent
 from monitor.web.here import Here
 from monitor.web.limits import TooOften
-from monitor.web.passwords import assure_turn, opened, say
+from monitor.web.passwords import assure_turn, opened
 from monitor.web.render import back_to, page
 from monitor.web.site import Site
 
@@ -105,7 +106,7 @@ def _first_person(request: Request, site: Site, form: Form) -> str:
     name, password = form.text("name", "your name", required=True), form.secret()
     persons.assure_name(name)
     if password != form.secret("password_again"):
-        raise CallError("these are two passwords")
+        raise CallError("these are two passwords: type the same one twice")
     signer = keys.Signer.new()
     person = Person(name, ALL, signer.key, keys.seal(signer, password))
     actor = Actor(name, f"page {address}")

@@ -30,14 +30,12 @@ class Site:
     vitals: Vitals
     jobs: Jobs = field(default_factory=Jobs)
     limits: Limits = field(default_factory=lambda: Limits(time.monotonic))
-
+    made: Made = field(default_factory=Made)
+    at_end: list[Callable[[], None]] = field(default_factory=list)  # what is to be done when the server ends
     board: Board = field(init=False)
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "board", Board(self.database))
-
-    made: Made = field(default_factory=Made)
-    at_end: list[Callable[[], None]] = field(default_factory=list)  # what is to be done when the server ends
 
     def ill(self) -> list[str]:
         """What keeps the daemon from watching, as sentences; nothing where no daemon runs."""

@@ -19,14 +19,11 @@ from monitor.responses import response, techniques
 from monitor.show import alert_document, move_document
 from monitor.store import Wanted
 from monitor.web.access import EngineerToken, OperatorToken, ViewerToken
-from monitor.web.acts import say, signed
-from monitor.web.api.sent import Body, Id, IdIn, Name, Password, Reason, Text, When
-from monitor.web.asked import in_zone
+from monitor.web.api.sent import MOST_ROWS, ROWS, Body, Id, IdIn, Name, Password, Reason, Text, When
+from monitor.web.asked import LARGEST, in_zone, say
 from monitor.web.here import Here
 
 MOST_AT_ONCE = 1000  # alarms of one call
-ROWS, MOST_ROWS = 200, 1000
-LARGEST = 2**31 - 1
 NOT_OVER = tuple(state for state in AlertState if state is not NORMAL)
 
 Ids = Annotated[list[Id], Field(min_length=1, max_length=MOST_AT_ONCE)]
@@ -115,7 +112,7 @@ def alert(site: Here, _: ViewerToken, number: IdIn) -> dict[str, Any]:
 @router.post("/alerts/ack")
 def acknowledge(site: Here, caller: OperatorToken, body: Acknowledging) -> dict[str, Any]:
     """Acknowledge alarms, all of them or none."""
-    who = signed(caller, body.password or "")
+    who = caller.signing(body.password)
     with deciding(site.plant(), site.database, who, say) as tx:
         moves = actions.acknowledge_alerts(tx, body.ids, who, body.reason, site.clock())
     return {"alerts": [alert_document(each.alert) for each in moves]}
@@ -124,7 +121,7 @@ def acknowledge(site: Here, caller: OperatorToken, body: Acknowledging) -> dict[
 @router.post("/alerts/shelve")
 def shelve(site: Here, caller: OperatorToken, body: Shelving) -> dict[str, Any]:
     """Put an alarm away until a time; then it comes back."""
-    who = signed(caller, body.password or "")
+    who = caller.signing(body.password)
     with deciding(site.plant(), site.database, who, say) as tx:
         move = actions.shelve_alert(tx, body.id, body.until, who, body.reason, site.clock())
     return {"alerts": [alert_document(move.alert)]}
@@ -133,6 +130,6 @@ def shelve(site: Here, caller: OperatorToken, body: Shelving) -> dict[str, Any]:
 @router.post("/alerts/close")
 def close(site: Here, caller: EngineerToken, body: Closing) -> dict[str, Any]:
     """Close cases, all of them or none: reads their assets, and closes only if they are as approved."""
-    who = signed(caller, body.password or "")
+    who = caller.signing(body.password)
     closed = read_and_close(site.plant(), site.database, body.ids, body.cause, body.prevention, who, say)
     return {"alerts": [alert_document(each) for each in closed]}

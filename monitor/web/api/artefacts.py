@@ -73,7 +73,7 @@ def attach_artefact(site: Here, caller: EngineerToken, body: Attachment) -> dict
     plant = site.plant()
     kept, asset = _kept(Vault(plant.vault), body.digest), _device(plant, body.asset)
     state = State.PROPOSED if body.proposed else State.APPROVED
-    who = caller.actor(signer=caller.signer(body.password) if body.password else None)
+    who = caller.signing(body.password)
     rules = Rules(plant.approval, plant.criticality(asset))
     with deciding(plant, site.database, who, say, sound=True) as tx:
         files = [(body.name, kept)]

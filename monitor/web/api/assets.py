@@ -6,7 +6,6 @@ from itertools import chain
 from typing import Annotated, Any
 from zoneinfo import ZoneInfo
 
-import structlog
 from fastapi import APIRouter, Query
 from fastapi.responses import Response
 from pydantic import Field
@@ -23,17 +22,15 @@ from monitor.moments import moment
 from monitor.polling import poll_assets
 from monitor.timeline import A_DAY, happened_document, timeline
 from monitor.web.access import Caller, EngineerToken, OperatorToken, ViewerToken
-from monitor.web.api.sent import Body, Name, Password, Text, When
+from monitor.web.api.sent import MOST_ROWS, ROWS, Body, Name, Password, Text, When
 from monitor.web.api.sent import Reason as Why
-from monitor.web.asked import assets_of
+from monitor.web.asked import LONGEST, assets_of, say
 from monitor.web.here import Here
 from monitor.web.site import Site
 
-LONGEST = 200
 LONGEST_NAME = 2000
 POLLED_MOST = 500  # assets that one request may ask for: it waits for all of them
 
-log = structlog.get_logger()
 router = APIRouter(tags=["assets"])
 
 
@@ -95,7 +92,7 @@ def history(
     _: ViewerToken,
     asset: Annotated[str, Query(min_length=1, max_length=LONGEST_NAME)],
     until: Annotated[str, Query(max_length=40, description="ISO 8601; only what came before.")] = "",
-    limit: Annotated[int, Query(ge=1, le=1000)] = 200,
+    limit: Annotated[int, Query(ge=1, le=MOST_ROWS)] = ROWS,
 ) -> dict[str, Any]:
     """What happened to an asset, and who did it, the newest first (docs/json.md)."""
     row, now = _found(site, asset), site.clock()
@@ -139,20 +136,15 @@ def _polled(site: Site, caller: Caller, sent: Polls) -> dict[str, Any]:
 def out_of_service(site: Here, caller: OperatorToken, sent: OutOfService) -> dict[str, Any]:
     """Take an asset out of service until a time: new alarms of it wait until then."""
     reason = _reason(site, caller, sent.reason, sent.ticket, sent.password)
-    return step_document(service.take_out(site.plant(), site.database, sent.asset, sent.until, reason, _say), reason)
+    return step_document(service.take_out(site.plant(), site.database, sent.asset, sent.until, reason, say), reason)
 
 
 @router.post("/assets/in-service")
 def in_service(site: Here, caller: OperatorToken, sent: InService) -> dict[str, Any]:
     """Take an asset back into service: the alarms that waited come back."""
     reason = _reason(site, caller, sent.reason, sent.ticket, sent.password)
-    return step_document(service.bring_back(site.plant(), site.database, sent.asset, reason, _say), reason)
+    return step_document(service.bring_back(site.plant(), site.database, sent.asset, reason, say), reason)
 
 
 def _reason(site: Site, caller: Caller, why: str, ticket: str, password: str | None) -> Reason:
-    signer = caller.signer(password) if password else None
-    return Reason(caller.actor(signer=signer), site.clock(), why, ticket)
-
-
-def _say(text: str) -> None:
-    log.warning("web", text=text)
+    return Reason(caller.signing(password), site.clock(), why, ticket)

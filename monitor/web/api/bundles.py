@@ -73,7 +73,7 @@ def import_baselines(site: Here, caller: EngineerToken, body: Bundle) -> dict[st
     """Take in a bundle: its baselines as history, the newest of each asset as an open proposal, for approval here."""
     files = _files(b64decode(body.bundle))
     seal = bundle.sealed_by("the bundle", files)
-    who = caller.actor(signer=caller.signer(body.password) if body.password else None)
+    who = caller.signing(body.password)
     taken = bundling.take_in(
         site.plant(),
         site.database,

@@ -24,7 +24,7 @@ def conformity(
     plant, known = site.plant(), machine_types(site.plant())
     for name in type or ():
         if name not in known:
-            raise CallError(f"there is no machine type {name}")
+            raise CallError(f"there is no machine type {name}: plant.toml gives it to assets as machine_type")
     wanted = [name for name in known if not type or name in type]
     with site.database.read() as tx:
         found = [compare(tx, plant, name, known[name], site.clock()) for name in wanted]

@@ -12,13 +12,12 @@ from monitor import store
 from monitor.web import trail
 from monitor.web.access import ViewerToken
 from monitor.web.api.reports import job_document
-from monitor.web.api.sent import LARGEST, LONGEST_LINE, MOST_ROWS, ROWS
-from monitor.web.asked import at_or_none
+from monitor.web.api.sent import LONGEST_LINE, MOST_ROWS, ROWS
+from monitor.web.asked import LARGEST, NO_NUL, at_or_none
 from monitor.web.here import Here
 from monitor.web.making import evidence_file, verifying_work
 
 LINES = "application/jsonl"
-NO_NUL = r"^[^\x00]*$"
 
 Word = Annotated[str, Query(max_length=LONGEST_LINE, pattern=NO_NUL)]
 

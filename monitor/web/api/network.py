@@ -12,7 +12,6 @@ from fastapi.responses import JSONResponse
 from starlette.exceptions import HTTPException
 
 from monitor import store
-from monitor.errors import CallError
 from monitor.happenings import happenings, happenings_document
 from monitor.network import alarms_of, host_at, host_document, network, part_document, talk_document
 from monitor.network_host import life, life_document
@@ -20,7 +19,7 @@ from monitor.network_view import crossing
 from monitor.purdue import from_the_top, level_name
 from monitor.show import alert_document
 from monitor.web.access import ViewerToken
-from monitor.web.asked import assets_of, times
+from monitor.web.asked import assets_of, assure_segments, times
 from monitor.web.here import Here
 
 USUALLY = timedelta(days=7)
@@ -44,9 +43,7 @@ def whole(
 ) -> dict[str, Any]:
     """Hosts and conversations by Purdue level, held against what was approved (docs/network.md)."""
     plant = site.plant()
-    for name in segment or ():
-        if name not in plant.segments:
-            raise CallError(f"there is no segment {name}")
+    assure_segments(plant, segment or ())
     with site.database.read() as tx:
         found = network(tx, plant, site.clock(), segment or ())
     levels = Counter(host.level.value for host in found.hosts.values())

@@ -17,17 +17,15 @@ from monitor.show import baseline_document
 from monitor.store import OrderFilter
 from monitor.web import orders
 from monitor.web.access import EngineerToken, ViewerToken
-from monitor.web.api.sent import Body, Id, Password, Yes
+from monitor.web.api.sent import MOST_ROWS, ROWS, Body, Id, Password, Yes
+from monitor.web.asked import LARGEST, NO_NUL
 from monitor.web.here import Here
-from monitor.web.orders import LARGEST_ID
 
-MOST_LISTED = 1000
 MOST_EXPECTED = 1000  # items of one order
 
-NoNul = r"^[^\x00]*$"
-Line = Annotated[str, Field(min_length=1, max_length=200, pattern=NoNul)]
-Told = Annotated[str, Field(max_length=4000, pattern=NoNul)]
-When = Annotated[str, Field(min_length=1, max_length=40, pattern=NoNul)]
+Line = Annotated[str, Field(min_length=1, max_length=200, pattern=NO_NUL)]
+Told = Annotated[str, Field(max_length=4000, pattern=NO_NUL)]
+When = Annotated[str, Field(min_length=1, max_length=40, pattern=NO_NUL)]
 One = Yes | Annotated[int, Field(strict=True, ge=-(2**63), le=2**64)] | Annotated[float, Field(strict=True)] | Told
 Value = One | Annotated[list[One], Field(max_length=1000)]  # each strict: what was sent as 1 or as "on" is not true
 
@@ -43,7 +41,7 @@ class Expected(Body):
     """An item of an asset, and the value that it will have; "*" is any other value than now."""
 
     asset: Line
-    item: Annotated[str, Field(min_length=1, max_length=500, pattern=NoNul)]
+    item: Annotated[str, Field(min_length=1, max_length=500, pattern=NO_NUL)]
     expected: Annotated[Value, Field(union_mode="left_to_right", examples=[12.5, ANY])]
 
 
@@ -71,9 +69,9 @@ def listed(
     site: Here,
     _: ViewerToken,
     state: Annotated[Which, Query(description="Open ones, or closed ones.")] = Which.OPEN,
-    asset: Annotated[str, Query(max_length=200, pattern=NoNul, description="A part of an asset's name.")] = "",
-    limit: Annotated[int, Query(ge=1, le=MOST_LISTED)] = 200,
-    offset: Annotated[int, Query(ge=0, le=LARGEST_ID)] = 0,
+    asset: Annotated[str, Query(max_length=200, pattern=NO_NUL, description="A part of an asset's name.")] = "",
+    limit: Annotated[int, Query(ge=1, le=MOST_ROWS)] = ROWS,
+    offset: Annotated[int, Query(ge=0, le=LARGEST)] = 0,
 ) -> dict[str, Any]:
     """Orders (docs/json.md): the open ones by their end, the closed ones with the newest first."""
     with site.database.read() as tx:
@@ -87,7 +85,7 @@ def listed(
 
 
 @router.get("/changes/{number}")
-def shown(site: Here, _: ViewerToken, number: Annotated[int, Path(ge=1, le=LARGEST_ID)]) -> dict[str, Any]:
+def shown(site: Here, _: ViewerToken, number: Annotated[int, Path(ge=1, le=LARGEST)]) -> dict[str, Any]:
     """One order: what was expected, and once it is closed what became of it (docs/json.md)."""
     with site.database.read() as tx:
         found = store.orders(tx, number=number)

@@ -64,7 +64,7 @@ def make_report(site: Here, caller: ViewerToken, body: Wanted) -> dict[str, Any]
     end = min(body.until or this_second(now), this_second(now))
     start = body.since or end - USUALLY
     if start >= end:
-        raise CallError("the beginning is not before the end, or lies in the future")
+        raise CallError("the beginning is not before the end, or lies in the future: choose an earlier one")
     times = whole(start, end)
     asked = asked_for(plant, now, body.kind, body.form, times, body.assets, body.zones, body.stage)
     return job_document(begin(site, caller, asked))

@@ -15,8 +15,8 @@ from fastapi import Depends, Query
 from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, StringConstraints, WithJsonSchema
 
 from monitor.errors import CallError
+from monitor.web.asked import LARGEST, NO_NUL
 
-LARGEST = 2**31 - 1  # of a number, in every database
 LONGEST_LINE, LONGEST_TEXT, LONGEST_PASSWORD = 200, 4000, 1000  # letters
 FIRST_YEAR, LAST_YEAR = 1970, 2999  # of a time that somebody may mean
 ROWS, MOST_ROWS = 200, 1000  # of one page of a list
@@ -48,7 +48,7 @@ def _whole(value: object) -> object:
 
 
 # In bodies:
-Text = Annotated[str, StringConstraints(max_length=LONGEST_TEXT, pattern=r"^[^\u0000]*$"), AfterValidator(str.strip)]
+Text = Annotated[str, StringConstraints(max_length=LONGEST_TEXT, pattern=NO_NUL), AfterValidator(str.strip)]
 """Text of any lines; it may be empty."""
 Reason = Annotated[
     str,
@@ -70,7 +70,7 @@ Digest = Annotated[str, StringConstraints(pattern="^[0-9a-f]{64}$")]
 """A SHA-256."""
 Password = Annotated[
     str,
-    StringConstraints(min_length=1, max_length=LONGEST_PASSWORD, pattern=r"^[^\u0000]*$"),
+    StringConstraints(min_length=1, max_length=LONGEST_PASSWORD, pattern=NO_NUL),
     Field(json_schema_extra={"format": "password", "writeOnly": True}),
 ]
 """A person's password, as it is typed: with it they sign."""

@@ -11,13 +11,11 @@ from fastapi import APIRouter, Query
 from baselines.snapshot import utc_text
 from monitor.contract import ask_for_counts, contracts
 from monitor.watching import CONTRACT, watch, watch_document
-from monitor.web import acts
 from monitor.web.access import EngineerToken, ViewerToken
-from monitor.web.asked import assets_of
+from monitor.web.api.sent import MOST_ROWS, ROWS
+from monitor.web.asked import LARGEST, assets_of
 from monitor.web.here import Here
-
-ROWS, MOST_ROWS = 200, 1000
-LARGEST = 2**31 - 1
+from monitor.web.self_test import test_itself
 
 router = APIRouter(tags=["watch"])
 
@@ -35,7 +33,7 @@ def how_it_is(site: Here, _: ViewerToken) -> dict[str, Any]:
 @router.post("/self-test")
 def self_test(site: Here, caller: EngineerToken) -> dict[str, Any]:
     """Have a simulated PLC drift on purpose, and time the way from that to the message."""
-    return acts.self_test(site, caller)
+    return test_itself(site, caller)
 
 
 @router.get("/contract")

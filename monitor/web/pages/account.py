@@ -12,9 +12,9 @@ from monitor.errors import CallError, NotNow, UserError
 from monitor.evidence import deciding
 from monitor.roles import WORDS, Role
 from monitor.web.access import Caller, Somebody, Viewer, is_provisional, status_of
+from monitor.web.asked import say
 from monitor.web.forms import Form, Sent
 from monitor.web.here import Here
-from monitor.web.passwords import say
 from monitor.web.render import back_to, page
 from monitor.web.signin import begin, keep
 from monitor.web.site import Site
@@ -64,7 +64,7 @@ def new_password(request: Request, site: Here, caller: Somebody, form: Sent) -> 
 def _change_password(site: Site, caller: Caller, form: Form) -> None:
     old, new = form.secret(), form.secret("password_new")
     if new != form.secret("password_again"):
-        raise CallError("the new password and the same again are two passwords")
+        raise CallError("these are two passwords: type the new one twice")
     if new == old:
         raise CallError("this is the password that you have: choose another")
     actor = caller.actor(signer=caller.signer(old))

@@ -4,9 +4,8 @@ from __future__ import annotations
 
 import json
 import shlex
-from collections.abc import Callable, Collection, Iterable, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from datetime import datetime
 from typing import Annotated, Any
 from urllib.parse import quote
 from zoneinfo import ZoneInfo
@@ -47,22 +46,21 @@ from monitor.cases import read_and_close
 from monitor.config import ITSELF, Plant
 from monitor.errors import CallError, UserError
 from monitor.evidence import deciding
+from monitor.happenings import done_at
 from monitor.moments import moment
 from monitor.responses import response, techniques
 from monitor.store import OPEN, Transaction, Wanted
 from monitor.web.access import Caller, Engineer, Operator, Role, Viewer
-from monitor.web.acts import say, signed
-from monitor.web.asked import in_zone, zones_of
+from monitor.web.asked import LARGEST, in_zone, looked_for, say, zones_of
 from monitor.web.forms import Form, Sent
 from monitor.web.here import Here
-from monitor.web.paging import rest_of, shown_of
+from monitor.web.paging import PageNumber, rest_of, shown_of
 from monitor.web.render import asset_path, back_to, page, status_of
 from monitor.web.site import Site
 
 MOST_ASIDE = 50  # alarms that are put away, below those that are open
 MOST_OTHERS = 20  # other alarms of an asset
 MOST_BEFORE = 10  # cases like this one
-LARGEST = 2**31 - 1
 
 STATES: dict[str, tuple[str, tuple[AlertState, ...]]] = {  # what one may ask for: its name, and its states
     "": ("open", OPEN),
@@ -107,7 +105,6 @@ CAUSES = tuple((cause.value, cause.value.replace("-", " ")) for cause in Cause)
 
 Word = Annotated[str, Query(max_length=500)]
 Number = Annotated[int, Path(ge=1, le=LARGEST)]
-PageNumber = Annotated[int, Query(alias="page", ge=1, le=LARGEST)]
 
 router = APIRouter()
 
@@ -135,7 +132,7 @@ class Asked:
             [each for each in Category if each == self.category],
             [each for each in Kind if each == self.kind],
             assets,
-            "" if exact else self.asset.replace("\0", ""),
+            "" if exact else looked_for(self.asset),
             self.state == "cases",
         )
 
@@ -197,24 +194,39 @@ def _listed(site: Site, wanted: Asked, number: int, ticked: Collection[str] = ()
             "shown": shown,
             "wanted": wanted,
             "ticked": ticked,
-            "counts": store.count_alarms(tx),
+            **_tiles(store.count_alarms(tx)),
             "shelved_by": store.who_shelved(tx, [each.id for each in everything if each.state is SHELVED]),
             "orders": _orders(tx, everything),
             "zones": zones_of(plant),
             "is_filtered": any(getattr(wanted, name) for name in wanted.__slots__),
+            "title": STATES[wanted.state][0],
             "choices": CHOICES,
             "most_aside": MOST_ASIDE,
         }
 
 
+def _tiles(counts: Mapping[tuple[str, str], int]) -> dict[str, Any]:
+    """How many alarms are open, by severity, not acknowledged and acknowledged; and how many are put away."""
+
+    def of(severity: Severity, *states: AlertState) -> int:
+        return sum(counts.get((state, severity), 0) for state in states)
+
+    return {
+        "open": [(each.value, of(each, UNACK, RTN_UNACK), of(each, ACKED)) for each in reversed(Severity)],
+        "put_away": [
+            (state.value.lower(), sum(of(each, state) for each in Severity)) for state in (SHELVED, SUPPRESSED)
+        ],
+    }
+
+
 def _orders(tx: Transaction, alerts: Iterable[Alert]) -> dict[str, Order]:
     """The change orders that suppress alarms."""
-    numbers = {each.suppressed_by for each in alerts if (each.suppressed_by or "").isdigit()}
-    return {str(order.id): order for number in numbers for order in store.orders(tx, number=int(number or 0))}
+    numbers = {int(by) for each in alerts if (by := each.suppressed_by or "").isdigit()}
+    return {str(order.id): order for order in store.orders_of(tx, numbers)}
 
 
 def _acknowledge(site: Site, caller: Caller, form: Form, ids: Sequence[int]) -> None:
-    who, reason = signed(caller, form.secret()), form.text("comment", "the comment")
+    who, reason = caller.signing(form.secret()), form.text("comment", "the comment")
     with deciding(site.plant(), site.database, who, say) as tx:
         actions.acknowledge_alerts(tx, ids, who, reason, site.clock())
 
@@ -237,7 +249,7 @@ def acknowledge_one(request: Request, site: Here, caller: Operator, form: Sent, 
 def shelve(request: Request, site: Here, caller: Operator, form: Sent, number: Number) -> Response:
     def do() -> str:
         plant, now = site.plant(), site.clock()
-        who, reason = signed(caller, form.secret()), form.text("reason", "the reason", required=True)
+        who, reason = caller.signing(form.secret()), form.text("reason", "the reason", required=True)
         written = form.text("for") or form.text("until", "the time until which it is shelved", required=True)
         until = moment(written, now, ZoneInfo(plant.timezone))
         with deciding(plant, site.database, who, say) as tx:
@@ -250,7 +262,7 @@ def shelve(request: Request, site: Here, caller: Operator, form: Sent, number: N
 @router.post("/alarms/{number}/close")
 def close(request: Request, site: Here, caller: Engineer, form: Sent, number: Number) -> Response:
     def do() -> str:
-        who, prevention = signed(caller, form.secret()), form.text("prevention", "what prevents it", required=True)
+        who, prevention = caller.signing(form.secret()), form.text("prevention", "what prevents it", required=True)
         why = next((each for each in Cause if each == form.text("cause")), None)
         if why is None:
             raise CallError("the cause is missing: choose why it came about")
@@ -300,18 +312,10 @@ def _told(site: Site, caller: Caller, number: int) -> dict[str, Any]:
         "choose": [(cause.value.replace("-", " "), text) for cause, text in CHOOSE.items()],
         "shelvings": SHELVINGS,
         "deviates": alert.kind in DEVIATIONS,
-        "done_at": _done_at(alert),
+        "done_at": done_at(alert),
         "out_of_service": alert.suppressed_by == OUT_OF_SERVICE,
         "is_ours": alert.asset == ITSELF,
     }
-
-
-def _done_at(alert: Alert) -> datetime | None:
-    """When it was done, where the wire has said so."""
-    try:
-        return datetime.fromisoformat(str((alert.who or {}).get("at")))
-    except ValueError:
-        return None
 
 
 def _item(tx: Transaction, alert: Alert) -> Item | None:

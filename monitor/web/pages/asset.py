@@ -8,7 +8,6 @@ from datetime import datetime, timedelta
 from typing import Annotated
 from zoneinfo import ZoneInfo
 
-import structlog
 from fastapi import APIRouter, Query, Request
 from fastapi.responses import Response
 from starlette.exceptions import HTTPException
@@ -27,9 +26,10 @@ from monitor.report.known import FIELDS
 from monitor.store import Gap
 from monitor.timeline import A_DAY, timeline
 from monitor.web.access import Caller, Engineer, Operator, Viewer, status_of
+from monitor.web.asked import say
 from monitor.web.forms import Form, Sent
 from monitor.web.here import Here
-from monitor.web.paging import shown_of
+from monitor.web.paging import PageNumber, shown_of
 from monitor.web.render import asset_path, back_to, page
 from monitor.web.site import Site
 
@@ -37,10 +37,8 @@ NEWEST = 15  # lines of the history on the page of the asset
 HISTORY_ROWS = 100
 HISTORY_PAGES = 50  # further back one goes by time
 BAR = 600  # the width of the picture of coverage
-FIRST_DIFFERENT = 3  # deviations that the reason names
 
 router = APIRouter()
-log = structlog.get_logger()
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,9 +51,7 @@ class Stripe:
 
 
 @router.get("/assets/{name:path}")
-def asset(
-    request: Request, site: Here, caller: Viewer, name: str, number: Annotated[int, Query(alias="page")] = 1
-) -> Response:
+def asset(request: Request, site: Here, caller: Viewer, name: str, number: PageNumber = 1) -> Response:
     return _page(request, site, caller, name, number=number)
 
 
@@ -198,7 +194,7 @@ def out_of_service(request: Request, site: Here, caller: Operator, form: Sent) -
     try:
         until = form.moment("until", "the end", site.clock(), plant.timezone)
         reason = Reason(caller.actor(), site.clock(), form.text("reason", "the reason", required=True))
-        step = service.take_out(plant, site.database, name, until, reason, _say)
+        step = service.take_out(plant, site.database, name, until, reason, say)
     except UserError as error:
         return _page(request, site, caller, name, form, str(error), status_of(error))
     return back_to(asset_path(name), f"{name} is out of service until {step.detail['until']}.")
@@ -209,12 +205,8 @@ def in_service(request: Request, site: Here, caller: Operator, form: Sent) -> Re
     name = form.text("asset", "the asset", required=True)
     reason = Reason(caller.actor(), site.clock(), form.text("reason"))
     try:
-        step = service.bring_back(site.plant(), site.database, name, reason, _say)
+        step = service.bring_back(site.plant(), site.database, name, reason, say)
     except UserError as error:
         return _page(request, site, caller, name, form, str(error), status_of(error))
     back = f", and {len(step.moves)} of its alarms are back" if step.moves else ""
     return back_to(asset_path(name), f"{name} is in service again{back}.")
-
-
-def _say(text: str) -> None:
-    log.warning("web", text=text)

@@ -15,8 +15,8 @@ from monitor.board import Row
 from monitor.lines import line_of, urgency
 from monitor.web.access import Viewer
 from monitor.web.here import Here
-from monitor.web.pages.plant import Asked, rest
-from monitor.web.paging import rest_of, shown_of
+from monitor.web.pages.plant import Asked, query_of
+from monitor.web.paging import PageNumber, rest_of, shown_of
 from monitor.web.render import page
 from monitor.web.site import Site
 
@@ -50,7 +50,7 @@ def assets(
     sort: Annotated[str, Query(max_length=20)] = "",
     down: bool = False,
     retired: bool = False,
-    number: Annotated[int, Query(alias="page")] = 1,
+    number: PageNumber = 1,
 ) -> Response:
     zones: dict[str, None] = {}
     lines: set[str] = {""}
@@ -64,7 +64,7 @@ def assets(
     if sort in ORDERS:
         rows.sort(key=ORDERS[sort][1], reverse=down)
     shown = shown_of(number, len(rows))
-    kept = rest(asked) | ({"retired": "true"} if retired else {})
+    kept = query_of(asked) | ({"retired": "true"} if retired else {})
     order = {"sort": sort, "down": "true" if down else ""} if sort in ORDERS else {}
     return page(
         request,

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from typing import Annotated
-from urllib.parse import urlencode
 
 from fastapi import APIRouter, Query, Request
 from fastapi.responses import Response
@@ -12,14 +11,14 @@ from monitor import store
 from monitor.errors import UserError
 from monitor.web import trail
 from monitor.web.access import Viewer, status_of
-from monitor.web.asked import at_or_none
+from monitor.web.asked import LARGEST, at_or_none, looked_for
 from monitor.web.forms import Sent
 from monitor.web.here import Here
 from monitor.web.making import evidence_file, verifying_work
+from monitor.web.paging import rest_of
 from monitor.web.render import back_to, page
 
 ROWS = 100
-LARGEST = 2**31 - 1
 
 router = APIRouter()
 
@@ -47,14 +46,13 @@ def audit(
             tx,
             before=before,
             limit=ROWS + 1,
-            actor=_clean(person),
-            action=_clean(action),
-            subject=_clean(asset),
+            actor=looked_for(person),
+            action=looked_for(action),
+            subject=looked_for(asset),
             since=begin,
             until=end,
         )
         newest, entries, plant_keys = store.newest_checkpoint(tx), store.last_audit_id(tx), trail.keys_of(tx)
-    query = urlencode({name: value for name, value in asked.items() if value})
     return page(
         request,
         site,
@@ -65,7 +63,7 @@ def audit(
         status=status,
         found=found[:ROWS],
         more=len(found) > ROWS,
-        query=query + "&" if query else "",
+        query=rest_of(asked),
         first=before is None,
         newest=newest,
         entries=entries,
@@ -76,10 +74,6 @@ def audit(
         is_signed=trail.is_signed,
         actions=[("", "anything"), ("session.", "signing in and out"), *sorted(trail.ACTIONS.items(), key=str)],
     )
-
-
-def _clean(text: str) -> str:
-    return text.replace("\0", "").strip()
 
 
 @router.post("/audit/verify")

@@ -4,10 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Annotated, Any
-from urllib.parse import urlencode
+from typing import Any
 
-from fastapi import APIRouter, Query, Request
+from fastapi import APIRouter, Request
 from fastapi.responses import Response
 
 from baselines.baseline import Baseline, Stage, State
@@ -19,42 +18,13 @@ from monitor.reviewing import newest_of_stages, side_by_side, snapshots, waiting
 from monitor.store import Transaction
 from monitor.vault import Vault
 from monitor.web.access import Role, Viewer, status_of
-from monitor.web.asked import assets_of
+from monitor.web.asked import assets_of, zones_of
 from monitor.web.here import Here
-from monitor.web.proposals import alike, matching, zones_of
+from monitor.web.paging import ROWS, PageNumber, rest_of, shown_of
+from monitor.web.proposals import matching
 from monitor.web.render import page
 
-ROWS = 200  # of one page of a list
-
 router = APIRouter()
-
-
-@dataclass(frozen=True, slots=True)
-class Shown:
-    """A page of a list: the `number`th of `pages`, with the rows from `first` to `last` of all `of`."""
-
-    number: int
-    of: int
-
-    @property
-    def pages(self) -> int:
-        return max(1, -(-self.of // ROWS))
-
-    @property
-    def first(self) -> int:
-        return (self.number - 1) * ROWS + 1
-
-    @property
-    def last(self) -> int:
-        return min(self.number * ROWS, self.of)
-
-    def cut(self, rows: Sequence[str]) -> Sequence[str]:
-        return rows[self.first - 1 : self.last]
-
-
-def shown_of(number: int, of: int) -> Shown:
-    """The page of a list that is asked for, or the nearest that there is."""
-    return Shown(max(1, min(number, -(-of // ROWS))), of)
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,7 +45,7 @@ def baselines(
     zone: str = "",
     stage: str = "",
     show: str = "",
-    number: Annotated[int, Query(alias="page")] = 1,
+    number: PageNumber = 1,
 ) -> Response:
     plant = site.plant()
     names = matching(plant, q, zone)
@@ -85,8 +55,8 @@ def baselines(
         open_ = sorted((each for each in open_ if not stage or each.stage == stage), key=lambda each: place[each.asset])
         rows = waiting(tx, plant, open_[:ROWS]) if show in ("", "waiting") else []
         named = _approved_or_not(tx, names, show, stage) if show != "waiting" else []
-        cut = shown_of(number, len(named))
-        held = _held(tx, cut.cut(named))
+        shown = shown_of(number, len(named))
+        held = _held(tx, named[shown.skip : shown.last])
     asked = {"q": q, "zone": zone, "stage": stage, "show": show}
     return page(
         request,
@@ -96,11 +66,11 @@ def baselines(
         waiting=rows,
         open_count=len(open_),
         held=held,
-        cut=cut,
+        shown=shown,
         asked=asked,
-        query=urlencode(asked) + "&",
-        zones=alike(zones_of(plant)),
-        stages=alike(Stage),
+        query=rest_of(asked),
+        zones=zones_of(plant),
+        stages=list(Stage),
         may_approve=caller.may(Role.APPROVER),
         may_propose=caller.may(Role.ENGINEER),
         watched=len(plant.assets) + len(plant.segments),

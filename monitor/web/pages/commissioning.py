@@ -12,10 +12,10 @@ from baselines.baseline import Stage
 from monitor.commissioning import pause_of, range_text
 from monitor.errors import CallError, UserError
 from monitor.web.access import Caller, Engineer, Viewer, status_of
-from monitor.web.asked import assets_of
+from monitor.web.asked import assets_of, zones_of
 from monitor.web.forms import Form, Sent
 from monitor.web.here import Here
-from monitor.web.proposals import Wanted, alike, begin, matching, takes_password, zones_of
+from monitor.web.proposals import Wanted, begin, matching, takes_password
 from monitor.web.render import back_to, page
 from monitor.web.site import Site
 
@@ -59,8 +59,8 @@ def _form(
         names=names[:LISTED],
         of=len(names),
         asked={"q": q, "zone": zone},
-        zones=alike(zones_of(plant)),
-        stages=alike(reversed(Stage)),
+        zones=zones_of(plant),
+        stages=list(reversed(Stage)),
         ticked=set(ticked),
         takes_password=takes_password(plant, names),
         **more,

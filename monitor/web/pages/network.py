@@ -14,7 +14,6 @@ from starlette.exceptions import HTTPException
 from baselines.alert import Alert, AlertState
 from monitor import store
 from monitor.drawing import shown
-from monitor.errors import CallError
 from monitor.happenings import happenings
 from monitor.network import Network, State, Talk, alarms_of, host_at, network
 from monitor.network_host import life, polled_identities
@@ -23,9 +22,9 @@ from monitor.network_view import STATES_OF, Box, By, Detail, Show, View, choose,
 from monitor.purdue import MANY, level_name
 from monitor.show import alert_text
 from monitor.web.access import Viewer
-from monitor.web.asked import assets_of, times
+from monitor.web.asked import assets_of, assure_segments, times
 from monitor.web.here import Here
-from monitor.web.paging import rest_of, shown_of
+from monitor.web.paging import PageNumber, rest_of, shown_of
 from monitor.web.render import page
 
 ROWS = 100
@@ -64,14 +63,13 @@ def map_page(
     hosts: Annotated[int, Query(ge=1, le=100_000)] = 1,
     talks: Annotated[int, Query(ge=1, le=100_000)] = 1,
 ) -> Response:
-    plant, now = site.plant(), site.clock()
-    if segment and segment not in plant.segments:
-        raise CallError(f"there is no segment {segment}")
+    plant, now, wanted = site.plant(), site.clock(), [segment] if segment else []
+    assure_segments(plant, wanted)
     view = View(by, show, protocol, q[:200], "", group, level, state, detail)
     with site.database.read() as tx:
-        found = network(tx, plant, now, [segment] if segment else ())
+        found = network(tx, plant, now, wanted)
         alarms = alarms_of(found, store.alerts(tx))
-        events = happenings(tx, now - LATELY, now, [segment] if segment else ())[:EVENTS_SHOWN]
+        events = happenings(tx, now - LATELY, now, wanted)[:EVENTS_SHOWN]
     chosen = choose(found, view)
     drawn = scene(chosen, view, _counts(alarms))
     made = draw(drawn)
@@ -116,7 +114,7 @@ def events_page(
     asset: str = "",
     since: str = "",
     until: str = "",
-    number: Annotated[int, Query(alias="page", ge=1, le=100_000)] = 1,
+    number: PageNumber = 1,
 ) -> Response:
     plant, now = site.plant(), site.clock()
     begin, end = times(since, until, now, plant, LATELY)

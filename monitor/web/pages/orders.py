@@ -20,16 +20,16 @@ from monitor.show import value_text
 from monitor.store import OrderFilter, Transaction
 from monitor.web import orders
 from monitor.web.access import Caller, Engineer, Role, Viewer, status_of
+from monitor.web.asked import LARGEST, looked_for
 from monitor.web.drafts import Draft, blocks_of, draft_of_form, draft_of_query, with_more
 from monitor.web.forms import Form, Sent
 from monitor.web.here import Here
-from monitor.web.orders import LARGEST_ID, takes_two
+from monitor.web.orders import takes_two
+from monitor.web.paging import ROWS, PageNumber, Shown, rest_of
 from monitor.web.render import back_to, page
 from monitor.web.site import Site
 
-ROWS = 200  # of a list
 MOST_FORESEEN = 20  # open orders in the list of which it is said what was seen so far
-LONGEST_LOOKED_FOR = 200  # letters
 MOST_SUGGESTED = 2000  # names of assets beside the field
 USUAL_WINDOW = timedelta(hours=4)
 CHOICES = (
@@ -41,7 +41,7 @@ CHOICES = (
 )
 
 router = APIRouter()
-Number = Annotated[int, Path(ge=1, le=LARGEST_ID)]
+Number = Annotated[int, Path(ge=1, le=LARGEST)]
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,26 +52,6 @@ class Listed:
     seen: Order | None
 
 
-@dataclass(frozen=True, slots=True)
-class Shown:
-    """A page of a long list."""
-
-    number: int
-    of: int
-
-    @property
-    def pages(self) -> int:
-        return max(1, -(-self.of // ROWS))
-
-    @property
-    def first(self) -> int:
-        return (self.number - 1) * ROWS + 1
-
-    @property
-    def last(self) -> int:
-        return min(self.number * ROWS, self.of)
-
-
 @router.get("/orders")
 def listed(
     request: Request,
@@ -80,10 +60,11 @@ def listed(
     state: str = "",
     asset: str = "",
     words: str = "",
-    number: Annotated[int, Query(alias="page", ge=1, le=1_000_000)] = 1,
+    number: PageNumber = 1,
 ) -> Response:
     now, after = site.clock(), (number - 1) * ROWS
-    asset, words = _looked_for(asset), _looked_for(words)
+    asset, words = looked_for(asset), looked_for(words)
+    asked = {"state": state, "asset": asset, "words": words}
     planned = {"as-planned": True, "otherwise": False}.get(state)
     with site.database.read() as tx:
         opened: tuple[int, list[Order]] = (0, [])
@@ -102,15 +83,11 @@ def listed(
         open_count=opened[0],
         closed=closed[1],
         shown=Shown(number, closed[0]),
-        asked={"state": state, "asset": asset, "words": words},
+        asked=asked,
+        query=rest_of(asked),
         choices=CHOICES,
         expected_text=ordering.expected_text,
     )
-
-
-def _looked_for(text: str) -> str:
-    """What every database can look for."""
-    return text.replace("\0", "").strip()[:LONGEST_LOOKED_FOR]
 
 
 def _foreseen(tx: Transaction, opened: Iterable[Order], caller: Caller, now: datetime) -> list[Listed]:

@@ -17,9 +17,9 @@ from monitor.keys import Signer
 from monitor.roles import WORDS, Role
 from monitor.store import Actor, Person, Transaction
 from monitor.web.access import Admin, Caller, is_provisional, status_of
+from monitor.web.asked import say
 from monitor.web.forms import Form, Sent
 from monitor.web.here import Here
-from monitor.web.passwords import say
 from monitor.web.render import back_to, page
 from monitor.web.site import Site
 

@@ -18,14 +18,14 @@ from monitor.config import ITSELF
 from monitor.lines import Tally, Wanted, line_of, look_of, machine_of, urgency
 from monitor.store import Gap, Transaction
 from monitor.web.access import Viewer
+from monitor.web.asked import LONGEST
 from monitor.web.here import Here
-from monitor.web.paging import Shown, rest_of, shown_of
+from monitor.web.paging import PageNumber, Shown, rest_of, shown_of
 from monitor.web.render import page
 from monitor.web.site import Site
 
 OPEN_MOST = 120  # machines of a plant whose lines are all open; of a larger one, each line is a count that opens
 URGENT_MOST = 8  # machines that are named before all others
-LONGEST = 200  # letters that somebody may look for
 
 router = APIRouter()
 
@@ -43,7 +43,7 @@ def wanted(
 Asked = Annotated[Wanted, Depends(wanted)]
 
 
-def rest(asked: Wanted) -> dict[str, str]:
+def query_of(asked: Wanted) -> dict[str, str]:
     """What an address asks for, for the links on its page."""
     named = {"q": asked.text, "verdict": asked.verdict, "zone": asked.zone, "line": asked.line, "alarms": asked.alarms}
     return {name: value for name, value in named.items() if value}
@@ -71,9 +71,7 @@ class Floor:
 
 
 @router.get("/")
-def plant(
-    request: Request, site: Here, caller: Viewer, asked: Asked, number: Annotated[int, Query(alias="page")] = 1
-) -> Response:
+def plant(request: Request, site: Here, caller: Viewer, asked: Asked, number: PageNumber = 1) -> Response:
     floor = _floor(site, asked)
     is_open = not asked.is_any or floor.all.assets <= OPEN_MOST
     shown = shown_of(number, len(floor.machines if is_open else floor.lines))
@@ -93,7 +91,7 @@ def plant(
         closed=closed,
         shown=shown,
         asked=asked,
-        query=rest_of(rest(asked)),
+        query=rest_of(query_of(asked)),
         verdicts=WORST_FIRST,
         doers=doers,
         blind=blind,

@@ -13,10 +13,9 @@ from baselines.baseline import Stage
 from monitor.errors import CallError, UserError
 from monitor.report.asking import PACK, Asked, this_second, whole
 from monitor.report.document import Kind
-from monitor.report.making import zone_of
 from monitor.report.writing import Format
 from monitor.web.access import Caller, Viewer, status_of
-from monitor.web.asked import times
+from monitor.web.asked import times, zones_of
 from monitor.web.forms import Form, Sent
 from monitor.web.here import Here
 from monitor.web.render import back_to, page
@@ -80,12 +79,11 @@ def _page(
     status: int = 200,
 ) -> Response:
     plant = site.plant()
-    zones = sorted({zone_of(plant, name) for name in (*plant.assets, *plant.segments)} - {""})
     shown: Mapping[str, object] = {
         "kinds": [*KINDS.items()],
         "forms": [*FORMATS.items()],
         "stages": [("", "every stage"), *((stage, stage) for stage in Stage)],
-        "zones": zones,
+        "zones": zones_of(plant),
         "ticked": form.texts("zone") if isinstance(form, Form) else (),
         "jobs": [job for job in site.jobs.all_of(caller.name) if job.title.startswith(TITLE)],
         "made": lambda job: getattr(job.outcome, "path", None) is not None and job.outcome.path.is_file(),

@@ -19,7 +19,7 @@ from monitor.web.access import Approver, Caller, Engineer, Role, Viewer, status_
 from monitor.web.asked import assets_of
 from monitor.web.forms import LONGEST_TEXT, Form, Sent
 from monitor.web.here import Here
-from monitor.web.proposals import MOST_TOGETHER, Document, alike, approve, decide, reject, standing, takes_password
+from monitor.web.proposals import MOST_TOGETHER, Document, approve, decide, reject, standing, takes_password
 from monitor.web.render import back_to, page
 from monitor.web.site import Site
 
@@ -62,7 +62,6 @@ def _review(
         single=single,
         stages={each.proposal.stage for each in found},
         standing=stand,
-        roles=alike(stand.roles),
         missing=[(name, approved.get(name)) for name in wanted if name not in {each.asset for each in found}],
         boxes=single is not None and len(single.differing) <= MOST_BOXES and not stand.why,
         ticked=None if form is None else set(form.texts("item")),

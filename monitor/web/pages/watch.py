@@ -13,10 +13,10 @@ from monitor.contract import KEPT, ask_for_counts, contracts
 from monitor.errors import UserError
 from monitor.watching import CONTRACT, STATIONS, watch
 from monitor.web.access import Caller, Engineer, Viewer
-from monitor.web.acts import self_test
 from monitor.web.forms import Sent
 from monitor.web.here import Here
 from monitor.web.render import back_to, page, status_of
+from monitor.web.self_test import test_itself
 from monitor.web.site import Site
 
 MOST_DEVICES = 100  # that are named: those whose contract was not kept
@@ -40,7 +40,7 @@ def how_it_is(request: Request, site: Here, caller: Viewer) -> Response:
 @router.post("/watch/self-test")
 def run_self_test(request: Request, site: Here, caller: Engineer, _: Sent) -> Response:
     try:
-        document = self_test(site, caller)
+        document = test_itself(site, caller)
     except UserError as error:
         return _page(request, site, caller, error=str(error), status=status_of(error))
     return back_to("/watch", f"The self-test {'passed' if document['ok'] else 'FAILED'}: {document['text']}.")
