@@ -12,7 +12,7 @@ from hypothesis import settings
 from tests.databases import database, postgresql, url  # noqa: F401 (fixtures)
 from tests.floors import TWO, PlantFolder, RunningFloor, running
 from tests.measured import times
-from tests.sites import browser  # noqa: F401 (a fixture)
+from tests.sites import browser, chromium  # noqa: F401 (fixtures)
 from tests.wires import crossing, wire  # noqa: F401 (fixtures)
 
 settings.register_profile("asbuilt", deadline=None, max_examples=times(25, 100))  # it takes what the machine takes
