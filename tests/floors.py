@@ -5,8 +5,10 @@ from __future__ import annotations
 import asyncio
 import json
 import os
+import shutil
 import subprocess
 import sys
+import tempfile
 import threading
 import time
 from collections.abc import Callable, Iterator, Mapping
@@ -138,6 +140,21 @@ class Done:
         return next(asset for asset in self.json["assets"] if asset["asset"] == name)
 
 
+@dataclass(frozen=True)
+class Meanwhile:
+    """A command that runs while the test goes on."""
+
+    process: Process
+    aside: Path
+
+    def ended(self) -> Done:
+        """Wait for its end."""
+        code = self.process.wait(60)
+        done = Done(code, *((self.aside / name).read_text(encoding="utf-8") for name in ("out", "err")))
+        shutil.rmtree(self.aside)
+        return done
+
+
 class PlantFolder:
     """A plant.toml in a folder, and the commands on it."""
 
@@ -174,6 +191,12 @@ class PlantFolder:
         done = forge().run(words, self.environment, self.folder, 60)
         assert "Traceback" not in done.stderr, done.stderr
         return Done(done.returncode, done.stdout, done.stderr)
+
+    def meanwhile(self, *words: str) -> Meanwhile:
+        """Start a command that ends by itself."""
+        aside = Path(tempfile.mkdtemp())
+        process = forge().start(words, self.environment, self.folder, aside / "out", aside / "err")
+        return Meanwhile(process, aside)
 
     def start(self, *words: str) -> Process:
         """Start a command; its log goes to run.log."""

@@ -78,9 +78,9 @@ class Forge:
         self._process.communicate()
 
     def run(
-        self, words: Sequence[str], environment: Mapping[str, str], folder: Path, patience: float
+        self, words: Sequence[str], environment: Mapping[str, str], folder: Path, patience: float, exact: bool = False
     ) -> subprocess.CompletedProcess[str]:
-        """Run a command to its end; its exit code and what it wrote."""
+        """Run a command to its end; its exit code and what it wrote. `exact`: UTF-8, its line ends as they are."""
         with self._alone, tempfile.TemporaryDirectory() as aside:
             out, err = Path(aside) / "out", Path(aside) / "err"
             asked = {"words": list(words), "environment": dict(environment), "folder": str(folder)}
@@ -91,14 +91,19 @@ class Forge:
             answered, _, _ = select.select([self._process.stdout], [], [], patience)
             assert answered, f"asbuilt {' '.join(words)} did not end within {patience:g} s"
             code = int(self._process.stdout.readline())
-            said = (file.read_text(encoding="utf-8", errors="replace") for file in (out, err))
+            if exact:
+                said = [file.read_bytes().decode() for file in (out, err)]
+            else:
+                said = [file.read_text(encoding="utf-8", errors="replace") for file in (out, err)]
             return subprocess.CompletedProcess(list(words), code, *said)
 
-    def start(self, words: Sequence[str], environment: Mapping[str, str], folder: Path, log: Path) -> Running:
-        """Start a command that goes on; what it writes goes to the end of `log`."""
+    def start(
+        self, words: Sequence[str], environment: Mapping[str, str], folder: Path, log: Path, err: Path | None = None
+    ) -> Running:
+        """Start a command that goes on; what it writes goes to the end of `log`, or its errors to that of `err`."""
         status = Path(tempfile.mkdtemp()) / "status"
         asked = {"words": list(words), "environment": dict(environment), "folder": str(folder)}
-        places = {"out": str(log), "err": str(log), "status": str(status)}
+        places = {"out": str(log), "err": str(err or log), "status": str(status)}
         with self._alone:
             assert self._process.stdin is not None
             assert self._process.stdout is not None

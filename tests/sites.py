@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import asyncio
 import re
 import shutil
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import closing, contextmanager
 from dataclasses import dataclass
 from datetime import datetime
+from functools import cache
 from pathlib import Path
 from secrets import token_urlsafe
 from typing import Any
@@ -15,6 +17,7 @@ from typing import Any
 import httpx
 import pytest
 from playwright.sync_api import Browser, Page, expect, sync_playwright
+from starlette.requests import Request
 
 from monitor import keys, persons, store
 from monitor.config import Plant, WebTable, load_plant
@@ -22,8 +25,9 @@ from monitor.evidence import deciding
 from monitor.polling import utc_now
 from monitor.store import Actor, Database, Person, Token
 from monitor.vitals import Vitals
-from monitor.web.access import digest_of
+from monitor.web.access import COOKIE, digest_of
 from monitor.web.server import served
+from monitor.web.signin import begin
 from monitor.web.site import Site
 from tests.floors import wait_for
 
@@ -58,6 +62,10 @@ class Visitor:
     def sign_in(self, name: str, password: str = PASSWORD) -> httpx.Response:
         return self.client.post("/sign-in", data={"name": name, "password": password})
 
+    def enter(self, name: str) -> None:
+        """Go on in a session of somebody: see `session_of`."""
+        self.client.cookies.set(COOKIE, session_of(self.site, name), domain=self.client.base_url.host)
+
     def post(self, path: str, data: Mapping[str, Any] | None = None, page: str = "/coverage") -> httpx.Response:
         """Send a form with the key of our session, which stands in every page that we see."""
         found = FORM_KEY.search(self.client.get(page).text)
@@ -69,14 +77,28 @@ class Visitor:
         return self.client.request(method, f"/api/v1{path}", headers=headers, **asked)
 
 
-def register(
-    plant: Plant, database: Database, name: str, roles: Sequence[str] = EVERYTHING, password: str = PASSWORD
-) -> Person:
-    """Somebody with a password. Only the first needs nobody who signs: name the others' admin first."""
+def session_of(site: Site, name: str) -> str:
+    """A new session of somebody, begun without trying their password (which takes a third of a second of a
+    processor); the secret that their browser keeps."""
+    with site.database.read() as tx:
+        person = store.person(tx, name)
+    assert person, f"nobody is registered as {name}"
+    asked = {"type": "http", "scheme": "http", "path": "/sign-in", "headers": [], "client": ("127.0.0.1", 0)}
+    return begin(site, person, Request(asked))
+
+
+@cache
+def key_of(name: str) -> tuple[keys.Signer, str]:
+    """Somebody's key, and the same sealed with PASSWORD: in every plant of this worker."""
     signer = keys.Signer.new()
-    person = Person(name, tuple(roles), signer.key, keys.seal(signer, password))
+    return signer, keys.seal(signer, PASSWORD)
+
+
+def register(plant: Plant, database: Database, name: str, roles: Sequence[str] = EVERYTHING) -> Person:
+    """Somebody with a password. Only the first needs nobody who signs: name the others' admin first."""
+    signer, sealed = key_of(name)
     with deciding(plant, database, _admin(database), lambda text: None) as tx:
-        return persons.add_person(tx, person, _admin(database), utc_now())
+        return persons.add_person(tx, Person(name, tuple(roles), signer.key, sealed), _admin(database), utc_now())
 
 
 def _admin(database: Database) -> Actor:
@@ -84,7 +106,10 @@ def _admin(database: Database) -> Actor:
         admins = [each for each in store.persons(tx) if "admin" in each.roles and each.sealed]
     if not admins:
         return Actor("nobody", "test")
-    signer = keys.unseal(str(admins[0].sealed), admins[0].public_key, PASSWORD)
+    signer: keys.Signer | None
+    signer, sealed = key_of(admins[0].name)
+    if sealed != admins[0].sealed:
+        signer = keys.unseal(str(admins[0].sealed), admins[0].public_key, PASSWORD)
     return Actor(admins[0].name, "test", signer=signer)
 
 
@@ -118,22 +143,42 @@ def signed_in(plant: Plant, name: str = "ada", roles: Sequence[str] = EVERYTHING
     """The same, and somebody who has."""
     with serving(plant, **served) as visitor:
         register(plant, visitor.site.database, name, roles)
-        visitor.sign_in(name)
+        visitor.enter(name)
         yield visitor
 
 
-@pytest.fixture(scope="module")  # its loop runs while it is there, and no asyncio.run() of another test does
-def browser() -> Iterator[Browser]:
-    """A headless Chromium that is installed here; where none is, tests that need one say so."""
+@pytest.fixture(scope="session")
+def chromium() -> Iterator[tuple[Browser, asyncio.AbstractEventLoop]]:
+    """A headless Chromium that is installed here, one for a worker, and the loop that drives it."""
     path = next((found for name in BROWSERS if (found := shutil.which(name))), None)
     if path is None:
         pytest.skip(f"no browser: install one of {', '.join(BROWSERS)} (apt-get install chromium)")
     with sync_playwright() as playwright:
         launched = playwright.chromium.launch(executable_path=path, args=["--no-sandbox", "--disable-gpu"])
+        loop = asyncio.get_running_loop()
+        _run(None)
         try:
-            yield launched
+            yield launched, loop
         finally:
+            _run(loop)
             launched.close()
+
+
+@pytest.fixture
+def browser(chromium: tuple[Browser, asyncio.AbstractEventLoop]) -> Iterator[Browser]:
+    """The browser of this worker; where none is installed, tests that need one say so."""
+    launched, loop = chromium
+    _run(loop)
+    try:
+        yield launched
+    finally:
+        _run(None)
+
+
+def _run(loop: asyncio.AbstractEventLoop | None) -> None:
+    """Have a loop be the one that runs here: as long as it is, no asyncio.run() of another test works. What drives the
+    browser lets its loop run on between two calls, and notices nothing when it is taken away and given back."""
+    asyncio._set_running_loop(loop)
 
 
 @contextmanager
@@ -167,3 +212,9 @@ def sign_in(page: Page, name: str, password: str = PASSWORD) -> None:
     page.get_by_label("Password").fill(password)
     page.get_by_role("button", name="Sign in").click()
     page.wait_for_url(lambda url: "/sign-in" not in url)
+
+
+def enter(page: Page, visitor: Visitor, name: str) -> None:
+    """The same without the form: see `session_of`."""
+    secret, url = session_of(visitor.site, name), str(visitor.client.base_url)
+    page.context.add_cookies([{"name": COOKIE, "value": secret, "url": url, "httpOnly": True, "sameSite": "Strict"}])

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import os
-import subprocess
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -285,17 +284,14 @@ def test_four_eyes_can_look_at_critical_assets_alone(plant: PlantFolder) -> None
 
 
 def test_a_person_signs_with_a_password(plant: PlantFolder, people: People) -> None:
-    secret = {**plant.environment, "ASBUILT_NEW_PASSWORD": "correct horse"}
-    words = ["person", "add", "dee", "--role", "approver", *people.signed("ada")]
-    assert subprocess.run(plant.command(*words), env=secret, cwd=plant.folder, check=False).returncode == 0
+    plant.more = {"ASBUILT_NEW_PASSWORD": "correct horse"}
+    assert plant.asbuilt("person", "add", "dee", "--role", "approver", *people.signed("ada")).code == 0
+    plant.more = {}
     proposed(plant, *people.signed("ada"))
     words = ["baseline", "approve", "line1/filler", "--by", "dee", "--reason", "r"]
     for password, code in (("wrong horse", 2), ("", 2), ("correct horse", 0)):
-        environment = {**plant.environment, "ASBUILT_PASSWORD": password}
-        done = subprocess.run(
-            plant.command(*words), env=environment, cwd=plant.folder, check=False, capture_output=True
-        )
-        assert (done.returncode, b"Traceback" in done.stderr) == (code, False)
+        plant.more = {"ASBUILT_PASSWORD": password}
+        assert plant.asbuilt(*words).code == code
     assert not any(b"correct horse" in file.read_bytes() for file in plant.folder.iterdir())
 
 
@@ -324,17 +320,10 @@ def test_a_key_file_that_others_may_read_is_refused(plant: PlantFolder, people: 
 def test_of_two_people_who_approve_at_once_one_wins_and_the_other_is_told(plant: PlantFolder, people: People) -> None:
     proposed(plant, *people.signed("ada"))
     approving = [
-        subprocess.Popen(
-            plant.command("baseline", "approve", "line1/filler", "--reason", "r", *people.signed(name)),
-            env=plant.environment,
-            cwd=plant.folder,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.PIPE,
-            text=True,
-        )
+        plant.meanwhile("baseline", "approve", "line1/filler", "--reason", "r", *people.signed(name))
         for name in ("bo", "cem")
     ]
-    ended = sorted((process.wait(30), process.communicate()[1]) for process in approving)
+    ended = sorted((done.code, done.err) for done in (each.ended() for each in approving))
     assert [code for code, _ in ended] == [0, 2]
     assert "no open proposal" in ended[1][1]
     assert plant.asbuilt("verify").code == 0
@@ -342,13 +331,11 @@ def test_of_two_people_who_approve_at_once_one_wins_and_the_other_is_told(plant:
 
 def test_what_varied_is_decided_afterwards_and_is_on_record(plant: PlantFolder, floor: RunningFloor) -> None:
     words = ("commission", "line1/filler", "--captures", "2", "--every", "2s", "--json")
-    capturing = subprocess.Popen(
-        plant.command(*words), env=plant.environment, cwd=plant.folder, stdout=subprocess.PIPE, text=True
-    )
+    capturing = plant.meanwhile(*words)
     seen = floor.plcs["line1/filler"].seen
     wait_for(lambda: seen.connections == 1 and not seen.open, "the first capture")
     floor.apply("line1/filler", set={"limit": 13.0, "mode": 7})
-    document = json.loads(capturing.communicate(timeout=30)[0])
+    document = capturing.ended().json
     assert [(row["item"], row["low"], row["high"], row["changes"], row["decided"]) for row in document["varying"]] == [
         ("item.limit", 12.5, 13.0, 1, False),
         ("item.mode", 3, 7, 1, False),
@@ -375,11 +362,11 @@ def test_what_varied_is_decided_afterwards_and_is_on_record(plant: PlantFolder, 
 
 def test_an_undecided_item_is_unapproved_and_never_shown_as_fine(plant: PlantFolder, floor: RunningFloor) -> None:
     words = ("commission", "line1/filler", "--captures", "2", "--every", "2s")
-    capturing = subprocess.Popen(plant.command(*words), env=plant.environment, cwd=plant.folder)
+    capturing = plant.meanwhile(*words)
     seen = floor.plcs["line1/filler"].seen
     wait_for(lambda: seen.connections == 1 and not seen.open, "the first capture")
     floor.apply("line1/filler", set={"limit": 13.0})
-    assert capturing.wait(30) == 0
+    assert capturing.ended().code == 0
     assert approve(plant, "bo").code == 0
     assert verdict(plant) == "no-baseline"
     assert "not in the approved baseline: item.limit\n" in plant.asbuilt("check", "line1/filler").out

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import os
 import random
 import resource
@@ -888,14 +887,10 @@ def test_of_two_imports_at_once_one_takes_it(folders: tuple[PlantFolder, PlantFo
     fat, site = folders
     stick = str(tmp_path / "b")
     key = fat.asbuilt("baseline", "export", "-o", stick, "--json").json["key"]
-    words = site.command("baseline", "import", stick, "--reason", "from FAT", "--trust", key, "--json")
-    both = [
-        subprocess.Popen(words, env=site.environment, cwd=site.folder, stdout=subprocess.PIPE, text=True)
-        for _ in range(2)
-    ]
-    said = [json.loads(each.communicate(timeout=60)[0]) for each in both]
-    assert [each.returncode for each in both] == [0, 0]
-    assert sorted(len(each["baselines"]) for each in said) == [0, 4]
+    words = ("baseline", "import", stick, "--reason", "from FAT", "--trust", key, "--json")
+    both = [each.ended() for each in [site.meanwhile(*words) for _ in range(2)]]
+    assert [each.code for each in both] == [0, 0]
+    assert sorted(len(each.json["baselines"]) for each in both) == [0, 4]
     assert len(site.asbuilt("baseline", "list", "--json").json["baselines"]) == 4
     assert site.asbuilt("verify").code == 0
 

@@ -124,17 +124,11 @@ def test_a_value_within_its_tolerance_is_a_match(plant: PlantFolder, floor: Runn
 
 
 def test_commission_shows_what_varies_by_itself(plant: PlantFolder, floor: RunningFloor) -> None:
-    capturing = subprocess.Popen(
-        plant.command("commission", "line1/filler", "--captures", "2", "--every", "2s", "--json"),
-        env=plant.environment,
-        stdout=subprocess.PIPE,
-        text=True,
-    )
+    capturing = plant.meanwhile("commission", "line1/filler", "--captures", "2", "--every", "2s", "--json")
     seen = floor.plcs["line1/filler"].seen
     wait_for(lambda: seen.connections == 1 and not seen.open, "the first capture")
     floor.apply("line1/filler", set={"limit": 13.0})
-    out, _ = capturing.communicate(timeout=30)
-    assert '"item": "item.limit"' in out
+    assert '"item": "item.limit"' in capturing.ended().out
 
 
 def test_the_daemon_is_not_needed_to_see_a_stage_differ_from_another(plant: PlantFolder, floor: RunningFloor) -> None:
@@ -167,16 +161,9 @@ def test_an_approval_of_what_has_moved_on_is_refused(plant: PlantFolder, floor: 
 
 def test_of_two_approvals_at_once_one_wins_and_the_other_is_told(plant: PlantFolder) -> None:
     plant.asbuilt("baseline", "propose", "line1/filler")
-    approving = [
-        subprocess.Popen(
-            plant.command("baseline", "approve", "line1/filler", "--by", name, "--reason", "r"),
-            env=plant.environment,
-            stderr=subprocess.PIPE,
-            text=True,
-        )
-        for name in ("Ada", "Bo")
-    ]
-    ended = sorted((process.wait(30), (process.communicate()[1] or "")) for process in approving)
+    words = ("baseline", "approve", "line1/filler", "--reason", "r", "--by")
+    approving = [plant.meanwhile(*words, name) for name in ("Ada", "Bo")]
+    ended = sorted((done.code, done.err) for done in (each.ended() for each in approving))
     assert [code for code, _ in ended] == [0, 2]
     assert "no open proposal" in ended[1][1]
 

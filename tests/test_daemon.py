@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import socket
 import sqlite3
-import subprocess
 import threading
 import time
 from collections.abc import Iterator
@@ -137,12 +136,14 @@ def test_a_command_polls_by_itself_when_the_daemon_dies_under_it(plant: PlantFol
     plant.commissioned()
     with plant.daemon() as daemon:
         floor.apply("line1/filler", behave="slow:0.2")
-        checking = subprocess.Popen(plant.command("check", "line1/filler"), env=plant.environment, text=True)
+        checking = plant.meanwhile("check", "line1/filler")
         requests = "SELECT count(*) FROM poll_request WHERE answered_at IS NULL"
         with sqlite3.connect(plant.folder / "asbuilt.db") as store:
-            wait_for(lambda: store.execute(requests).fetchone()[0] or checking.poll() is not None, "the request")
+            wait_for(
+                lambda: store.execute(requests).fetchone()[0] or checking.process.poll() is not None, "the request"
+            )
         daemon.kill()
-        assert checking.wait(30) == 0
+        assert checking.ended().code == 0
 
 
 def test_a_shelved_alarm_comes_back_when_its_time_is_over(plant: PlantFolder, floor: RunningFloor) -> None:

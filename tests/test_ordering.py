@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import subprocess
 import time
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -146,17 +145,8 @@ def test_an_order_does_not_take_the_place_of_what_another_proposed(approved: Pla
 
 def test_an_order_is_closed_once(approved: PlantFolder) -> None:
     order = opened(approved, "item.limit=13")
-    closing = [
-        subprocess.Popen(
-            approved.command("change", "close", order, "--by", name),
-            env=approved.environment,
-            cwd=approved.folder,
-            stderr=subprocess.PIPE,
-            text=True,
-        )
-        for name in ("ada", "bo")
-    ]
-    ended = sorted((process.wait(30), process.communicate()[1]) for process in closing)
+    closing = [approved.meanwhile("change", "close", order, "--by", name) for name in ("ada", "bo")]
+    ended = sorted((done.code, done.err) for done in (each.ended() for each in closing))
     assert [code for code, _ in ended] == [1, 2]
     assert "closed" in ended[1][1]
     assert approved.asbuilt("verify").code == 0

@@ -20,6 +20,7 @@ from collectors.passive.engine import Engine
 from collectors.passive.inventory import EVIDENCE_MOST
 from monitor.wire import Events, conversation_document, host_document, moment
 from tests.floors import ROOT, Done
+from tests.forge import forge
 from tests.frames import batch, ethernet
 from tests.spoken import CYCLE, PLC, READ, RESTART, ROGUE, SCADA, WRITE, arp, identity, pcap
 
@@ -39,8 +40,12 @@ def replayed(content: bytes, folder: Path, *words: str, name: str = "a.pcap") ->
 
 
 def asbuilt(*words: str, given: bytes = b"") -> Done:
-    done = subprocess.run([*COMMAND, *words], input=given, env=ENVIRONMENT, capture_output=True, timeout=60)
-    found = Done(done.returncode, done.stdout.decode(), done.stderr.decode())
+    if given:
+        run = subprocess.run([*COMMAND, *words], input=given, env=ENVIRONMENT, capture_output=True, timeout=60)
+        found = Done(run.returncode, run.stdout.decode(), run.stderr.decode())
+    else:
+        done = forge().run(["replay", *words], ENVIRONMENT, Path.cwd(), 60, exact=True)
+        found = Done(done.returncode, done.stdout, done.stderr)
     assert "Traceback" not in found.err, found.err
     return found
 

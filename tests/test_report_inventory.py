@@ -10,8 +10,6 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from cyclonedx.schema import SchemaVersion
-from cyclonedx.validation.json import JsonStrictValidator
 
 from baselines.asset import identity_item
 from baselines.snapshot import Snapshot, Unread
@@ -399,6 +397,9 @@ def test_whatever_a_device_says_of_itself_is_a_cell(tmp_path: Path) -> None:
 
 def bom(of: Report) -> Any:
     """A report as CycloneDX, which is as its schema says."""
+    from cyclonedx.schema import SchemaVersion
+    from cyclonedx.validation.json import JsonStrictValidator
+
     text = hbom(of).decode()
     assert JsonStrictValidator(SchemaVersion.V1_6).validate_str(text) is None
     return json.loads(text)

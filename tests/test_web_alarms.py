@@ -26,7 +26,7 @@ from monitor.responses import response, responses, techniques
 from monitor.store import Database, Wanted
 from tests.alarming import ASSETS, HOSTILE, alarm, lived, token
 from tests.floors import PlantFolder, RunningFloor, wait_for
-from tests.sites import FORM_KEY, PASSWORD, Visitor, browsing, register, sign_in, signed_in
+from tests.sites import FORM_KEY, PASSWORD, Visitor, browsing, enter, register, signed_in
 
 FILLER, CAPPER, OVEN, PRESS, WRAPPER, SPARE = ASSETS
 
@@ -305,7 +305,7 @@ def test_a_case_is_closed_by_a_fresh_reading(plant: PlantFolder, floor: RunningF
 
 def test_an_operator_with_a_keyboard_alone(ada: Visitor, browser: Browser) -> None:
     with browsing(browser, str(ada.client.base_url)) as page:
-        sign_in(page, "ada")
+        enter(page, ada, "ada")
         page.goto("/alarms")
         found = Axe().run(page)
         assert [each for each in found.response["violations"] if each["impact"] in ("serious", "critical")] == []

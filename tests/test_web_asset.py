@@ -21,7 +21,7 @@ from monitor import actions, lives, store
 from monitor.items import pairs
 from monitor.store import Gap, Token
 from tests.floors import PlantFolder
-from tests.sites import PASSWORD, Visitor, browsing, plant_with, register, serving, sign_in, signed_in
+from tests.sites import PASSWORD, Visitor, browsing, enter, plant_with, register, serving, signed_in
 from tests.test_web_plant import (
     CAPPER,
     FILLER,
@@ -203,7 +203,7 @@ def test_who_may_do_what(visitor: Visitor) -> None:
     plant, database = visitor.site.plant(), visitor.site.database
     register(plant, database, "vera", ("viewer",))
     with serving(plant, database=store.Database(plant.store_url), clock=lambda: NOW) as other:
-        other.sign_in("vera")
+        other.enter("vera")
         html = other.get(f"/assets/{CAPPER}").text
         assert "Poll now" not in html
         assert "Take it out of service" not in html
@@ -328,7 +328,7 @@ def test_poll_now_is_the_daemons_poll(plant: PlantFolder) -> None:
 
 def test_a_browser_shows_it_and_axe_finds_nothing(visitor: Visitor, browser: Browser) -> None:
     with browsing(browser, str(visitor.client.base_url), "phone") as page:
-        sign_in(page, "ada")
+        enter(page, visitor, "ada")
         for path in (f"/assets/{FILLER}", "/assets/ring", f"/history?asset={FILLER}"):
             page.goto(path)
             found = Axe().run(page).response["violations"]

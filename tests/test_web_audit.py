@@ -16,7 +16,7 @@ from monitor.evidence import deciding
 from monitor.polling import utc_now
 from monitor.store import Actor
 from tests.floors import wait_for
-from tests.sites import Visitor, browsing, plant_with, register, sign_in, signed_in, token_of
+from tests.sites import Visitor, browsing, enter, plant_with, register, signed_in, token_of
 
 SERIOUS = ("serious", "critical")
 HOSTILE = "<script>alert(1)</script>"
@@ -89,7 +89,7 @@ def test_a_program_reads_the_chain_and_verifies_it(visitor: Visitor) -> None:
 
 def test_it_goes_on_under_the_eyes_of_who_reads(visitor: Visitor, browser: Browser) -> None:
     with browsing(browser, str(visitor.client.base_url)) as page:
-        sign_in(page, "ada")
+        enter(page, visitor, "ada")
         page.goto("/audit")
         assert not [each["id"] for each in Axe().run(page).response["violations"] if each["impact"] in SERIOUS]
         opened = page.get_by_role("row").nth(3)

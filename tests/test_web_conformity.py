@@ -16,7 +16,7 @@ from monitor.config import Plant, load_plant
 from monitor.polling import utc_now
 from tests.floors import wait_for
 from tests.machines import approved, seen, token
-from tests.sites import Visitor, browsing, plant_with, sign_in, signed_in
+from tests.sites import Visitor, browsing, enter, plant_with, signed_in
 
 EVIL = '"><script>alert(1)</script>'
 
@@ -98,7 +98,7 @@ def test_the_api_gives_the_document_of_the_command(visitor: Visitor) -> None:
 
 def test_nobody_is_kept_out(visitor: Visitor, browser: Browser) -> None:
     with browsing(browser, str(visitor.client.base_url), color_scheme="dark") as page:
-        sign_in(page, "ada")
+        enter(page, visitor, "ada")
         for kind in ("filler", "capper"):
             page.goto(f"/conformity?type={kind}")
             found = Axe().run(page).response["violations"]
@@ -120,7 +120,7 @@ def test_forty_machines_of_a_hundred_items(tmp_path: Path, browser: Browser) -> 
         assert "unread" in row_of(answer.text, "item.x099"), "a device does not leave out what its profile asks for"
         assert took < 1, "it takes about 0.2 s"
         with browsing(browser, str(somebody.client.base_url), "phone") as page:
-            sign_in(page, "ada")
+            enter(page, somebody, "ada")
             page.goto("/conformity?all=yes")
             assert page.evaluate("document.documentElement.scrollWidth") <= 390
             box = page.get_by_role("region", name="Items and machines of filler")

@@ -16,7 +16,7 @@ from monitor.web.bars import LEAST, LOOKS, WIDTH, bar, look_of
 from monitor.web.pages.coverage import share_text
 from monitor.web.paging import rest_of, shown_of
 from tests.alarming import ASSETS, HOSTILE, lived
-from tests.sites import Visitor, browsing, sign_in, signed_in
+from tests.sites import Visitor, browsing, enter, signed_in
 
 FILLER, CAPPER, OVEN, PRESS, WRAPPER, SPARE = ASSETS
 BEGIN = datetime(2026, 11, 1, tzinfo=UTC)
@@ -79,7 +79,7 @@ def test_the_time_is_chosen_and_a_wrong_one_is_said(ada: Visitor) -> None:
 
 def test_it_is_usable_without_eyes(ada: Visitor, browser: Browser) -> None:
     with browsing(browser, str(ada.client.base_url), "phone") as page:
-        sign_in(page, "ada")
+        enter(page, ada, "ada")
         page.goto("/coverage?span=7d")
         assert page.get_by_role("img", name=f"{PRESS}: seen for").count() == 1
         page.get_by_text("the longest").first.click()

@@ -19,7 +19,7 @@ from monitor.polling import utc_now
 from monitor.store import Database, Gap
 from monitor.web.live import RENDERING, STREAMS_MOST
 from tests.floors import PlantFolder, RunningFloor
-from tests.sites import PASSWORD, Visitor, browsing, plant_with, register, sign_in, signed_in
+from tests.sites import PASSWORD, Visitor, browsing, enter, plant_with, register, signed_in
 from tests.test_web import ANY, address
 
 
@@ -81,7 +81,7 @@ def test_a_stranger_hears_nothing(visitor: Visitor) -> None:
 def test_who_is_removed_hears_no_more(visitor: Visitor) -> None:
     bo = register(visitor.site.plant(), visitor.site.database, "bo", ("viewer",))
     with httpx.Client(base_url=visitor.client.base_url, timeout=30) as client:
-        Visitor(client, visitor.site).sign_in(bo.name)
+        Visitor(client, visitor.site).enter(bo.name)
         with client.stream("GET", "/live") as stream:
             ears = Ears(stream)
             ears.next("moved")
@@ -108,7 +108,7 @@ def test_there_are_so_many_streams_and_pages_answer_all_the_same(visitor: Visito
 
 def test_a_page_shows_what_moved_and_keeps_what_is_typed_and_opened(visitor: Visitor, browser: Browser) -> None:
     with browsing(browser, str(visitor.client.base_url)) as page:
-        sign_in(page, "ada")
+        enter(page, visitor, "ada")
         page.goto("/coverage")
         page.evaluate(
             """() => {
@@ -132,7 +132,7 @@ def test_a_page_says_since_when_it_is_not_up_to_date(tmp_path: Path, browser: Br
     with server, ExitStack() as window:
         visitor = server.enter_context(signed_in(plant_with(tmp_path, "")))
         page = window.enter_context(browsing(browser, str(visitor.client.base_url), may_say=("status of 4", "ERR_")))
-        sign_in(page, "ada")
+        enter(page, visitor, "ada")
         page.goto("/coverage")
         expect(page.locator("#lost")).to_be_hidden()
         began = time.monotonic()
@@ -147,7 +147,7 @@ def test_who_is_signed_out_elsewhere_is_told_and_comes_back_to_the_same_page(
 ) -> None:
     register(visitor.site.plant(), visitor.site.database, "cem", ("viewer",))
     with browsing(browser, str(visitor.client.base_url)) as page:
-        sign_in(page, "cem")
+        enter(page, visitor, "cem")
         page.goto("/coverage?since=2026-01-01T00:00Z")
         with visitor.site.database.write() as tx:
             store.end_sessions(tx, person="cem")

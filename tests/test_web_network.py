@@ -21,7 +21,7 @@ from monitor.pipeline import occur, take_written
 from monitor.store import Database, Token
 from monitor.web.access import digest_of
 from tests.networks import AT, KIM, SEGMENT, Floor, Made, floor, stored
-from tests.sites import Visitor, browsing, sign_in, signed_in
+from tests.sites import Visitor, browsing, enter, signed_in
 
 NOW = AT + timedelta(seconds=20)
 ROGUE = "02:00:00:00:66:06"
@@ -250,7 +250,7 @@ def test_the_map_is_used_with_the_keyboard_and_the_mouse(shown: tuple[Visitor, s
     visitor, *_ = shown
     with browsing(browser, str(visitor.client.base_url)) as page:
         page.goto("/network")
-        sign_in(page, "ada")
+        enter(page, visitor, "ada")
         page.goto("/network")
         view = page.get_by_role("region", name="Map of the network")
         view.focus()
@@ -281,7 +281,7 @@ def test_on_a_phone_the_map_is_a_box_that_scrolls(shown: tuple[Visitor, str, str
     visitor, *_ = shown
     with browsing(browser, str(visitor.client.base_url), "phone", color_scheme="dark") as page:
         page.goto("/network")
-        sign_in(page, "ada")
+        enter(page, visitor, "ada")
         page.goto("/network")
         assert page.evaluate("document.documentElement.scrollWidth") <= 390
         assert wide(page) > 1000

@@ -15,7 +15,7 @@ from monitor.errors import CallError, NotNow
 from monitor.evidence import deciding, verified_in_full
 from monitor.polling import utc_now
 from monitor.store import Actor
-from tests.sites import EVERYTHING, PASSWORD, Visitor, browsing, plant_with, sign_in, signed_in
+from tests.sites import EVERYTHING, PASSWORD, Visitor, browsing, enter, plant_with, signed_in
 
 SECRET = re.compile(r'class="card secret"><code>([^<]+)<')
 OWN = "my own battery staple"
@@ -163,7 +163,7 @@ def test_whose_password_is_reset_and_who_is_removed_is_out_at_once(ada: Visitor)
 def test_sessions_are_ended_one_by_one_or_all_but_this(ada: Visitor) -> None:
     others = [another(ada) for _ in range(3)]
     for each in others:
-        each.sign_in("ada")
+        each.enter("ada")
     with ada.site.database.read() as tx:
         newest = store.sessions(tx, "ada")[0].digest
     assert ada.post("/account/sessions/end", {"session": "0" * 64}).status_code == 409, "nobody's session"
@@ -206,7 +206,7 @@ def test_by_the_command_line_the_same_holds(ada: Visitor) -> None:
 def test_it_is_done_in_a_browser_and_read_aloud(ada: Visitor, browser: Browser) -> None:
     url = str(ada.client.base_url)
     with browsing(browser, url, "phone") as page:
-        sign_in(page, "ada")
+        enter(page, ada, "ada")
         for path in ("/people", "/people/add", "/people/person?name=ada", "/account", "/account/password"):
             page.goto(path)
             found = Axe().run(page)

@@ -25,7 +25,7 @@ from monitor.config import Plant
 from monitor.lines import NO_LINE, Tally, Wanted, line_of, look_of, machine_of, needs_attention, urgency
 from monitor.pipeline import take
 from monitor.store import Actor, Database, Gap, OutOfService
-from tests.sites import Visitor, browsing, plant_with, sign_in, signed_in
+from tests.sites import Visitor, browsing, enter, plant_with, signed_in
 
 NOW = datetime(2026, 11, 23, 8, 0, tzinfo=UTC)
 SEEN = NOW - timedelta(seconds=10)
@@ -281,7 +281,7 @@ def test_a_plant_of_nothing_says_what_to_do(tmp_path: Path) -> None:
 
 def test_a_browser_shows_it_and_axe_finds_nothing(visitor: Visitor, browser: Browser) -> None:
     with browsing(browser, str(visitor.client.base_url), "phone") as page:
-        sign_in(page, "ada")
+        enter(page, visitor, "ada")
         for path in ("/", "/assets"):
             page.goto(path)
             serious = [

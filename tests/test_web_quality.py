@@ -18,7 +18,7 @@ from baselines.snapshot import Category, Item, Severity
 from monitor import store
 from monitor.config import load_plant
 from tests.machines import approved, token
-from tests.sites import SIZES, Visitor, browsing, plant_with, sign_in, signed_in
+from tests.sites import SIZES, Visitor, browsing, enter, plant_with, signed_in
 
 NOW = datetime(2026, 11, 20, 12, 0, tzinfo=UTC)
 EVIL = '<script>alert("x")</script>'
@@ -124,7 +124,7 @@ def test_a_plant_in_which_nothing_has_happened(tmp_path: Path) -> None:
 
 def test_pictures_take_the_colours_of_the_page(visitor: Visitor, browser: Browser) -> None:
     with browsing(browser, str(visitor.client.base_url), "phone", color_scheme="dark") as page:
-        sign_in(page, "ada")
+        enter(page, visitor, "ada")
         page.goto("/quality")
         ground = page.locator(".picture").first.evaluate("each => getComputedStyle(each).backgroundColor")
         drawn = page.locator(".picture svg > rect").first.evaluate("each => getComputedStyle(each).fill")

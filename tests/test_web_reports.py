@@ -19,7 +19,7 @@ from monitor import store
 from monitor.web.made import MOST, Made
 from tests.floors import wait_for
 from tests.forge import forge
-from tests.sites import Visitor, browsing, plant_with, register, sign_in, signed_in, token_of
+from tests.sites import Visitor, browsing, enter, plant_with, register, signed_in, token_of
 
 SCHEDULED = """
 [report.monthly]
@@ -72,7 +72,7 @@ def test_a_report_is_for_whom_it_was_made(visitor: Visitor) -> None:
     register(visitor.site.plant(), visitor.site.database, "bo", ("viewer",))
     with httpx.Client(base_url=visitor.client.base_url, timeout=30, follow_redirects=True) as client:
         bo = Visitor(client, visitor.site)
-        bo.sign_in("bo")
+        bo.enter("bo")
         (job, *_) = visitor.site.jobs.all_of("ada")
         assert bo.get(f"/reports/made/{job.id}").status_code == 409
         assert bo.get(f"/jobs/{job.id}").status_code == 409
@@ -171,7 +171,7 @@ def test_a_program_does_the_same(visitor: Visitor) -> None:
 
 def test_a_person_has_one_made(visitor: Visitor, browser: Browser) -> None:
     with browsing(browser, str(visitor.client.base_url), "phone") as page:
-        sign_in(page, "ada")
+        enter(page, visitor, "ada")
         page.goto("/reports")
         assert not [each["id"] for each in Axe().run(page).response["violations"] if each["impact"] in SERIOUS]
         page.get_by_label("Report").select_option("inventory")

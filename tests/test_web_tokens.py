@@ -65,7 +65,7 @@ def test_a_token_is_taken_from_its_header_alone(ada: Visitor) -> None:
     ada.client.cookies.set("asbuilt_session", token)
     assert ada.get("/coverage").url.path == "/sign-in"
     ada.client.cookies.clear()
-    ada.sign_in("ada")
+    ada.enter("ada")
     for header in (f"Basic {token}", f"Bearer {token}x", "Bearer", token):
         answer = ada.client.get("/api/v1/coverage", headers={"Authorization": header})
         assert answer.status_code == 401, header
@@ -77,7 +77,7 @@ def test_a_token_is_taken_from_its_header_alone(ada: Visitor) -> None:
 def test_scopes_are_roles_of_the_person(ada: Visitor) -> None:
     register(ada.site.plant(), ada.site.database, "bo", ["operator"])
     ada.post("/sign-out")
-    ada.sign_in("bo")
+    ada.enter("bo")
     for scopes, why in (([], "one scope"), (["admin"], "not got the role admin"), (["root"], "scopes are viewer")):
         answer = ada.post("/account/tokens/add", {"name": "x", "scope": scopes, "password": PASSWORD})
         assert (answer.status_code, why in answer.text) == (422, True), why
@@ -96,7 +96,7 @@ def test_scopes_are_roles_of_the_person(ada: Visitor) -> None:
     with ada.site.database.read() as tx:
         (row,) = store.tokens(tx, person="bo")
     ada.post("/sign-out")
-    ada.sign_in("ada")
+    ada.enter("ada")
     revoked = ada.post("/account/tokens/revoke", {"token": row.id})
     assert revoked.url.path == "/account", "an admin may revoke everybody's"
     assert ada.api("GET", "/coverage", token).status_code == 401
@@ -117,12 +117,12 @@ def test_nobody_revokes_the_token_of_somebody_else(ada: Visitor) -> None:
     with ada.site.database.read() as tx:
         number = store.tokens(tx)[-1].id
     ada.post("/sign-out")
-    ada.sign_in("cem")
+    ada.enter("cem")
     answer = ada.post("/account/tokens/revoke", {"token": number})
     assert (answer.status_code, "their own matter" in answer.text) == (409, True)
     assert ada.api("GET", "/coverage", token).status_code == 200
     ada.post("/sign-out")
-    ada.sign_in("ada")
+    ada.enter("ada")
 
 
 def test_making_and_revoking_is_on_record(ada: Visitor) -> None:

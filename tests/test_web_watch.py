@@ -12,7 +12,7 @@ from monitor.config import load_plant
 from monitor.store import Database
 from tests.alarming import lived, token
 from tests.floors import PlantFolder, RunningFloor
-from tests.sites import Visitor, browsing, register, serving, sign_in, signed_in
+from tests.sites import Visitor, browsing, enter, register, serving, signed_in
 
 ROUTE = '[notify.hall]\nkind = "webhook"\nurl = "http://127.0.0.1:9/never"\nmin_severity = "high"\n'
 
@@ -69,7 +69,7 @@ def test_the_api_says_the_same(ada: Visitor) -> None:
 
 def test_it_is_usable_without_eyes(ada: Visitor, browser: Browser) -> None:
     with browsing(browser, str(ada.client.base_url), "phone") as page:
-        sign_in(page, "ada")
+        enter(page, ada, "ada")
         page.goto("/watch")
         found = Axe().run(page)
         assert [each for each in found.response["violations"] if each["impact"] in ("serious", "critical")] == []
