@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import socket
+import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -80,3 +81,16 @@ def test_who_goes_before_all_is_sent_is_no_bug(tmp_path: Path, capsys: pytest.Ca
     said = capsys.readouterr()
     assert "web.listening" in said.out
     assert "ClientDisconnect" not in said.out + said.err
+
+
+def test_a_file_for_which_there_is_no_room_is_said(ada: Visitor, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """We may be root, who can write everywhere but into a file as if it were a folder."""
+    (tmp_path / "file").touch()
+    token, key = token_of(ada, "ada", ["engineer"]), FORM_KEY.search(ada.get("/coverage").text)
+    assert key
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path / "file"))
+    sent = ada.client.post("/assets/poll", data={"form_key": key[1]}, files={"file": b"x" * 2_000_000})
+    assert (sent.status_code, "cannot be kept" in sent.text) == (409, True)
+    headers = {"Authorization": f"Bearer {token}", "Content-Type": "application/octet-stream"}
+    kept = ada.client.post("/api/v1/vault", content=b"x", headers=headers)
+    assert (kept.status_code, "cannot be kept" in kept.text) == (409, True)

@@ -12,7 +12,7 @@ from zoneinfo import ZoneInfo
 from fastapi import Depends, Request
 from starlette.datastructures import FormData, UploadFile
 
-from monitor.errors import CallError
+from monitor.errors import CallError, NotNow
 from monitor.moments import moment
 from monitor.web.access import Denied, Somebody
 from monitor.web.guard import hostname
@@ -117,6 +117,8 @@ async def _read(request: Request, fields: int, files: int) -> Form:
         sent = await request.form(max_files=files, max_fields=fields)
     except UnicodeError:
         raise CallError(NO_TEXT) from None
+    except OSError as error:  # files go to the disk
+        raise NotNow(f"what was sent cannot be kept: {error.strerror or error}") from None
     for name, value in sent.multi_items():
         if HALF_A_LETTER.search(name) or (isinstance(value, str) and HALF_A_LETTER.search(value)):
             raise CallError(NO_TEXT)
