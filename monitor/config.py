@@ -621,6 +621,8 @@ class _Reader:
     def check_name(self, name: str, path: str) -> None:
         if name == ITSELF:
             self.faults.append(f"{path}: {ITSELF} is the name of the monitor itself; give it another")
+        if {".", ".."} & {*name.split("/")}:
+            self.faults.append(f"{path}: a browser takes . and .. between slashes for the way to another page")
 
     def store_url(self, url: str) -> str:
         """The URL with a relative SQLite path made one beside plant.toml."""

@@ -421,6 +421,13 @@ def test_two_units_behind_one_host_and_port_are_two_assets(tmp_path: Path) -> No
     assert len(load(tmp_path, LEAST + FILLER + second).assets) == 2
 
 
+@pytest.mark.parametrize("name", [".", "..", "line1/../filler", "./filler", "line1/."])
+def test_a_name_that_leads_a_browser_elsewhere_is_no_name(tmp_path: Path, name: str) -> None:
+    for table in (FILLER.replace("line3/filler", name), f'[segment."{name}"]\ninterface = "eth1"\n'):
+        (fault,) = faults(tmp_path, LEAST + table)
+        assert "for the way to another page" in fault
+
+
 def test_a_profile_of_the_plant_is_shared_by_its_assets_and_its_name_is_its_own(tmp_path: Path) -> None:
     (tmp_path / "mine.toml").write_text('name = "mine"\n')
     (tmp_path / "other.toml").write_text('name = "mine"\n')

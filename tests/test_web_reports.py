@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import shutil
 import subprocess
 import sys
 import zipfile
@@ -183,3 +184,29 @@ def test_a_person_has_one_made(visitor: Visitor, browser: Browser) -> None:
             link.click()
         assert download.value.suggested_filename.startswith("Bottling-works-inventory-")
         assert zipfile.is_zipfile(download.value.path())
+
+
+def test_a_folder_that_somebody_cleared_away_is_made_again() -> None:
+    """As systemd-tmpfiles does with /tmp, to a daemon that runs for weeks."""
+    files = Made()
+    try:
+        first = files.place()
+        shutil.rmtree(first.parent)
+        assert files.place().is_dir()
+    finally:
+        files.close()
+    assert not first.parent.exists()
+
+
+def test_where_there_is_no_place_for_a_file_that_is_said(tmp_path: Path) -> None:
+    """Whoever runs it is root in tests, so a file in the way stands for a folder that may not be written."""
+    script = "from monitor.web.made import Made; Made().place()"
+    (tmp_path / "file").touch()
+    run = subprocess.run(
+        [sys.executable, "-c", f"import tempfile; tempfile.tempdir = {str(tmp_path / 'file')!r}; {script}"],
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert "CallError: there is no place for a file" in run.stderr
+    assert str(tmp_path) in run.stderr

@@ -10,6 +10,7 @@ from fastapi import FastAPI, Request
 from fastapi.exceptions import RequestValidationError
 from fastapi.responses import JSONResponse, RedirectResponse, Response
 from starlette.exceptions import HTTPException
+from starlette.requests import ClientDisconnect
 from starlette.staticfiles import StaticFiles
 
 from monitor.errors import UserError
@@ -47,6 +48,7 @@ def application(site: Site) -> FastAPI:
     app.add_exception_handler(UserError, _said)
     app.add_exception_handler(HTTPException, _not_found)
     app.add_exception_handler(RequestValidationError, _invalid)
+    app.add_exception_handler(ClientDisconnect, _gone)
     app.add_exception_handler(Exception, _bug)
     return app
 
@@ -82,6 +84,11 @@ def _invalid(request: Request, error: Exception) -> Response:
     assert isinstance(error, RequestValidationError)
     faults = [f"{'.'.join(map(str, each['loc'][1:])) or each['loc'][0]}: {each['msg']}" for each in error.errors()]
     return _answer(request, "; ".join(faults), 422)
+
+
+def _gone(_: Request, error: Exception) -> Response:
+    """Whoever sent half a form and went: nobody reads this, and it is no bug."""
+    return Response(status_code=400)
 
 
 def _bug(request: Request, error: Exception) -> Response:

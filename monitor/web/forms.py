@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator, Mapping
 from datetime import datetime
 from hmac import compare_digest
@@ -11,7 +12,7 @@ from zoneinfo import ZoneInfo
 from fastapi import Depends, Request
 from starlette.datastructures import FormData, UploadFile
 
-from monitor.errors import CallError
+from monitor.errors import CallError, NotNow
 from monitor.moments import moment
 from monitor.web.access import Denied, Somebody
 from monitor.web.guard import hostname
@@ -19,6 +20,8 @@ from monitor.web.guard import hostname
 FORM_KEY = "form_key"
 LONGEST_TEXT = 4000  # letters of one field
 FIELDS_MOST, FILES_MOST, FIELDS_OF_ANYBODY = 5000, 10, 20
+NO_TEXT = "this form is no text: send it in UTF-8"
+HALF_A_LETTER = re.compile("[\\ud800-\\udfff]")  # which no database takes
 
 
 class Form(Mapping[str, str]):
@@ -107,19 +110,34 @@ def _is_here(origin: str, request: Request) -> bool:
     return place == request.headers.get("host", "") or hostname(place) in proxied
 
 
+async def _read(request: Request, fields: int, files: int) -> Form:
+    """The form that comes with a request; CallError if it is no text. A form with files says itself how its text is
+    written, and may name whatever Python can decode."""
+    try:
+        sent = await request.form(max_files=files, max_fields=fields)
+    except UnicodeError:
+        raise CallError(NO_TEXT) from None
+    except OSError as error:  # files go to the disk
+        raise NotNow(f"what was sent cannot be kept: {error.strerror or error}") from None
+    for name, value in sent.multi_items():
+        if HALF_A_LETTER.search(name) or (isinstance(value, str) and HALF_A_LETTER.search(value)):
+            raise CallError(NO_TEXT)
+    return Form(sent)
+
+
 async def of_anybody(request: Request) -> Form:
     """A form that somebody sent of whom nobody knows who they are: text, and no files."""
     assure_from_here(request)
-    if request.headers.get("content-type", "").startswith("multipart/"):
+    if request.headers.get("content-type", "").strip().lower().startswith("multipart/"):
         raise CallError("this form has no files")
-    return Form(await request.form(max_fields=FIELDS_OF_ANYBODY))
+    return await _read(request, FIELDS_OF_ANYBODY, 0)
 
 
 async def ours(request: Request, caller: Somebody) -> Form:
     """The form of somebody who is signed in; Denied unless we made it for this session (OWASP: synchronizer token)."""
     assert caller.session is not None
     assure_from_here(request)
-    form = Form(await request.form(max_files=FILES_MOST, max_fields=FIELDS_MOST))
+    form = await _read(request, FIELDS_MOST, FILES_MOST)
     if not compare_digest(form.secret(FORM_KEY).encode(), caller.session.form_key.encode()):
         raise Denied("this form is not of this session: open its page again, and send it from there")
     return form

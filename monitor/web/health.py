@@ -27,7 +27,10 @@ def health_routes(vitals: Vitals) -> list[Route]:
         return _said("ready", vitals.lacks())
 
     async def metrics(request: Request) -> Response:
-        encode, kind = choose_encoder(request.headers.get("accept", ""))
+        try:
+            encode, kind = choose_encoder(request.headers.get("accept", ""))
+        except (TypeError, ValueError):  # it takes a version for a number
+            encode, kind = choose_encoder("")
         text = await run_in_threadpool(encode, registry)
         return Response(text, headers={"Content-Type": kind, **NO_STORE})
 

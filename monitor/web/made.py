@@ -10,6 +10,8 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from monitor.errors import CallError
+
 MOST = 20  # files
 LARGEST = 512 * 2**20  # bytes of all of them
 LONGEST = 24 * 3600.0  # seconds
@@ -23,12 +25,16 @@ class Made:
     _lock: threading.Lock = field(default_factory=threading.Lock)
 
     def place(self) -> Path:
-        """A new folder for one file."""
+        """A new folder for one file; CallError where there can be none."""
         with self._lock:
-            if self._folder is None:
-                self._folder = tempfile.TemporaryDirectory(prefix="asbuilt-made-")
-            self._prune(Path(self._folder.name))
-            return Path(tempfile.mkdtemp(dir=self._folder.name))
+            try:
+                if self._folder is None or not Path(self._folder.name).is_dir():  # whoever clears /tmp takes it away
+                    self._folder = tempfile.TemporaryDirectory(prefix="asbuilt-made-", ignore_cleanup_errors=True)
+                self._prune(Path(self._folder.name))
+                return Path(tempfile.mkdtemp(dir=self._folder.name))
+            except OSError as error:
+                where = error.filename or tempfile.tempdir
+                raise CallError(f"there is no place for a file: {where}: {error.strerror or error}") from None
 
     def _prune(self, folder: Path) -> None:
         places = sorted(folder.iterdir(), key=lambda place: place.stat().st_mtime, reverse=True)

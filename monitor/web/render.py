@@ -88,7 +88,7 @@ def back_to(path: str, said: str = "") -> Response:
 def _said(request: Request) -> str:
     try:
         return str(json.loads(urlsafe_b64decode(request.cookies.get(SAID, "") or "IiI=")))
-    except ValueError:
+    except (ValueError, RecursionError):  # it is whatever a browser sends
         return ""
 
 

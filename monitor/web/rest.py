@@ -12,6 +12,7 @@ from fastapi.exceptions import RequestValidationError
 from fastapi.responses import JSONResponse, Response
 from fastapi.routing import APIRoute
 from starlette.exceptions import HTTPException
+from starlette.requests import ClientDisconnect
 from starlette.routing import Match, Route
 from starlette.types import Scope
 
@@ -56,7 +57,7 @@ def rest(site: Site, door: Door) -> FastAPI:
     app.openapi = document  # type: ignore[method-assign]
     every = [route for route in (*app.routes, *operations()) if isinstance(route, Route)]
     app.add_middleware(Gate, who=_who, allowed=lambda scope: _allowed(every, scope), failed=answer_of)
-    for kind in (Unknown, UserError, HTTPException, RequestValidationError, Exception):
+    for kind in (Unknown, UserError, HTTPException, RequestValidationError, ClientDisconnect, Exception):
         app.add_exception_handler(kind, answer_of)
     return app
 
@@ -100,6 +101,8 @@ def _status(error: Exception) -> int:
         return 409
     if isinstance(error, RequestValidationError):
         return 422
+    if isinstance(error, ClientDisconnect):  # nobody reads it, and it is no bug
+        return 400
     return error.status_code if isinstance(error, HTTPException) else 500
 
 
@@ -123,4 +126,6 @@ def _sentence(error: Exception, status: int) -> str:
         return "; ".join(faults)
     if isinstance(error, HTTPException):
         return "there is nothing here" if status == 404 and error.detail == "Not Found" else str(error.detail)
+    if isinstance(error, ClientDisconnect):
+        return "the rest of it did not come"
     return "a bug of asbuilt's: its log says more" if status == 500 else str(error)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import tempfile
 from collections.abc import AsyncIterator, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -103,15 +104,25 @@ def _assure_whole(vault: Vault, digest: str) -> None:
 
 async def _uploaded(request: Request) -> AsyncIterator[Path]:
     """The file that is sent, in a folder of its own as long as the request lasts."""
-    folder = await run_in_threadpool(tempfile.TemporaryDirectory)
+    with _room():
+        folder = await run_in_threadpool(tempfile.TemporaryDirectory)
     try:
         path = Path(folder.name, "file")
-        with await run_in_threadpool(path.open, "wb") as file:
+        with _room(), await run_in_threadpool(path.open, "wb") as file:
             async for chunk in request.stream():
                 await run_in_threadpool(file.write, chunk)
         yield path
     finally:
         await run_in_threadpool(folder.cleanup)
+
+
+@contextmanager
+def _room() -> Iterator[None]:
+    """NotNow where there is no room for a file."""
+    try:
+        yield
+    except OSError as error:
+        raise NotNow(f"what was sent cannot be kept: {error.strerror or error}") from None
 
 
 @router.post("/vault", openapi_extra={"requestBody": {"required": True, **FILE}})
