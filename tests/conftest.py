@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 from hypothesis import settings
 
-from tests.databases import database, postgresql, url  # noqa: F401 (fixtures)
+from tests.databases import database, postgresql, postgresql_schema, sqlite_schema, url  # noqa: F401 (fixtures)
 from tests.floors import TWO, PlantFolder, RunningFloor, running
 from tests.measured import times
 from tests.sites import browser, chromium  # noqa: F401 (fixtures)
