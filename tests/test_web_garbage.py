@@ -83,7 +83,9 @@ def test_who_goes_before_all_is_sent_is_no_bug(tmp_path: Path, capsys: pytest.Ca
     assert "ClientDisconnect" not in said.out + said.err
 
 
-def test_a_file_for_which_there_is_no_room_is_said(ada: Visitor, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_file_for_which_there_is_no_room_is_said(
+    ada: Visitor, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """We may be root, who can write everywhere but into a file as if it were a folder."""
     (tmp_path / "file").touch()
     token, key = token_of(ada, "ada", ["engineer"]), FORM_KEY.search(ada.get("/coverage").text)
