@@ -440,6 +440,24 @@ def lines(floor: RunningFloor, tmp_path: Path) -> PlantFolder:
     return made
 
 
+def test_who_lost_their_role_while_a_job_read_proposes_nothing(lines: PlantFolder, floor: RunningFloor) -> None:
+    plant = load_plant(lines.file)
+    with serving(plant) as visitor:
+        register(plant, visitor.site.database, "ada", EVERYTHING)
+        register(plant, visitor.site.database, "bo", ("viewer", "engineer"))
+        visitor.sign_in("bo")
+        seen = floor.plcs["line2/filler"].seen
+        sent = {"asset": "line2/filler", "stage": "sat", "how": "commission", "captures": "2", "every": "2s"}
+        answer = visitor.post("/baselines/propose", sent, "/baselines/propose")
+        job = visitor.site.jobs.of("bo", answer.url.path.rpartition("/")[2])
+        wait_for(lambda: seen.connections, "the first capture")
+        register(plant, visitor.site.database, "bo", ("viewer",))
+        wait_for(lambda: job.ended, "the job")
+        assert job.why == "bo has not got the role engineer any more"
+        with visitor.site.database.read() as tx:
+            assert not store.baselines(tx, ["line2/filler"])
+
+
 def test_a_job_says_what_was_proposed_what_was_not_and_what_varied(lines: PlantFolder, floor: RunningFloor) -> None:
     """Here nobody leads: the server reads by itself, as a command would."""
     floor.apply("line2/filler", behave="silent")

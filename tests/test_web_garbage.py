@@ -96,3 +96,12 @@ def test_a_file_for_which_there_is_no_room_is_said(
     headers = {"Authorization": f"Bearer {token}", "Content-Type": "application/octet-stream"}
     kept = ada.client.post("/api/v1/vault", content=b"x", headers=headers)
     assert (kept.status_code, "cannot be kept" in kept.text) == (409, True)
+
+
+def test_what_is_no_http_fills_no_log(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    with serving(plant_with(tmp_path, "")) as visitor:
+        place = visitor.client.base_url.host, visitor.client.base_url.port
+        with socket.create_connection(place, timeout=10) as sock:
+            sock.sendall(b"\x16\x03\x01\r\n\r\n")
+            assert sock.recv(100).startswith(b"HTTP/1.1 400")
+    assert "Invalid HTTP" not in caplog.text

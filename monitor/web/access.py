@@ -100,6 +100,12 @@ class Caller:
         if not self.may(role):
             raise Denied(f"this takes the role {role}, and {self.name} has not got it here: an admin can give it")
 
+    def assure_still(self, tx: Transaction, role: Role) -> None:
+        """Denied unless they have a role in the store as it is now: what they began may have taken an hour."""
+        now = store.person(tx, self.name)
+        if now is None or role not in roles_of(now):
+            raise Denied(f"{self.name} has not got the role {role} any more")
+
     def actor(self, role: str = "", signer: Signing | None = None) -> Actor:
         """Who acts, in the role in which they sign off, if they do."""
         return Actor(self.name, self.via, role, signer)

@@ -146,10 +146,10 @@ def begin(site: Site, caller: Caller, wanted: Wanted, password: str) -> Job:
     who = actor_of(plant, caller, wanted.assets, password)
     with site.database.read() as tx:
         actions.assure_person(tx, who, takes_password(plant, wanted.assets))  # before anything takes its time
-    return site.jobs.begin(caller.name, wanted.title, lambda note: _read_and_propose(site, who, wanted, note))
+    return site.jobs.begin(caller.name, wanted.title, lambda note: _read_and_propose(site, caller, who, wanted, note))
 
 
-def _read_and_propose(site: Site, who: Actor, wanted: Wanted, note: Progress) -> Document:
+def _read_and_propose(site: Site, caller: Caller, who: Actor, wanted: Wanted, note: Progress) -> Document:
     plant, of, done = site.plant(), len(wanted.assets) * wanted.captures, 0
     note("asking", 0, of)
 
@@ -171,10 +171,12 @@ def _read_and_propose(site: Site, who: Actor, wanted: Wanted, note: Progress) ->
         series = capture(wanted.assets, wanted.captures, wanted.pause, read, wait)
         found = sort_series(site.database, series, wanted.incomplete)
         with deciding(plant, site.database, who, say) as tx:
+            caller.assure_still(tx, Role.ENGINEER)
             outcome = propose_series(tx, plant, found, {}, wanted.stage, who, site.clock, wanted.reason, wanted.ticket)
         return outcome | {"captures": wanted.captures}
     documents = read()
     with deciding(plant, site.database, who, say) as tx:
+        caller.assure_still(tx, Role.ENGINEER)
         return proposing.propose_read(
             tx, plant, documents, wanted.stage, who, site.clock(), wanted.reason, wanted.ticket, wanted.incomplete
         )

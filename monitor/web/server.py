@@ -106,6 +106,7 @@ def _config(web: WebTable, site: Site, secured: ssl.SSLContext | None, url: str)
         ws="none",
         lifespan="off",
         log_config=None,
+        log_level="error",  # what strangers send is no warning: they would fill the log, and not as JSON
         access_log=False,
         server_header=False,
         proxy_headers=bool(web.proxies),
