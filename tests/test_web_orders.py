@@ -245,6 +245,11 @@ def test_two_close_one_order_and_only_one_has(visitor: Visitor) -> None:
     assert "closed" in next(each for each in answers if each.status_code == 409).json()["error"]
 
 
+def made_like(window: dict[str, str], asset: str, item: str) -> dict[str, Any]:
+    """The body that announces any change of one item."""
+    return window | {"expectations": [{"asset": asset, "item": item, "expected": "*"}]}
+
+
 def test_the_api_takes_values_as_json_has_them(visitor: Visitor) -> None:
     secret = token(visitor.site.database, "ada", "engineer")
     begins = (datetime.now(UTC) + timedelta(days=30)).isoformat()
@@ -256,6 +261,8 @@ def test_the_api_takes_values_as_json_has_them(visitor: Visitor) -> None:
     made = answer.json()
     assert [each["expected"] for each in made["expectations"]] == [13.0, 25, "beef", False, "*"]
     assert visitor.api("GET", f"/changes/{made['id']}", secret).json() == made
+    later = {"from": window["until"], "until": (datetime.now(UTC) + timedelta(days=32)).isoformat()}
+    assert visitor.api("POST", "/changes", secret, json=made_like(window | later, A, "item.limit")).status_code == 201
     listed = visitor.api("GET", "/changes", secret, params={"limit": 1}).json()
     assert (len(listed["orders"]), listed["next_offset"]) == (1, 1)
     assert visitor.api("GET", "/changes/99999", secret).status_code == 404
