@@ -7,6 +7,7 @@ came to: snapshots are read once, and let go of. What age makes of that is recko
 
 from __future__ import annotations
 
+import gc
 import json
 import threading
 import time
@@ -175,7 +176,9 @@ class Board:
             if self._look is None or self._begun < asked:
                 begun = self._clock()
                 with self._database.read() as tx:
-                    self._look = looked(tx, self._look)
+                    before, self._look = self._look, looked(tx, self._look)
+                if before is None:
+                    gc.freeze()  # what is kept of 10,000 assets is not searched for garbage with every other page
                 self._begun = begun
             return self._look
 
