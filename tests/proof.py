@@ -35,6 +35,7 @@ PROOFS = {  # and how many processes share them
     "tests/test_proof_wire.py": "2",
     "tests/test_poll_contract.py": "0",
     "tests/test_proof_changes.py": "2",
+    "tests/test_web_api.py": "0",
 }
 HEAD = """# Proof
 
