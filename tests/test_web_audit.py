@@ -77,7 +77,7 @@ def test_a_program_reads_the_chain_and_verifies_it(visitor: Visitor) -> None:
     assert len(page["keys"][0]["public_key"]) == 64
     newest = visitor.api("GET", "/audit", token, params={"limit": 1, "action": "person."}).json()["entries"]
     assert (newest[0]["action"], newest[0]["asset"], newest[0]["signed"]) == ("person.add", "cem", True)
-    assert visitor.api("GET", "/audit", token, params={"from": "yesterday"}).status_code in (409, 422)
+    assert visitor.api("GET", "/audit", token, params={"from": "yesterday"}).status_code == 409
     begun = visitor.api("POST", "/verify", token)
     assert begun.status_code == 202
     job = f"/jobs/{begun.json()['id']}"

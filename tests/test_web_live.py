@@ -60,7 +60,7 @@ class Ears:
         return found[1]
 
 
-def test_what_moves_is_told_soon(visitor: Visitor) -> None:
+def test_what_moves_is_told_within_two_seconds(visitor: Visitor) -> None:
     with visitor.client.stream("GET", "/live", params={"at": utc_text(utc_now())}) as stream:
         ears = Ears(stream)
         assert stream.headers["content-type"].startswith("text/event-stream")
@@ -70,9 +70,8 @@ def test_what_moves_is_told_soon(visitor: Visitor) -> None:
             Ears(another).next("beat")  # the watcher has looked meanwhile
         began = time.monotonic()
         gap(visitor, "line1/filler")
-        while "coverage" not in ears.next("moved").split():
-            pass
-        assert time.monotonic() - began < 10, "it looks once a second; this machine may be busy"
+        assert ears.next("moved").split() == ["assets", "coverage"]
+        assert time.monotonic() - began < 2
 
 
 def test_a_stranger_hears_nothing(visitor: Visitor) -> None:
@@ -91,7 +90,7 @@ def test_who_is_removed_hears_no_more(visitor: Visitor) -> None:
             began = time.monotonic()
             while ears.event()[0] != "end":
                 pass
-            assert time.monotonic() - began < 20
+            assert time.monotonic() - began < 6
 
 
 def test_there_are_so_many_streams_and_pages_answer_all_the_same(visitor: Visitor) -> None:
@@ -140,7 +139,7 @@ def test_a_page_says_since_when_it_is_not_up_to_date(tmp_path: Path, browser: Br
         began = time.monotonic()
         server.close()
         expect(page.get_by_role("alert")).to_contain_text("Not up to date since ")
-        assert time.monotonic() - began < 20
+        assert time.monotonic() - began < 10
         assert page.locator("[data-region=coverage]").evaluate("e => getComputedStyle(e).filter") == "grayscale(1)"
 
 

@@ -162,8 +162,8 @@ def test_a_program_does_the_same(visitor: Visitor) -> None:
     assert api("GET", "/reports").json()["scheduled"][0]["name"] == "monthly"
     assert api("GET", "/jobs/0123456789abcdef").status_code == 404
     assert api("POST", "/reports", json={**wanted, "kind": "secrets"}).status_code == 422
-    assert api("POST", "/reports", json={**wanted, "zones": ["nowhere"]}).status_code in (409, 422)
-    assert api("POST", "/reports", json={**wanted, "until": "2026-09-01T00:00:00Z"}).status_code in (409, 422)
+    assert api("POST", "/reports", json={**wanted, "zones": ["nowhere"]}).status_code == 409
+    assert api("POST", "/reports", json={**wanted, "until": "2026-09-01T00:00:00Z"}).status_code == 409
     running = api("POST", "/reports", json={**wanted, "kind": "audit", "as": "pdf"}).json()
     assert api("DELETE", f"/jobs/{running['id']}").status_code == 200
     wait_for(lambda: api("GET", f"/jobs/{running['id']}").json()["ended"], "its end")
